@@ -1,0 +1,47 @@
+# `make demo` and `make test` work on a fresh clone: each sets up what it needs, once.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
+
+.PHONY: demo test test-base lint clean
+
+demo: $(VENV)/.demo
+	$(RUN) -m flame_metric demo --out demo-output
+	$(RUN) -m flame_metric evaluate demo-output/predictions demo-output/labels --num-classes 8 --fps 50/3 \
+		--latency-ms 76 --ignore-index 255 --device "as slow as DeepLab-MN on a GTX 1080 Ti" \
+		--class-names sky,building,pavement,road,tree,pole,car,pedestrian --json demo-output/result.json
+	@echo
+	@echo "Look at demo-output/result.json for the counts behind the table, and at README.md for your own data."
+
+test: $(VENV)/.dev lint
+	$(RUN) -m coverage run -m pytest
+	$(RUN) -m coverage report
+
+lint: $(VENV)/.dev
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+
+# The same tests where only NumPy is installed: what needs more is skipped, and says so.
+test-base: $(VENV)/.base
+	$(RUN) -m pytest
+
+clean:
+	rm -rf $(VENV) demo-output build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.demo: $(SOURCES) | $(RUN)
+	$(PIP) --editable '.[cli]'
+	touch $@
+
+$(VENV)/.dev: $(SOURCES) | $(RUN)
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.base: $(SOURCES) | $(RUN)
+	$(PIP) --editable '.[test]'
+	touch $@
+
+$(RUN):
+	$(PYTHON) -m venv $(VENV)

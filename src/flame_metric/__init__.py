@@ -1,0 +1,61 @@
+"""Latency-aware evaluation of video segmentation: the quality of a network once its own delay is counted.
+
+A network that needs 76 ms answers about a scene that has moved on. FLAME compares its output for frame t with the
+ground truth of frame t + k, the frame that is current when the output is ready; k = ceil(latency / frame interval).
+
+>>> import flame_metric
+>>> meter = flame_metric.FlameMeter(2, latency_ms=26, fps="50/3")
+>>> video = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]]
+>>> meter.update_sequence(preds=video, targets=video, sequence="clip")
+>>> print(meter.compute().signature)
+FLAME 0.167 | k 1 | 26.0 ms | 50/3 fps | 2 classes | coverage 0.67 | flame-metric 0.1.0
+
+References
+----------
+Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation networks, 2020, arXiv:2004.02574.
+"""
+
+from flame_metric._version import __version__
+from flame_metric.counting import class_counts, confusion_matrix
+from flame_metric.errors import (
+    ConfigError,
+    DatasetError,
+    FlameError,
+    FlameWarning,
+    LabelError,
+    MissingExtraError,
+    ShapeError,
+    StateError,
+)
+from flame_metric.iou import iou_per_class, mean_iou
+from flame_metric.meter import FlameMeter, flame_score
+from flame_metric.result import FlameResult
+from flame_metric.schedule import FrameDelay, Schedule
+from flame_metric.sequence import VideoSequence
+from flame_metric.statistics import Interval, bootstrap_interval
+from flame_metric.timing import frame_offset
+
+__all__ = [
+    "ConfigError",
+    "DatasetError",
+    "FlameError",
+    "FlameMeter",
+    "FlameResult",
+    "FlameWarning",
+    "FrameDelay",
+    "Interval",
+    "LabelError",
+    "MissingExtraError",
+    "Schedule",
+    "ShapeError",
+    "StateError",
+    "VideoSequence",
+    "__version__",
+    "bootstrap_interval",
+    "class_counts",
+    "confusion_matrix",
+    "flame_score",
+    "frame_offset",
+    "iou_per_class",
+    "mean_iou",
+]

@@ -1,0 +1,475 @@
+"""Counting: two label maps become per-class pixel counts. This is the only place where pixels are touched.
+
+A *label map* holds one class 0..C-1 per pixel, or ``ignore_index`` where the pixel is void. Of a pair (prediction,
+target) only the pixels whose target is not void are counted:
+
+- ``confusion[t, p]``: pixels of class t that were predicted as class p;
+- ``confusion[t, C]``: pixels of class t for which no class was predicted (the prediction is void there). They are
+  missed, and they are nobody's false positive.
+
+From it follow three numbers per class, all that Eq. 1-2 need: *intersection* (the diagonal), *predicted* (column sums)
+and *labelled* (row sums). Everything is int64, so counts of any split of the frames add up to the counts of the whole.
+
+Every label of both maps is checked in every call. A label that is neither a class nor void raises
+:class:`~flame_metric.errors.LabelError` with the number of its pixels; it is never dropped and never counted elsewhere.
+
+References
+----------
+The rule for void pixels is that of the Cityscapes evaluator (Cordts et al., CVPR 2016).
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.checks import is_integer
+from flame_metric.errors import ConfigError, LabelError, ShapeError
+
+__all__ = ["Counts", "LabelSpace", "class_counts", "confusion_matrix", "count_missing", "count_pairs"]
+
+LabelMaps: TypeAlias = Any
+"""A label map (H, W), maps (..., H, W), a list of either, or scores (..., C, H, W); NumPy, PyTorch or array-like."""
+
+Array: TypeAlias = npt.NDArray[Any]
+
+MAX_CLASSES = 4096  # a confusion matrix of int64 grows with the square: 134 MB here
+_CHUNK = 1 << 18  # pixels counted at a time, so that the work on them stays in the cache
+_SCORE_CHUNK = 1 << 16
+_DENSE = 0.2  # above this share of pixels that start a run, counting every pixel is faster than finding the runs
+_BYTE_VALUES = 256
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The labels that a map may hold: classes 0..num_classes-1, and one label for void pixels.
+
+    Parameters
+    ----------
+    num_classes : int
+        C, 2..4096.
+    ignore_index : int, optional
+        Label of void pixels, any integer. One of 0..C-1 turns that class into void.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is no integer or out of range.
+    """
+
+    num_classes: int
+    ignore_index: int | None = None
+
+    def __post_init__(self) -> None:
+        if not is_integer(self.num_classes) or not 2 <= self.num_classes <= MAX_CLASSES:
+            raise ConfigError(
+                f"`num_classes` is {self.num_classes!r}, expected an integer 2..{MAX_CLASSES} "
+                "(background is a class too)"
+            )
+        if self.ignore_index is not None and not is_integer(self.ignore_index):
+            raise ConfigError(f"`ignore_index` is {self.ignore_index!r}, expected an integer or None")
+        object.__setattr__(self, "num_classes", int(self.num_classes))
+        object.__setattr__(self, "ignore_index", None if self.ignore_index is None else int(self.ignore_index))
+
+    def __str__(self) -> str:
+        void = "" if self.ignore_index is None else f" or ignore_index {self.ignore_index}"
+        return f"0..{self.num_classes - 1}{void}"
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What was counted over some pairs of label maps; counts of two sets of pairs add.
+
+    Attributes
+    ----------
+    per_class : ndarray of int64, (3, C), read-only
+        Rows: intersection, predicted, labelled pixels of each class. Void target pixels are left out.
+    pairs : int
+        Label maps that were compared with a prediction.
+    labelled_frames : int
+        Label maps that should have been: ``pairs`` and those for which no prediction was there yet.
+    valid_pixels, all_pixels : int
+        Pixels of the counted targets that are not void, and all of them.
+    """
+
+    per_class: npt.NDArray[np.int64] = field(repr=False)
+    pairs: int = 0
+    labelled_frames: int = 0
+    valid_pixels: int = 0
+    all_pixels: int = 0
+
+    def __post_init__(self) -> None:
+        self.per_class.setflags(write=False)
+
+    @classmethod
+    def zero(cls, num_classes: int, *, labelled_frames: int = 0) -> Counts:
+        """Return counts over no pair, of ``labelled_frames`` frames that were not compared with anything."""
+        return cls(np.zeros((3, num_classes), np.int64), labelled_frames=labelled_frames)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.per_class + other.per_class,
+            self.pairs + other.pairs,
+            self.labelled_frames + other.labelled_frames,
+            self.valid_pixels + other.valid_pixels,
+            self.all_pixels + other.all_pixels,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Counts):
+            return NotImplemented
+        return self.tallies == other.tallies and np.array_equal(self.per_class, other.per_class)
+
+    __hash__ = None  # type: ignore[assignment]  # holds an array
+
+    @property
+    def tallies(self) -> tuple[int, int, int, int]:
+        """The four numbers beside the classes: pairs, labelled frames, valid pixels, all pixels."""
+        return self.pairs, self.labelled_frames, self.valid_pixels, self.all_pixels
+
+
+def confusion_matrix(
+    pred: LabelMaps, target: LabelMaps, *, num_classes: int, ignore_index: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Count the pixels of every (target class, predicted class).
+
+    Parameters
+    ----------
+    pred : array_like of int, (H, W) or (..., H, W), or of float, (C, H, W) or (..., C, H, W), or a list of them
+        Predicted labels, or scores of which the highest decides (the lowest class among equal ones). Any integer
+        dtype, byte order and strides; read-only arrays and PyTorch tensors on any device too. bool for two classes.
+        A pixel may be ``ignore_index``: no class predicted.
+    target : array_like of int, (H, W) or (..., H, W), or a list of them
+        Ground truth labels, of the shape of the predicted labels; the maps of a list may differ in size.
+    num_classes : int
+        C, 2..4096.
+    ignore_index : int, optional
+        Label of void pixels.
+
+    Returns
+    -------
+    ndarray of int64, (C, C + 1)
+        Rows: target class. Columns: predicted class; the last one: no class predicted. Its sum is the number of pixels
+        whose target is not void.
+
+    Raises
+    ------
+    LabelError
+        If a label is no class and not ``ignore_index``; if labels are no integers; if scores hold NaN.
+    ShapeError
+        If shapes do not belong together (nothing is resized) or there is no pixel.
+    ConfigError
+        If ``num_classes`` or ``ignore_index`` is out of range.
+
+    Examples
+    --------
+    >>> confusion_matrix([[0, 1, 1, 255]], [[0, 0, 1, 1]], num_classes=2, ignore_index=255)
+    array([[1, 1, 0],
+           [0, 1, 1]])
+    """
+    space = LabelSpace(num_classes, ignore_index)
+    matrix = np.zeros((space.num_classes, space.num_classes + 1), np.int64)
+    for pred_map, target_map in _label_pairs(pred, target, space):
+        matrix += _confusion(pred_map, target_map, space)
+    return matrix
+
+
+def class_counts(
+    pred: LabelMaps, target: LabelMaps, *, num_classes: int, ignore_index: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Count the pixels that each class has in common, was predicted for, and is labelled with.
+
+    Parameters, errors and the treatment of void pixels are those of :func:`confusion_matrix`.
+
+    Returns
+    -------
+    ndarray of int64, (3, C)
+        Rows: intersection (TP), predicted (TP + FP), labelled (TP + FN).
+
+    Examples
+    --------
+    >>> class_counts([[0, 1, 1, 255]], [[0, 0, 1, 1]], num_classes=2, ignore_index=255)
+    array([[1, 1],
+           [1, 2],
+           [2, 2]])
+    """
+    return _per_class(confusion_matrix(pred, target, num_classes=num_classes, ignore_index=ignore_index))
+
+
+def count_pairs(pred: LabelMaps, target: LabelMaps, space: LabelSpace) -> Counts:
+    """Count aligned pairs of label maps: :func:`class_counts` with the numbers of maps and pixels beside it."""
+    total = Counts.zero(space.num_classes)
+    for pred_map, target_map in _label_pairs(pred, target, space):
+        matrix = _confusion(pred_map, target_map, space)
+        maps = math.prod(target_map.shape[:-2])
+        total += Counts(_per_class(matrix), maps, maps, int(matrix.sum()), target_map.size)
+    return total
+
+
+def count_missing(target: LabelMaps, space: LabelSpace) -> Counts:
+    """Count targets for which no prediction was there yet: all their valid pixels are missed (false negatives)."""
+    perfect = count_pairs(target, target, space)
+    per_class = np.zeros((3, space.num_classes), np.int64)
+    per_class[2] = perfect.per_class[2]
+    return Counts(per_class, 0, perfect.labelled_frames, perfect.valid_pixels, perfect.all_pixels)
+
+
+def _per_class(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    classes = matrix[:, :-1]
+    return np.stack([classes.diagonal(), classes.sum(axis=0), matrix.sum(axis=1)])
+
+
+# ── the door: what is handed over becomes pairs of integer arrays of equal shape ──
+
+
+def _label_pairs(pred: LabelMaps, target: LabelMaps, space: LabelSpace) -> Iterator[tuple[Array, Array]]:
+    if not (_is_list_of_maps(pred) or _is_list_of_maps(target)):
+        yield _label_pair(pred, target, space)
+        return
+    num_preds, num_targets = (_num_maps(maps) for maps in (pred, target))
+    if num_preds != num_targets:
+        raise ShapeError(f"`pred` holds {num_preds} label maps and `target` {num_targets}, expected as many of both")
+    if num_preds == 0:
+        raise ShapeError("`pred` and `target` are empty, expected at least one label map")
+    for pred_item, target_item in zip(pred, target, strict=True):
+        yield _label_pair(pred_item, target_item, space)
+
+
+def _is_list_of_maps(maps: LabelMaps) -> bool:
+    """Whether maps come as a list of arrays, tensors or images, and not as one map in nested lists."""
+    if not isinstance(maps, Sequence) or isinstance(maps, (str, bytes)):
+        return False
+    return not maps or not isinstance(maps[0], (Sequence, numbers.Number))
+
+
+def _num_maps(maps: LabelMaps) -> int:
+    return len(maps) if isinstance(maps, Sequence) or getattr(maps, "ndim", 0) > 0 else 0
+
+
+def _label_pair(pred: Any, target: Any, space: LabelSpace) -> tuple[Array, Array]:
+    target_map = _as_array(target, "target")
+    _check_labels(target_map, "target", space)
+    if _on_accelerator(pred) and pred.is_floating_point() and pred.shape[-3:-2] == (space.num_classes,):
+        pred = _labels_on_device(pred)
+    pred_map = _as_array(pred, "pred")
+    if pred_map.dtype.kind not in "iubf":
+        _check_labels(pred_map, "pred", space)
+    if _are_scores(pred_map, target_map, space):
+        return _labels_of_scores(pred_map), target_map
+    _check_labels(pred_map, "pred", space)
+    return pred_map, target_map
+
+
+def _are_scores(pred: Array, target: Array, space: LabelSpace) -> bool:
+    """Whether predictions are scores with a class axis; raise if their shape belongs to the target neither way."""
+    shape, wanted = pred.shape, target.shape
+    floating, class_axis = pred.dtype.kind == "f", len(shape) == len(wanted) + 1 >= 3
+    if floating and class_axis and shape[-3] != space.num_classes:
+        raise ShapeError(
+            f"`pred` holds scores of shape {shape}, expected {space.num_classes} classes on the third axis from the end"
+            + (", not on the last: move it there" if shape[-1] == space.num_classes else "")
+        )
+    if class_axis and shape == (*wanted[:-2], space.num_classes, *wanted[-2:]) and not floating:
+        raise LabelError(
+            f"`pred` holds {pred.dtype} values of shape {shape}, expected integer labels {wanted} or floating scores; "
+            "one-hot or quantised scores become labels with pred.argmax(-3)",
+            argument="pred",
+        )
+    if (shape[:-3] + shape[-2:] if floating and class_axis else shape) != wanted:
+        raise ShapeError(_shape_message(shape, wanted))
+    if len(wanted) < 2:
+        raise ShapeError(f"`target` has shape {wanted}, expected label maps (H, W) or (..., H, W)")
+    if target.size == 0:
+        raise ShapeError(f"`target` has shape {wanted}, expected at least one pixel")
+    return floating and class_axis
+
+
+def _as_array(maps: Any, argument: str) -> Array:
+    if _is_tensor(maps):
+        maps = maps.detach()
+        if maps.is_floating_point() and maps.element_size() == 2:  # NumPy has no bfloat16; float32 holds all its values
+            maps = maps.float()
+        maps = maps.cpu().numpy()
+    if isinstance(maps, np.ma.MaskedArray):
+        raise LabelError(
+            f"`{argument}` is a masked array, expected plain labels; use .filled(ignore_index)", argument=argument
+        )
+    try:
+        return np.asarray(maps)
+    except (ValueError, TypeError) as error:
+        raise LabelError(f"`{argument}` is no array of labels: {error}", argument=argument) from error
+
+
+def _is_tensor(maps: Any) -> bool:
+    torch = sys.modules.get("torch")  # a tensor can only exist once its package is loaded: no need to load it here
+    return torch is not None and isinstance(maps, torch.Tensor)
+
+
+def _on_accelerator(maps: Any) -> bool:
+    return _is_tensor(maps) and maps.device.type != "cpu"
+
+
+def _labels_on_device(scores: Any) -> Array:
+    """Labels of scores that lie on an accelerator: a label map is copied from there, never the scores."""
+    best, labels = scores.detach().max(dim=-3)
+    _check_nan(int(best.isnan().sum()))
+    return np.asarray(labels.cpu().numpy())
+
+
+def _check_labels(maps: Array, argument: str, space: LabelSpace) -> None:
+    kind = maps.dtype.kind
+    if kind in "iu" or (kind == "b" and space.num_classes == 2):
+        return
+    if kind == "f":
+        remedy = "convert labels with .astype(int)"
+        if argument == "pred":
+            remedy += f", or give scores with one more axis of {space.num_classes} classes before (H, W)"
+    elif kind == "b":
+        remedy = f"bool stands for two classes, not {space.num_classes}"
+    else:
+        remedy = "give an array of integers"
+    found = "no array" if kind == "O" else f"{maps.dtype} values of shape {maps.shape}"
+    raise LabelError(f"`{argument}` holds {found}, expected integer labels {space}; {remedy}", argument=argument)
+
+
+def _shape_message(pred: tuple[int, ...], target: tuple[int, ...]) -> str:
+    message = f"`pred` has shape {pred} and `target` {target}, expected the same"
+    height_width, wanted = pred[-2:], target[-2:]
+    if len(pred) == len(target) + 1 and pred[-3:-2] == (1,):
+        return f"{message}; drop the axis of 1 with pred.squeeze(-3)"
+    if len(target) == len(pred) + 1 and target[-3:-2] == (1,):
+        return f"{message}; drop the axis of 1 with target.squeeze(-3)"
+    if len(pred) == len(target) and height_width == wanted[::-1]:
+        return f"{message}; is one of them transposed?"
+    if len(height_width) == len(wanted) == 2 and 0 not in height_width:
+        (ratio, rest), (ratio_of_widths, rest_of_widths) = map(divmod, wanted, height_width)
+        if ratio == ratio_of_widths > 1 and rest == rest_of_widths == 0:
+            return (
+                f"{message}; the prediction has 1/{ratio} of the target's size: resize it first (scores: bilinear, "
+                "labels: nearest); nothing is resized here"
+            )
+    return message
+
+
+# ── scores: the class with the highest one ──
+
+
+def _labels_of_scores(scores: Array) -> Array:
+    """Labels (..., H, W) of scores (..., C, H, W): a running maximum over the classes, a block of rows at a time."""
+    num_classes, height, width = scores.shape[-3:]
+    dtype: type[np.unsignedinteger[Any]] = np.uint8 if num_classes <= _BYTE_VALUES else np.uint16
+    labels = np.zeros((*scores.shape[:-3], height, width), dtype)
+    rows = max(1, _SCORE_CHUNK // width)
+    nan_pixels = 0
+    for index in np.ndindex(*scores.shape[:-3]):
+        for top in range(0, height, rows):
+            nan_pixels += _best_class(scores[index][:, top : top + rows], labels[index][top : top + rows])
+    _check_nan(nan_pixels)
+    return labels
+
+
+def _best_class(scores: Array, labels: Array) -> int:
+    """Write the class of the highest score into ``labels`` (zeros) and return the number of NaN pixels."""
+    work = np.float32 if scores.dtype == np.float16 else scores.dtype  # NumPy computes with float16 one by one
+    best = scores[0].astype(work)
+    better = np.empty(labels.shape, np.bool_)
+    candidate = np.empty_like(labels)
+    for label in range(1, len(scores)):
+        score = scores[label].astype(work, copy=False)
+        np.greater(score, best, out=better)
+        np.maximum(best, score, out=best)  # carries NaN along
+        # Labels only grow from step to step, so "label where better" is a maximum: no branch and no masked write.
+        np.multiply(better.view(np.uint8), labels.dtype.type(label), out=candidate)
+        np.maximum(labels, candidate, out=labels)
+    return int(np.count_nonzero(np.isnan(best)))
+
+
+def _check_nan(pixels: int) -> None:
+    if pixels:
+        raise LabelError(f"`pred` holds NaN scores at {pixels:,} pixels, expected numbers", argument="pred")
+
+
+# ── the kernel ──
+
+
+def _confusion(pred: Array, target: Array, space: LabelSpace) -> npt.NDArray[np.int64]:
+    """Count one pair of integer arrays of equal shape: int64 (C, C + 1).
+
+    Real label maps are made of runs of equal labels, so pixels are first summed up to weighted label pairs; labels are
+    checked, and void is sorted out, on those few.
+    """
+    flat_pred, flat_target = pred.reshape(-1), target.reshape(-1)
+    chunks = [slice(begin, begin + _CHUNK) for begin in range(0, flat_pred.size, _CHUNK)]
+    found = [_weighted_pairs(flat_pred[chunk], flat_target[chunk]) for chunk in chunks]
+    p, t, pixels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if _bad_labels(p, space).any() or _bad_labels(t, space).any():
+        _raise_bad_labels(pred, target, space)
+    size = space.num_classes + 1
+    cells = _class_numbers(t, space) * size + _class_numbers(p, space)
+    # Weights are summed as float64, exact up to 2**53 pixels.
+    matrix = np.bincount(cells, weights=pixels, minlength=size * size).astype(np.int64)
+    return matrix.reshape(size, size)[:-1]
+
+
+def _weighted_pairs(pred: Array, target: Array) -> tuple[Array, Array, npt.NDArray[np.int64]]:
+    """Sum the pixels of a chunk up to (predicted label, target label, pixels); a pair may come more than once.
+
+    Runs are found by comparing neighbours. Where they are short, a histogram of all pairs of bytes is faster.
+    """
+    starts_run = np.empty(pred.size, np.bool_)
+    starts_run[0] = True
+    np.not_equal(pred[1:], pred[:-1], out=starts_run[1:])
+    starts_run[1:] |= target[1:] != target[:-1]
+    if np.count_nonzero(starts_run) <= _DENSE * pred.size:
+        starts = np.flatnonzero(starts_run)
+        return pred[starts], target[starts], np.diff(starts, append=pred.size)
+    if all(labels.min() >= 0 and labels.max() < _BYTE_VALUES for labels in (pred, target)):
+        codes = (pred.astype(np.uint16) << 8) | target.astype(np.uint8)
+        histogram = np.bincount(codes, minlength=_BYTE_VALUES**2)
+        pairs = np.flatnonzero(histogram)
+        return (pairs >> 8).astype(pred.dtype), (pairs & 255).astype(target.dtype), histogram[pairs]
+    return pred, target, np.ones(pred.size, np.int64)
+
+
+def _class_numbers(labels: Array, space: LabelSpace) -> npt.NDArray[np.int64]:
+    """Return checked labels as 0..C, where C stands for void."""
+    numbers = labels.astype(np.int64)
+    if space.ignore_index is not None:
+        numbers[labels == space.ignore_index] = space.num_classes
+    return numbers
+
+
+def _bad_labels(labels: Array, space: LabelSpace) -> npt.NDArray[np.bool_]:
+    bad = labels >= space.num_classes
+    if labels.dtype.kind == "i":
+        bad |= labels < 0
+    if space.ignore_index is not None:
+        bad &= labels != space.ignore_index
+    return bad
+
+
+def _raise_bad_labels(pred: Array, target: Array, space: LabelSpace) -> NoReturn:
+    """Name the labels that are neither class nor void; the target first, as its labels are the given ones."""
+    for argument, labels in (("target", target), ("pred", pred)):
+        values, pixels = np.unique(labels[_bad_labels(labels, space)], return_counts=True)
+        if values.size == 0:
+            continue
+        shown = ", ".join(str(value) for value in values[:10]) + (", ..." if values.size > 10 else "")
+        if space.ignore_index is None and values.size == 1 and argument == "target":
+            remedy = f"pass ignore_index={values[0]} if they are void"
+        elif values.max() >= 1000:
+            remedy = "instance ids? use id // 1000"
+        else:
+            remedy = "check `num_classes`, or map the labels to classes first"
+        raise LabelError(
+            f"`{argument}` holds label(s) [{shown}] ({int(pixels.sum()):,} pixels), expected {space}; {remedy}",
+            argument=argument,
+        )
+    raise AssertionError("unreachable: labels were refused that are all classes or void")

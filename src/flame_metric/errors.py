@@ -1,0 +1,79 @@
+"""Errors and the warning of this package.
+
+Every message names the argument or file in backticks, says what was found (with a count), what was expected, and what
+to do about it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+__all__ = [
+    "ConfigError",
+    "DatasetError",
+    "FlameError",
+    "FlameWarning",
+    "LabelError",
+    "MissingExtraError",
+    "ShapeError",
+    "StateError",
+]
+
+
+class FlameError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class LabelError(FlameError, ValueError):
+    """Values that are no labels: outside the classes, of a wrong kind, or NaN scores.
+
+    Attributes
+    ----------
+    argument : str or None
+        Which argument holds them: ``"pred"`` or ``"target"``.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class ShapeError(FlameError, ValueError):
+    """Arrays whose shapes do not belong together, or that hold no pixel."""
+
+
+class ConfigError(FlameError, ValueError):
+    """Options that are out of range or contradict each other."""
+
+
+class DatasetError(FlameError, ValueError):
+    """Files that are missing, damaged or inconsistent.
+
+    Attributes
+    ----------
+    path : str or None
+        The file or folder at fault.
+    """
+
+    def __init__(self, message: str, *, path: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(message)
+        self.path = None if path is None else os.fspath(path)
+
+
+class StateError(FlameError, RuntimeError):
+    """Counts that may not be combined: unlike configurations, a sequence scored twice, a damaged record."""
+
+
+class MissingExtraError(FlameError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class FlameWarning(UserWarning):
+    """Something moved no number but should be known: nothing to score, a duplicate dropped."""
+
+
+def shortened(names: Iterable[str], limit: int = 5) -> str:
+    """Join names for a message, the first few of them where there are many."""
+    listed = list(names)
+    return ", ".join(listed[:limit]) + (", ..." if len(listed) > limit else "")

@@ -1,0 +1,35 @@
+"""One video: frames, the label maps of the labelled ones, and the rate at which they follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["VideoSequence"]
+
+
+@dataclass(frozen=True)
+class VideoSequence:
+    """Frames of one video in order, with the label maps of those that have one.
+
+    Attributes
+    ----------
+    name : str
+        The sequence id under which counts are kept.
+    frames : Sequence of ndarray, each uint8 (H, W, 3)
+        RGB frames, possibly read or rendered on access. Frame i is seen at time i / fps.
+    targets : Sequence of ndarray or None, as long as ``frames``
+        Label maps, each integer (H, W); None where a frame is unlabelled.
+    fps : Fraction
+        Frames per second, exact.
+    """
+
+    name: str
+    frames: Sequence[npt.NDArray[np.uint8]]
+    targets: Sequence[npt.NDArray[Any] | None]
+    fps: Fraction

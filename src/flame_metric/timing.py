@@ -1,0 +1,146 @@
+"""Frame offset (Eq. 5): k = ceil(l / d). A prediction that finishes exactly at a frame is current at that frame.
+
+l is the latency of one prediction, d = 1 / fps the interval between two frames. In floating point the ceiling is wrong
+on ties: ceil(0.07 * 100) is 8, and 66.667 ms at 15 fps gives 2 instead of 1. Here a latency becomes integer nanoseconds
+once, d is an exact fraction, and one tolerance decides every tie::
+
+    k = max(0, ceil((l - TIE_NS) / d))
+
+A latency given as a float, or rounded to 3 decimals of a millisecond, is off by less than that tolerance, and no timer
+is as fine.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from decimal import Decimal
+from fractions import Fraction
+
+from flame_metric.errors import ConfigError
+
+__all__ = ["TIE_NS", "Fps", "Milliseconds", "as_fps", "frame_offset", "milliseconds_to_ns"]
+
+TIE_NS = 1_000
+"""Times at most this many nanoseconds apart are one time."""
+
+Fps = int | float | Fraction | Decimal | str
+"""Frames per second: a number, or text such as ``"30000/1001"``."""
+
+Milliseconds = int | float | Fraction | Decimal
+
+_RATE = re.compile(r"\d{1,30}(\.\d{1,30}|/\d{1,30})?", re.ASCII)  # no exponent: '1e999999999' takes minutes to expand
+_NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
+
+
+def as_fps(fps: Fps) -> Fraction:
+    """Return a frame rate as the exact fraction it means.
+
+    A float is read as the simplest fraction that rounds to it: ``16.666666666666668`` is 50/3.
+
+    Parameters
+    ----------
+    fps : int, float, Fraction, Decimal or str
+        Frames per second, > 0; text may be a fraction such as ``"30000/1001"``.
+
+    Returns
+    -------
+    Fraction
+
+    Raises
+    ------
+    ConfigError
+        If it is no number, not finite, not above zero, or beyond 1e-9..1e9.
+
+    Examples
+    --------
+    >>> as_fps("30000/1001")
+    Fraction(30000, 1001)
+    >>> as_fps(16.666666666666668)
+    Fraction(50, 3)
+    """
+    expected = "a rate above 0, such as 30, 29.97 or '30000/1001'"
+    if isinstance(fps, str) and not _RATE.fullmatch(fps):
+        raise ConfigError(f"`fps` is {fps!r}, expected {expected}")
+    exact = _exact(fps, (numbers.Rational, Decimal, str), "fps", expected)
+    if not Fraction(1, 10**9) <= exact <= 10**9:
+        raise ConfigError(f"`fps` is {fps}, expected {expected}")
+    if isinstance(fps, numbers.Real) and not isinstance(fps, numbers.Rational):
+        simple = exact.limit_denominator(1_000_000)
+        if simple > 0 and float(simple) == float(fps):
+            return simple
+    return exact
+
+
+def milliseconds_to_ns(value: Milliseconds, argument: str = "latency_ms") -> int:
+    """Return a duration in milliseconds as whole nanoseconds, rounded to the nearest.
+
+    Parameters
+    ----------
+    value : int, float, Fraction or Decimal
+        Milliseconds, >= 0.
+    argument : str
+        The name that an error gives to it.
+
+    Raises
+    ------
+    ConfigError
+        If it is no number, not finite or negative.
+
+    Examples
+    --------
+    >>> milliseconds_to_ns(66.667)
+    66667000
+    """
+    exact = _exact(value, (numbers.Rational, Decimal), argument, "milliseconds >= 0")
+    if exact < 0:
+        raise ConfigError(f"`{argument}` is {value}, expected milliseconds >= 0")
+    return round(exact * _NS_PER_MS)
+
+
+def frame_offset(latency_ms: Milliseconds, fps: Fps) -> int:
+    """Return k, the number of frames by which the scene has moved on when a prediction is ready (Eq. 5).
+
+    Parameters
+    ----------
+    latency_ms : int, float, Fraction or Decimal
+        Latency of one prediction in milliseconds, >= 0; 0 gives k = 0.
+    fps : int, float, Fraction, Decimal or str
+        Frames per second, > 0.
+
+    Returns
+    -------
+    int
+        k >= 0.
+
+    Raises
+    ------
+    ConfigError
+        If the latency is negative, NaN or infinite, or the frame rate is not above zero.
+
+    Examples
+    --------
+    >>> [frame_offset(ms, "50/3") for ms in (26, 38, 60, 61, 76, 195)]
+    [1, 1, 1, 2, 2, 4]
+    """
+    return offset_of_ns(milliseconds_to_ns(latency_ms), as_fps(fps))
+
+
+def offset_of_ns(latency_ns: int, fps: Fraction) -> int:
+    """Eq. 5 for a latency in integer nanoseconds, with the tie rule of this module."""
+    return max(0, math.ceil((latency_ns - TIE_NS) * fps / _NS_PER_S))
+
+
+def _exact(value: object, exact_types: tuple[type, ...], argument: str, expected: str) -> Fraction:
+    if isinstance(value, exact_types) and not isinstance(value, bool):
+        if isinstance(value, numbers.Integral):
+            return Fraction(int(value))  # NumPy's integers would overflow later
+        try:
+            return Fraction(value)  # type: ignore[call-overload,no-any-return]
+        except (ValueError, OverflowError, ZeroDivisionError):
+            pass
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
+        return Fraction(float(value))
+    raise ConfigError(f"`{argument}` is {value!r}, expected {expected}")

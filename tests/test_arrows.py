@@ -1,0 +1,181 @@
+"""The house has floors: a file imports only from floors below it, and heavy imports stay at the edges."""
+
+import ast
+import graphlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import flame_metric
+
+PACKAGE = Path(flame_metric.__file__).parent
+
+FLOORS = (  # ground floor first; files of one floor do not import each other
+    ("errors.py", "_version.py"),
+    ("checks.py",),
+    ("counting.py",),
+    ("iou.py",),
+    ("timing.py",),
+    ("config.py",),
+    ("schedule.py",),
+    ("statistics.py",),
+    ("table.py",),
+    ("record.py",),
+    ("result.py",),
+    ("meter.py",),
+    ("sequence.py",),
+    ("data/__init__.py", "data/label_png.py", "data/lookup.py", "data/synthetic.py"),
+    ("data/folder.py",),
+    ("evaluation.py", "demo.py"),
+    ("cli/*",),
+    ("__init__.py", "__main__.py"),
+)
+ONE_ROOM = ("cli/*",)  # its files may use each other
+
+OUTSIDE = {"numpy": None, "PIL": "data/label_png.py", "rich": "cli/console.py"}  # None: everywhere
+
+
+def files():
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def floor_of(file):
+    """The index of the floor on which a file is, or None."""
+    room = file if any(file in floor for floor in FLOORS) else f"{file.split('/')[0]}/*"
+    return next((index for index, floor in enumerate(FLOORS) if room in floor), None)
+
+
+def modules_of(file, source):
+    """Absolute dotted names that a file imports, wherever in it, with those passed to import_module as text."""
+    package = ["flame_metric", *file.split("/")[:-1]]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+            "import_module",
+            "__import__",
+        ):
+            yield from (word.value for word in node.args[:1] if isinstance(word, ast.Constant))
+
+
+def file_of(module, known):
+    """The file of this package that a dotted name leads to: the longest part of it that is a file."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        path = "/".join(parts[1:length])
+        for file in (f"{path}.py", f"{path}/__init__.py".lstrip("/")):
+            if file in known:
+                return file
+    raise AssertionError(f"{module} is no module of flame_metric")
+
+
+def arrows(file, source, known):
+    """Files of this package that a file imports."""
+    inside = (module for module in modules_of(file, source) if module.split(".")[0] == "flame_metric")
+    return {file_of(module, known) for module in inside} - {file}
+
+
+def faults_of(file, source, known):
+    """What is wrong with the imports of one file, as text."""
+    here = floor_of(file)
+    for other in sorted(arrows(file, source, known)):
+        there = floor_of(other)
+        in_one_room = there == here and set(FLOORS[here]) <= set(ONE_ROOM)
+        if there is not None and there >= here and not in_one_room:
+            yield f"{file} imports {other}, which is not on a floor below"
+    for module in modules_of(file, source):
+        name = module.split(".")[0]
+        if name == "flame_metric" or name in sys.stdlib_module_names:
+            continue
+        if name not in OUTSIDE:
+            yield f"{file} imports {name}: expected NumPy, and other packages at the edges only"
+        elif OUTSIDE[name] not in (None, file):
+            yield f"{file} imports {name}: expected in {OUTSIDE[name]} alone"
+
+
+# ── the package ──
+
+
+@pytest.mark.parametrize("file", files())
+def test_file_has_a_floor(file):
+    assert floor_of(file) is not None, f"{file} is on no floor: place it in FLOORS of this test, below what imports it"
+
+
+@pytest.mark.parametrize("file", [file for file in files() if floor_of(file) is not None])
+def test_file_imports_only_from_floors_below(file):
+    assert list(faults_of(file, (PACKAGE / file).read_text(encoding="utf-8"), set(files()))) == []
+
+
+def test_no_circle():
+    known = set(files())
+    graph = {file: arrows(file, (PACKAGE / file).read_text(encoding="utf-8"), known) for file in known}
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+# ── the test itself ──
+
+KNOWN = {
+    "__init__.py",
+    "errors.py",
+    "counting.py",
+    "meter.py",
+    "data/__init__.py",
+    "data/lookup.py",
+    "data/synthetic.py",
+    "data/folder.py",
+    "cli/x.py",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "found"),
+    [
+        ("counting.py", "from flame_metric.errors import LabelError", {"errors.py"}),
+        ("counting.py", "import flame_metric.errors", {"errors.py"}),
+        ("counting.py", "from . import errors", {"errors.py"}),
+        ("counting.py", "from .errors import LabelError", {"errors.py"}),
+        ("counting.py", "from flame_metric import errors", {"errors.py"}),
+        ("counting.py", "from flame_metric import LabelError", {"__init__.py"}),
+        ("data/lookup.py", "from . import synthetic", {"data/synthetic.py"}),
+        ("data/lookup.py", "from ..errors import LabelError", {"errors.py"}),
+        ("data/lookup.py", "def f():\n    from flame_metric.data.synthetic import x", {"data/synthetic.py"}),
+        ("cli/x.py", "import importlib\nimportlib.import_module('flame_metric.data.lookup')", {"data/lookup.py"}),
+        ("cli/x.py", "from flame_metric.data import unknown", {"data/__init__.py"}),
+        ("meter.py", "import numpy as np", set()),
+    ],
+)
+def test_arrows_are_found(file, source, found):
+    assert arrows(file, source, KNOWN) == found
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "number"),
+    [
+        ("counting.py", "from flame_metric.errors import LabelError\nimport numpy, json", 0),
+        ("errors.py", "from flame_metric.counting import x", 1),
+        ("counting.py", "from flame_metric import meter", 1),
+        ("data/lookup.py", "from flame_metric.data.folder import x", 1),
+        ("data/lookup.py", "from flame_metric.data.synthetic import x", 1),
+        ("data/folder.py", "from flame_metric.data.lookup import x", 0),
+        ("counting.py", "import torch", 1),
+        ("counting.py", "def f():\n    import scipy.stats", 1),
+        ("counting.py", "__import__('matplotlib')", 1),
+        ("counting.py", "from PIL import Image", 1),
+        ("data/label_png.py", "from PIL import Image", 0),
+        ("cli/console.py", "import rich.progress", 0),
+        ("cli/x.py", "import rich", 1),
+        ("cli/x.py", "from flame_metric.cli import x, y", 0),
+    ],
+)
+def test_faults_are_found(file, source, number):
+    assert len(list(faults_of(file, source, KNOWN | {"cli/__init__.py", "cli/y.py"}))) == number
+
+
+def test_file_without_a_floor_is_found():
+    assert floor_of("novelty.py") is None
+    assert floor_of("novelty/part.py") is None

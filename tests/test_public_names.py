@@ -1,0 +1,160 @@
+"""The public names: what there is, how it is called, and what importing it costs."""
+
+import inspect
+import json
+
+import pytest
+
+import flame_metric
+from flame_metric import FlameMeter, FlameResult, FrameDelay, Schedule
+
+NAMES = {
+    *("FlameMeter", "FlameResult", "flame_score", "frame_offset", "confusion_matrix", "class_counts"),
+    *("iou_per_class", "mean_iou", "Schedule", "FrameDelay", "VideoSequence", "Interval", "bootstrap_interval"),
+    *("FlameError", "LabelError", "ShapeError", "ConfigError", "DatasetError", "StateError", "MissingExtraError"),
+    *("FlameWarning", "__version__"),
+}
+
+
+def test_names():
+    assert set(flame_metric.__all__) >= NAMES
+    assert len(flame_metric.__all__) == len(set(flame_metric.__all__))
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"__version__"}))
+def test_every_name_is_there_and_documented(name):
+    thing = getattr(flame_metric, name)
+    assert inspect.getdoc(thing)
+    if callable(thing) and not (inspect.isclass(thing) and issubclass(thing, BaseException)):
+        assert thing.__module__.startswith("flame_metric.")
+
+
+def test_version_is_text():
+    assert flame_metric.__version__.count(".") == 2
+
+
+def options(function):
+    return {
+        name: parameter.kind.name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in ("self", "cls")
+    }
+
+
+def split(function):
+    kinds = options(function)
+    return (
+        [name for name, kind in kinds.items() if kind == "POSITIONAL_OR_KEYWORD"],
+        {name for name, kind in kinds.items() if kind == "KEYWORD_ONLY"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "data", "keywords"),
+    [
+        (flame_metric.frame_offset, ["latency_ms", "fps"], set()),
+        (flame_metric.confusion_matrix, ["pred", "target"], {"num_classes", "ignore_index"}),
+        (flame_metric.class_counts, ["pred", "target"], {"num_classes", "ignore_index"}),
+        (flame_metric.iou_per_class, ["counts"], set()),
+        (flame_metric.mean_iou, ["counts"], set()),
+        (
+            flame_metric.flame_score,
+            ["preds", "targets"],
+            {"num_classes", "latency_ms", "fps", "ignore_index"},
+        ),
+        (
+            FlameMeter,
+            ["num_classes"],
+            {"latency_ms", "fps", "frame_offset", "ignore_index", "class_names", "before_first", "device"},
+        ),
+        (FlameMeter.update, ["pred", "target"], {"sequence"}),
+        (FlameMeter.update_sequence, ["preds", "targets"], {"sequence", "schedule"}),
+        (FlameMeter.update_missing, ["target"], {"sequence"}),
+        (FlameMeter.merge, ["other"], set()),
+        (FlameMeter.compute, [], set()),
+        (FlameMeter.reset, [], set()),
+        (FlameMeter.to_json, [], set()),
+        (FlameMeter.from_json, ["text"], set()),
+        (FlameResult.from_json, ["text"], set()),
+        (FlameResult.table, ["format"], set()),
+        (Schedule.fixed, ["num_frames", "frame_offset"], set()),
+        (FrameDelay.push, ["item"], set()),
+        (flame_metric.bootstrap_interval, ["result"], {"level", "resamples", "seed"}),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", None),
+)
+def test_data_is_positional_and_options_are_keywords(function, data, keywords):
+    assert split(function) == (data, keywords)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config", "sequences", "counts", "miou", "iou", "dice", "pixel_accuracy", "num_pairs", "coverage"),
+        *("valid_fraction", "frame_offset", "signature", "by_sequence", "table", "to_json", "from_json"),
+    ],
+)
+def test_fields_of_a_result(name):
+    meter = FlameMeter(2)
+    meter.update([[0]], [[0]])
+    assert getattr(meter.compute(), name) is not None
+
+
+# ── errors ──
+
+
+@pytest.mark.parametrize(
+    ("error", "base"),
+    [
+        ("LabelError", ValueError),
+        ("ShapeError", ValueError),
+        ("ConfigError", ValueError),
+        ("DatasetError", ValueError),
+        ("StateError", RuntimeError),
+        ("MissingExtraError", ImportError),
+    ],
+)
+def test_errors_are_of_this_package_and_of_python(error, base):
+    kind = getattr(flame_metric, error)
+    assert issubclass(kind, flame_metric.FlameError)
+    assert issubclass(kind, base)
+    assert str(kind("what was found")) == "what was found"
+
+
+def test_warning_is_a_user_warning():
+    assert issubclass(flame_metric.FlameWarning, UserWarning)
+    assert not issubclass(flame_metric.FlameWarning, flame_metric.FlameError)
+
+
+def test_errors_carry_their_argument_and_path(tmp_path):
+    assert flame_metric.LabelError("x", argument="pred").argument == "pred"
+    assert flame_metric.LabelError("x").argument is None
+    assert flame_metric.DatasetError("x", path=tmp_path).path == str(tmp_path)
+    assert flame_metric.DatasetError("x").path is None
+
+
+# ── import ──
+
+
+def test_import_loads_numpy_alone(run_python):
+    program = (
+        "import sys, json; before = set(sys.modules); import flame_metric; "
+        "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - before})))"
+    )
+    loaded = set(json.loads(run_python(program)))
+    assert {"flame_metric", "numpy"} <= loaded
+    heavy = {"scipy", "torch", "torchmetrics", "torchvision", "PIL", "matplotlib", "rich", "sklearn", "pandas", "cv2"}
+    assert loaded & heavy == set()
+
+
+def test_import_leaves_edges_and_the_command_line_alone(run_python):
+    program = "import sys, flame_metric; print(*[name for name in sys.modules if name.startswith('flame_metric')])"
+    loaded = run_python(program).split()
+    assert [name for name in loaded if name.startswith(("flame_metric.cli", "flame_metric.data."))] == []
+
+
+def test_r21_warnings_are_errors():
+    import warnings  # noqa: PLC0415 - to be seen beside its use
+
+    with pytest.raises(DeprecationWarning):
+        warnings.warn("a name that the next NumPy removes", DeprecationWarning, stacklevel=1)

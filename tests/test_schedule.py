@@ -1,0 +1,193 @@
+"""Which prediction is on screen: the fixed offset of Eq. 4-5, schedules by hand, the delay line of online loops."""
+
+import dataclasses
+import math
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flame_metric import FrameDelay, Schedule
+from flame_metric.errors import ConfigError
+from flame_metric.schedule import NOTHING_YET
+
+# ── fixed offset ──
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "offset", "source", "staleness", "coverage"),
+    [
+        (4, 0, [0, 1, 2, 3], [0, 0, 0, 0], 1.0),
+        (4, 1, [-1, 0, 1, 2], [-1, 1, 1, 1], 0.75),
+        (5, 2, [-1, -1, 0, 1, 2], [-1, -1, 2, 2, 2], 0.6),
+        (3, 3, [-1, -1, -1], [-1, -1, -1], 0.0),
+        (2, 9, [-1, -1], [-1, -1], 0.0),
+        (1, 0, [0], [0], 1.0),
+    ],
+)
+def test_fixed_offset_by_hand(num_frames, offset, source, staleness, coverage):
+    schedule = Schedule.fixed(num_frames, offset)
+    assert schedule.label_frame.tolist() == list(range(num_frames))
+    assert schedule.source.tolist() == source
+    assert schedule.staleness.tolist() == staleness
+    assert schedule.shown.tolist() == [frame >= 0 for frame in source]
+    assert schedule.coverage == coverage
+
+
+def test_fixed_offset_of_the_specification():
+    # l = 195 ms at d = 60 ms: k = 4
+    assert Schedule.fixed(10, 4).source.tolist() == [-1, -1, -1, -1, 0, 1, 2, 3, 4, 5]
+
+
+def test_no_frame_at_all():
+    schedule = Schedule.fixed(0, 2)
+    assert schedule.source.size == schedule.staleness.size == schedule.shown.size == 0
+    assert math.isnan(schedule.coverage)
+
+
+def test_nothing_yet_is_minus_one():
+    assert NOTHING_YET == -1
+
+
+@pytest.mark.parametrize(("num_frames", "offset", "named"), [(-1, 0, "num_frames"), (3, -1, "frame_offset")])
+def test_negative_numbers_of_frames(num_frames, offset, named):
+    with pytest.raises(ConfigError, match=f"`{named}` is -1"):
+        Schedule.fixed(num_frames, offset)
+
+
+@pytest.mark.parametrize("offset", [1.5, "1", None])
+def test_offset_that_is_no_number_of_frames(offset):
+    with pytest.raises(ConfigError):
+        Schedule.fixed(3, offset)
+
+
+# ── any schedule ──
+
+
+def test_one_worker_that_drops_frames():
+    # l = 195 ms, d = 60 ms, one worker: runs 0, 3, 6, 9
+    schedule = Schedule(range(10), [-1, -1, -1, -1, 0, 0, 0, 3, 3, 3])
+    assert schedule.staleness.tolist() == [-1, -1, -1, -1, 4, 5, 6, 4, 5, 6]
+    assert schedule.coverage == 0.6
+
+
+def test_labels_at_some_frames_only():
+    schedule = Schedule([4, 9, 19], [-1, 7, 15])
+    assert schedule.staleness.tolist() == [-1, 2, 4]
+    assert schedule.shown.tolist() == [False, True, True]
+
+
+def test_no_labelled_frame():
+    assert math.isnan(Schedule([], []).coverage)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "uint64"])
+def test_arrays_become_int64_and_read_only(dtype):
+    frames = np.array([0, 1, 2], dtype)
+    schedule = Schedule(frames, frames)
+    assert schedule.source.dtype == schedule.label_frame.dtype == np.int64
+    with pytest.raises(ValueError, match="read-only"):
+        schedule.source[0] = -1
+    frames[0] = 1  # the caller's array stays writable, and is another one
+    assert schedule.source.tolist() == [0, 1, 2]
+
+
+def test_schedule_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Schedule([0], [0]).source = np.array([-1])
+
+
+@pytest.mark.parametrize(
+    ("label_frame", "source", "message"),
+    [
+        ([0, 1], [0, 2], r"`source` of frame 1 is 2 \(1 such entries\), expected -1\.\.1: .*future"),
+        ([0, 1, 2], [1, 2, 3], r"`source` of frame 0 is 1 \(3 such entries\)"),
+        ([0, 1], [-2, 0], r"`source` of frame 0 is -2"),
+        ([0, 1], [0], r"`source` has 1 entries for 2 labelled frames"),
+        ([0], [0, 0], r"`source` has 2 entries for 1 labelled frames"),
+        ([1, 0], [0, 0], "`label_frame` is not ascending"),
+        ([1, 1], [0, 0], "`label_frame` is not ascending"),
+        ([-1, 0], [-1, 0], "`label_frame` is not ascending"),
+        ([0.0, 1.0], [0, 1], r"`label_frame` has shape \(2,\) of float64"),
+        ([0, 1], [0.0, 1.0], r"`source` has shape \(2,\) of float64"),
+        ([True, False], [0, 1], "`label_frame` has shape"),
+        ([[0, 1]], [[0, 1]], r"`label_frame` has shape \(1, 2\)"),
+        (3, [0], r"`label_frame` has shape \(\)"),
+        ([None], [0], "`label_frame` has shape"),
+    ],
+)
+def test_schedules_that_are_refused(label_frame, source, message):
+    with pytest.raises(ConfigError, match=message):
+        Schedule(label_frame, source)
+
+
+# ── delay line ──
+
+
+@pytest.mark.parametrize(
+    ("offset", "out"),
+    [
+        (0, ["a", "b", "c", "d"]),
+        (1, [None, "a", "b", "c"]),
+        (2, [None, None, "a", "b"]),
+        (9, [None, None, None, None]),
+    ],
+)
+def test_delay_by_hand(offset, out):
+    delay = FrameDelay(offset)
+    assert [delay.push(item) for item in "abcd"] == out
+
+
+def test_delay_forgets_at_a_new_sequence():
+    delay = FrameDelay(1)
+    delay.push("a")
+    delay.reset()
+    assert [delay.push(item) for item in "bc"] == [None, "b"]
+
+
+def test_delay_passes_items_that_are_false_or_none():
+    delay = FrameDelay(1)
+    assert [delay.push(item) for item in (0, None, "", "x")] == [None, 0, None, ""]
+
+
+@pytest.mark.parametrize("offset", [-1, -7])
+def test_negative_delay(offset):
+    with pytest.raises(ConfigError, match=f"`frame_offset` is {offset}"):
+        FrameDelay(offset)
+
+
+@pytest.mark.parametrize("offset", [1.5, "1", None, float("nan")])
+def test_delay_that_is_no_number_of_frames(offset):
+    with pytest.raises(ConfigError, match="`frame_offset`"):
+        FrameDelay(offset)
+
+
+def test_delay_keeps_no_more_than_it_needs():
+    class Frame:
+        pass
+
+    delay, alive = FrameDelay(3), []
+    for _ in range(50):
+        frame = Frame()
+        alive.append(weakref.ref(frame))
+        delay.push(frame)
+        del frame
+        assert sum(ref() is not None for ref in alive) <= 4
+
+
+@given(st.integers(0, 12), st.integers(0, 12))
+def test_law_delay_line_is_the_fixed_schedule(num_frames, offset):
+    delay = FrameDelay(offset)
+    out = [delay.push(frame) for frame in range(num_frames)]
+    assert [NOTHING_YET if frame is None else frame for frame in out] == Schedule.fixed(
+        num_frames, offset
+    ).source.tolist()
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_law_fixed_offset_is_stale_by_the_offset(num_frames, offset):
+    schedule = Schedule.fixed(num_frames, offset)
+    assert set(schedule.staleness[schedule.shown].tolist()) <= {offset}
+    assert int(schedule.shown.sum()) == max(0, num_frames - offset)
