@@ -1,0 +1,68 @@
+"""The command line: parse, one library call, print.
+
+Exit codes: 0 done, 2 wrong usage, 3 wrong or missing data, 4 counts that may not be combined, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from flame_metric._version import __version__
+from flame_metric.cli import demo, evaluate
+from flame_metric.cli.console import report
+from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError, StateError
+
+__all__ = ["main"]
+
+_COMMANDS = (evaluate, demo)
+_USAGE, _DATA, _STATE, _INTERRUPTED = 2, 3, 4, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``flame-metric`` with the given arguments (default: those of the process) and return its exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", FlameWarning)
+        warnings.showwarning = lambda message, *_: report("warning", str(message))
+        try:
+            arguments.run(arguments)
+            sys.stdout.flush()
+        except FlameError as error:
+            return _fail(error, arguments.debug)
+        except KeyboardInterrupt:
+            report("interrupted", "nothing was written")
+            return _INTERRUPTED
+        except BrokenPipeError:  # the reader of a pipe has seen enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flame-metric",
+        description="How good is a video segmentation network once its own delay is counted?",
+        epilog="Try `flame-metric demo` first: it needs no data.",
+    )
+    parser.add_argument("--version", action="version", version=f"flame-metric {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        subparser = command.add_parser(commands)
+        subparser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def _fail(error: FlameError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    else:
+        report("error", str(error))
+    if isinstance(error, (ConfigError, MissingExtraError)):
+        return _USAGE
+    return _STATE if isinstance(error, StateError) else _DATA

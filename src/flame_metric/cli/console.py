@@ -1,0 +1,85 @@
+"""What a person sees while a command runs: a progress bar (rich) or plain lines, and one-line messages.
+
+Everything here goes to standard error, so that standard output holds results alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flame_metric.table import printable
+
+try:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+except ImportError:  # an extra: plain lines then
+    HAS_RICH = False
+else:
+    HAS_RICH = True
+
+__all__ = ["progress", "report"]
+
+_PATIENCE_S = 1.0  # what is done sooner shows no bar
+_LINE_EVERY_S = 10.0
+
+
+def report(kind: str, message: str) -> None:
+    """Print one line, such as an error, to standard error."""
+    print(f"flame-metric: {kind}: {printable(message)}", file=sys.stderr)
+
+
+@contextmanager
+def progress(task: str, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a task is, once it has taken more than a second.
+
+    Parameters
+    ----------
+    task : str
+        What is counted, such as "frames".
+    clock : callable
+        Seconds.
+
+    Yields
+    ------
+    callable
+        To be called with (done, all).
+    """
+    if HAS_RICH and sys.stderr.isatty():
+        with _bar(task, clock) as step:
+            yield step
+    else:
+        yield _lines(task, clock)
+
+
+@contextmanager
+def _bar(task: str, clock: Callable[[], float]) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    row = bar.add_task(task, total=None)
+    start = clock()
+
+    def step(done: int, total: int) -> None:
+        bar.update(row, completed=done, total=total)
+        if not bar.live.is_started and clock() - start > _PATIENCE_S:
+            bar.start()
+
+    try:
+        yield step
+    finally:
+        bar.stop()
+
+
+def _lines(task: str, clock: Callable[[], float]) -> Callable[[int, int], None]:
+    last = clock() + _PATIENCE_S - _LINE_EVERY_S
+
+    def step(done: int, total: int) -> None:
+        nonlocal last
+        now = clock()
+        if now - last > _LINE_EVERY_S:
+            last = now
+            print(f"{task}: {done:,} of {total:,} ({done / total:.0%})", file=sys.stderr)
+
+    return step

@@ -1,0 +1,1 @@
+"""Readers of label maps and videos; each file owns one heavy import."""

@@ -1,0 +1,303 @@
+"""Folders of label maps: ``<root>/<sequence>/<frame>.png`` or one flat sequence, .npy as well as .png.
+
+Frames are matched by name, never by position: the name is the file's stem without a given prefix and suffix. Its last
+digits are the frame number. On the timeline of a sequence, numbers count in *steps*; a step is the smallest difference
+between two numbers, and a number that is missing on both sides is a hole, not a frame.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.checks import check_integer
+from flame_metric.data.lookup import LabelLookup
+from flame_metric.errors import DatasetError, LabelError, shortened
+
+__all__ = ["Clip", "Frame", "LabelFolder", "match_folders"]
+
+_EXTENSIONS = (".png", ".npy")
+_LAST_DIGITS = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<after>[^0-9]*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class LabelFolder:
+    """The label maps in a folder, by sequence and frame name; :meth:`scan` finds them.
+
+    Attributes
+    ----------
+    root : Path
+    sequences : Mapping of str to Mapping of str to Path
+        Sequence id -> frame name -> file.
+    is_flat : bool
+        Whether the files lie in the root itself; the only sequence then has the root's name.
+    lookup : LabelLookup or None
+        Applied to every label map that is read.
+    """
+
+    root: Path
+    sequences: Mapping[str, Mapping[str, Path]]
+    is_flat: bool
+    lookup: LabelLookup | None = None
+
+    @classmethod
+    def scan(
+        cls, root: str | os.PathLike[str], *, prefix: str = "", suffix: str = "", lookup: LabelLookup | None = None
+    ) -> LabelFolder:
+        """Find the label maps below a folder.
+
+        Parameters
+        ----------
+        root : str or path
+        prefix, suffix : str
+            Beginning and end of file names that are no part of the frame's name, such as ``"_gtFine_labelIds"``; the
+            suffix with or without the extension. Files without them are passed over.
+        lookup : LabelLookup, optional
+            From labels in the files to classes.
+
+        Raises
+        ------
+        DatasetError
+            If the folder is missing, holds no label map, or holds some both in the root and in folders below it.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise DatasetError(
+                f"{root}: is {'no folder' if root.exists() else 'missing'}, expected a folder", path=root
+            )
+        flat = _frames_in(root, prefix, suffix)
+        below = {
+            folder.name: _frames_in(folder, prefix, suffix) for folder in sorted(root.iterdir()) if _is_clip(folder)
+        }
+        below = {name: frames for name, frames in below.items() if frames}
+        if flat and below:
+            raise DatasetError(
+                f"{root}: holds label maps itself and in {len(below)} folder(s) such as {next(iter(below))}, expected "
+                "one flat sequence or one folder for each sequence",
+                path=root,
+            )
+        if not flat and not below:
+            raise DatasetError(f"{root}: holds no label maps{_why_empty(root, prefix, suffix)}", path=root)
+        return cls(root, {root.resolve().name: flat} if flat else below, bool(flat), lookup)
+
+    def read(self, path: Path, *, shape: tuple[int, int] | None = None) -> npt.NDArray[Any]:
+        """Read one label map of this folder, mapped to classes; .npy may hold scores (C, H, W) instead.
+
+        Raises
+        ------
+        DatasetError
+            If the file is missing, damaged, of another shape than ``shape``, or holds a label that the lookup does
+            not know.
+        """
+        if path.suffix.lower() == ".png":
+            from flame_metric.data.label_png import read_label_png  # noqa: PLC0415  Pillow is optional: .npy works without
+
+            labels: npt.NDArray[Any] = read_label_png(path, shape=shape)
+        else:
+            labels = _read_npy(path, shape)
+        if self.lookup is None:
+            return labels
+        try:
+            return self.lookup.apply(labels)
+        except LabelError as error:
+            raise DatasetError(f"{path}: {error}", path=path) from error
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame of a clip: its place on the timeline in steps, and its files, as far as it has them."""
+
+    index: int
+    name: str
+    pred: Path | None
+    label: Path | None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One sequence of predictions and labels on a common timeline.
+
+    Attributes
+    ----------
+    name : str
+    frames : tuple of Frame
+        In order; indices that are missing are holes.
+    step : int or None
+        Difference of frame numbers from one index to the next; None for a single frame.
+    """
+
+    name: str
+    frames: tuple[Frame, ...]
+    step: int | None
+
+
+def match_folders(preds: LabelFolder, labels: LabelFolder, *, step: int | None = None) -> list[Clip]:
+    """Put predictions and labels of equal names on common timelines, one clip a labelled sequence.
+
+    Parameters
+    ----------
+    preds, labels : LabelFolder
+    step : int, optional
+        Difference of frame numbers from one frame to the next; default: read from the numbers.
+
+    Raises
+    ------
+    DatasetError
+        If sequences or names do not match, numbers come twice or do not lie on one grid.
+    """
+    if step is not None:
+        step = check_integer("step", step, 1)
+    pairs = _match_sequences(preds, labels)
+    clips = [_match_clip(name, *files, labels.root, step) for name, files in pairs.items()]
+    steps = {clip.step: clip.name for clip in clips if clip.step is not None}
+    if len(steps) > 1:
+        found = ", ".join(f"{size} in {name}" for size, name in sorted(steps.items())[:5])
+        raise DatasetError(
+            f"{labels.root}: frame numbers advance by unlike steps ({found}), expected one step for one frame rate; "
+            "give it (--step)",
+            path=labels.root,
+        )
+    return clips
+
+
+def _is_clip(folder: Path) -> bool:
+    return folder.is_dir() and not folder.name.startswith(".")
+
+
+def _frames_in(folder: Path, prefix: str, suffix: str) -> dict[str, Path]:
+    frames: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        extension = path.suffix.lower()
+        if extension not in _EXTENSIONS or path.name.startswith("."):
+            continue
+        end = suffix if suffix.lower().endswith(extension) else suffix + path.suffix
+        if not (path.name.startswith(prefix) and path.name.endswith(end) and len(path.name) > len(prefix) + len(end)):
+            continue
+        name = path.name[len(prefix) : len(path.name) - len(end)]
+        if name in frames:
+            raise DatasetError(f"{path}: is a second file for frame {name} beside {frames[name].name}", path=path)
+        frames[name] = path
+    return frames
+
+
+def _why_empty(root: Path, prefix: str, suffix: str) -> str:
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in _EXTENSIONS)
+    if not files:
+        return " (.png or .npy) at all"
+    depth = len(files[0].relative_to(root).parts)
+    if depth > 2:
+        return (
+            f" in itself or one folder below, but deeper down, such as {files[0]}; point to the folder above that one"
+        )
+    return f" whose names begin with {prefix!r} and end with {suffix!r}, but others, such as {files[0].name}"
+
+
+def _read_npy(path: Path, shape: tuple[int, int] | None) -> npt.NDArray[Any]:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # the header alone, until its shape is known
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetError(f"{path}: cannot be read as an array: {error}", path=path) from error
+    if not isinstance(mapped, np.ndarray) or mapped.ndim not in (2, 3):
+        raise DatasetError(f"{path}: holds no array (H, W) of labels or (C, H, W) of scores", path=path)
+    if shape is not None and mapped.shape[-2:] != shape:
+        raise DatasetError(f"{path}: has shape {mapped.shape}, expected {shape}; nothing is resized", path=path)
+    return np.array(mapped)
+
+
+def _match_sequences(
+    preds: LabelFolder, labels: LabelFolder
+) -> dict[str, tuple[Mapping[str, Path], Mapping[str, Path]]]:
+    if preds.is_flat and labels.is_flat:
+        (pred_frames,), ((name, label_frames),) = preds.sequences.values(), labels.sequences.items()
+        return {name: (pred_frames, label_frames)}
+    if preds.is_flat != labels.is_flat:
+        flat, nested = (preds, labels) if preds.is_flat else (labels, preds)
+        raise DatasetError(
+            f"{flat.root}: holds frames itself, while {nested.root} holds folders of them such as "
+            f"{next(iter(nested.sequences))}, expected the same layout",
+            path=flat.root,
+        )
+    missing = sorted(labels.sequences.keys() - preds.sequences.keys())
+    if missing:
+        raise DatasetError(
+            f"{preds.root}: has no predictions for {len(missing)} of {len(labels.sequences)} sequence(s): "
+            f"{shortened(missing)}; it has {shortened(sorted(preds.sequences))}",
+            path=preds.root,
+        )
+    return {name: (preds.sequences[name], frames) for name, frames in labels.sequences.items()}
+
+
+def _match_clip(name: str, preds: Mapping[str, Path], labels: Mapping[str, Path], root: Path, step: int | None) -> Clip:
+    patterns = [{_split(frame, files[frame])[0] for frame in files} for files in (labels, preds)]
+    for files, found in zip((labels, preds), patterns, strict=True):
+        if len(found) > 1:
+            folder = next(iter(files.values())).parent
+            raise DatasetError(
+                f"{folder}: holds names of {len(found)} kinds, such as {shortened(sorted(map('#'.join, found)))} "
+                "(# = frame number), expected one sequence in a folder",
+                path=folder,
+            )
+    if patterns[0] != patterns[1]:
+        example = next(iter(preds.values()))
+        raise DatasetError(
+            f"{example}: frame names do not match: predictions are named {shortened(sorted(preds))}, labels "
+            f"{shortened(sorted(labels))}{_affix_hint(patterns[1].pop(), patterns[0].pop())}",
+            path=example,
+        )
+    numbers: dict[int, str] = {}
+    for frame in sorted(preds.keys() | labels.keys()):
+        number = _split(frame, root)[1]
+        if number in numbers:
+            raise DatasetError(
+                f"{root}: sequence {name}: {numbers[number]} and {frame} are both frame {number}", path=root
+            )
+        numbers[number] = frame
+    ordered = sorted(numbers)
+    gaps = {later - earlier for earlier, later in pairwise(ordered)}
+    size = step or min(gaps, default=None)
+    off_grid = sorted(gap for gap in gaps if gap % (size or 1))
+    if off_grid:
+        raise DatasetError(
+            f"{root}: sequence {name}: frame numbers are up to {off_grid[-1]} apart, expected multiples of the step "
+            f"{size}; --step {math.gcd(*gaps)} fits all of them",
+            path=root,
+        )
+    frames = tuple(
+        Frame((number - ordered[0]) // (size or 1), frame, preds.get(frame), labels.get(frame))
+        for number, frame in sorted(numbers.items())
+    )
+    return Clip(name, frames, size)
+
+
+def _split(name: str, path: Path) -> tuple[tuple[str, str], int]:
+    match = _LAST_DIGITS.fullmatch(name)
+    if match is None:
+        raise DatasetError(f"{path}: the frame name {name!r} has no digits, expected a frame number in it", path=path)
+    return (match["before"], match["after"]), int(match["number"])
+
+
+def _affix_hint(pred: tuple[str, str], label: tuple[str, str]) -> str:
+    """Say which options remove the part of the names in which predictions and labels differ."""
+    (pred_before, pred_after), (label_before, label_after) = pred, label
+    common_start = min(pred_before, label_before, key=len)
+    if not (pred_before.endswith(common_start) and label_before.endswith(common_start)):
+        common_start = ""
+    common_end = min(pred_after, label_after, key=len)
+    if not (pred_after.startswith(common_end) and label_after.startswith(common_end)):
+        common_end = ""
+    affixes = {
+        "--pred-prefix": pred_before.removesuffix(common_start),
+        "--label-prefix": label_before.removesuffix(common_start),
+        "--pred-suffix": pred_after.removeprefix(common_end),
+        "--label-suffix": label_after.removeprefix(common_end),
+    }
+    return "; try " + " ".join(f"{option} {affix}" for option, affix in affixes.items() if affix)

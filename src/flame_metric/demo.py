@@ -1,0 +1,222 @@
+"""A demonstration on built-in data: a real segmenter, its real latency here, and its score at other latencies.
+
+The segmenter models the colours of each class, at each height of the image, as a Gaussian, and takes the likeliest
+class of each pixel (quadratic discriminant analysis). It needs NumPy alone and is fitted in a second.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.data.synthetic import CLASS_NAMES, VOID, synthetic_video
+from flame_metric.meter import FlameMeter
+from flame_metric.result import FlameResult
+from flame_metric.sequence import VideoSequence
+from flame_metric.table import Cell, Table
+
+__all__ = ["PAPER_LATENCIES_MS", "ColourClassifier", "Demo", "run_demo"]
+
+PAPER_LATENCIES_MS = {"DeepLab-R101": 195, "DeepLab-MN": 76, "SwiftNet-R18": 26, "SwiftNet-R18-X": 38}
+"""Latencies on a GTX 1080 Ti (FLAME, Table 1)."""
+
+_FPS = Fraction(50, 3)  # one frame in 60 ms, as the paper counts Cityscapes
+_HEIGHT, _WIDTH = 128, 256
+_TRAINING_VIDEOS, _TEST_VIDEOS, _FRAMES = 4, 6, 36
+_TRAINING_SEED = 1_000  # test videos count from 0
+_TIMED_CALLS = 30
+_BLUR = 2  # pixels to each side over which colours are averaged: textures and noise mislead single pixels
+_VARIANCE_FLOOR = 4.0  # grey levels squared
+
+
+class ColourClassifier:
+    """Segments an image by the colours of its pixels, their neighbourhood, and their height in the image.
+
+    Parameters
+    ----------
+    num_classes : int
+        C.
+
+    Examples
+    --------
+    >>> video = synthetic_video(num_frames=2, height=48, width=96, seed=3)
+    >>> classifier = ColourClassifier(8).fit([video])
+    >>> classifier(video.frames[0]).shape
+    (48, 96)
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+
+    def fit(self, videos: Sequence[VideoSequence]) -> ColourClassifier:
+        """Estimate mean, covariance and frequency of each class from labelled frames; labels >= C are void."""
+        size = len(_features(videos[0].frames[0]))
+        counts = np.zeros(self._num_classes)
+        sums = np.zeros((self._num_classes, size))
+        squares = np.zeros((self._num_classes, size, size))
+        for video in videos:
+            for frame, target in zip(video.frames, video.targets, strict=True):
+                features = _features(frame)
+                for label in range(self._num_classes):
+                    of_class = features[:, target.ravel() == label] if target is not None else features[:, :0]
+                    counts[label] += of_class.shape[1]
+                    sums[label] += of_class.sum(axis=1)
+                    squares[label] += of_class @ of_class.T
+        weights = np.maximum(counts, 1)[:, None]
+        means = sums / weights
+        covariances = squares / weights[:, :, None] - means[:, :, None] * means[:, None, :]
+        covariances += _VARIANCE_FLOOR * np.eye(size)
+        inverse_roots = np.linalg.inv(np.linalg.cholesky(covariances))
+        self._means = means.astype(np.float32)
+        self._inverse_roots = inverse_roots.astype(np.float32)
+        log_priors = np.log(np.maximum(counts, 0.5) / counts.sum())
+        self._offsets = log_priors + np.log(np.abs(np.linalg.det(inverse_roots)))
+        return self
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the label map, uint8 (H, W), of an RGB image, uint8 (H, W, 3)."""
+        features = _features(image)
+        scores = np.empty((self._num_classes, features.shape[1]), np.float32)
+        for label in range(self._num_classes):
+            whitened = self._inverse_roots[label] @ (features - self._means[label][:, None])
+            scores[label] = self._offsets[label] - 0.5 * np.einsum("fp,fp->p", whitened, whitened)
+        labels: npt.NDArray[np.uint8] = scores.argmax(axis=0).astype(np.uint8)
+        return labels.reshape(image.shape[:2])
+
+
+def _features(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Features float32 (F, H * W): blurred colours, local contrast, height in the image and its square."""
+    height, width, _ = image.shape
+    colours = image.astype(np.float32)
+    blurred = _box_blur(colours)
+    contrast = _box_blur(np.abs(colours - blurred).mean(axis=2, keepdims=True))
+    row = np.broadcast_to(np.linspace(0, 255, height, dtype=np.float32)[:, None, None], (height, width, 1))
+    side = np.broadcast_to(np.abs(np.linspace(-255, 255, width, dtype=np.float32))[None, :, None], (height, width, 1))
+    stacked = np.concatenate([blurred, contrast, row, side], axis=2)
+    return np.ascontiguousarray(stacked.reshape(height * width, -1).T)
+
+
+def _box_blur(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    for axis in (0, 1):
+        padding = [(0, 0)] * image.ndim
+        padding[axis] = (_BLUR, _BLUR)
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(image, padding, mode="edge"), 2 * _BLUR + 1, axis=axis
+        )
+        image = windows.mean(axis=-1)
+    return image
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What :func:`run_demo` found.
+
+    Attributes
+    ----------
+    static : FlameResult
+        The segmenter without any delay.
+    latency_ms : float
+        Its latency here: the median of 30 timed calls.
+    scores : dict of str to (FlameResult, FlameResult)
+        By origin of the latency: the segmenter at that latency, and the persistence baseline beside it.
+    """
+
+    static: FlameResult
+    latency_ms: float
+    scores: dict[str, tuple[FlameResult, FlameResult]]
+
+    def table(self) -> str:
+        """Return the scores as text, with two sentences on what they mean."""
+        rows: list[tuple[Cell, ...]] = [("none", "0.0", 0, self.static.miou, None, 1.0)]
+        for name, (flame, persistence) in self.scores.items():
+            delay = f"{flame.config.latency_ms:.1f}"
+            rows.append((name, delay, flame.frame_offset, flame.miou, self.static.miou - flame.miou, persistence.miou))
+        columns = ("latency of", "ms", "k", "FLAME", "lost", "persistence")
+        here, _ = next(iter(self.scores.values()))
+        notes = [line for sentence in self._meaning() for line in textwrap.wrap(sentence, 98)]
+        return Table(columns, tuple(rows), notes=(*notes, "", here.signature)).render()
+
+    def _meaning(self) -> tuple[str, str]:
+        (here, _), *_ = self.scores.values()
+        name, (worst, perfect) = min(self.scores.items(), key=lambda item: item[1][0].miou)
+        return (
+            f"The same label maps are worth {self.static.miou:.3f} on the frames they were made from, {here.miou:.3f} "
+            "on the frames that are current when this machine has made them, and "
+            f"{worst.miou:.3f} with the latency of {name}.",
+            f"Even perfect label maps would be worth only {perfect.miou:.3f} if they came that late (persistence): a "
+            "network that is to be used on live video has to be fast, or to predict what comes next.",
+        )
+
+
+def run_demo(
+    *,
+    out: Path | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Callable[[int, int], None] | None = None,
+) -> Demo:
+    """Make videos, fit a segmenter on some, time it, and score it on the others at several latencies.
+
+    Parameters
+    ----------
+    out : Path, optional
+        Folder for predictions and labels as .npy label maps, ``predictions/<sequence>/<frame>.npy`` and ``labels/...``.
+    clock : callable
+        Seconds; times the segmenter.
+    progress : callable, optional
+        Called with (videos done, all videos).
+    """
+    training = [_video(_TRAINING_SEED + seed) for seed in range(_TRAINING_VIDEOS)]
+    segment = ColourClassifier(len(CLASS_NAMES)).fit(training)
+    latency_ms = _median_ms(segment, training[0].frames, clock)
+    latencies: dict[str, float] = {"this machine": latency_ms, **PAPER_LATENCIES_MS}
+    static = _meter(0)
+    meters = {name: (_meter(latency), _meter(latency)) for name, latency in latencies.items()}
+    for seed in range(_TEST_VIDEOS):
+        video = _video(seed)
+        predictions = [segment(frame) for frame in video.frames]
+        targets = list(video.targets)
+        static.update_sequence(predictions, targets, sequence=video.name)
+        for flame, persistence in meters.values():
+            flame.update_sequence(predictions, targets, sequence=video.name)
+            persistence.update_sequence(targets, targets, sequence=video.name)
+        if out is not None:
+            _save(out / "predictions" / video.name, predictions)
+            _save(out / "labels" / video.name, targets)
+        if progress is not None:
+            progress(seed + 1, _TEST_VIDEOS)
+    scores = {name: (flame.compute(), persistence.compute()) for name, (flame, persistence) in meters.items()}
+    return Demo(static.compute(), latency_ms, scores)
+
+
+def _video(seed: int) -> VideoSequence:
+    return synthetic_video(num_frames=_FRAMES, height=_HEIGHT, width=_WIDTH, fps=_FPS, seed=seed)
+
+
+def _meter(latency_ms: float) -> FlameMeter:
+    names = CLASS_NAMES
+    return FlameMeter(len(names), latency_ms=latency_ms, fps=_FPS, ignore_index=VOID, class_names=names)
+
+
+def _median_ms(segment: ColourClassifier, frames: Sequence[Any], clock: Callable[[], float]) -> float:
+    images = [frames[index % len(frames)] for index in range(_TIMED_CALLS)]
+    segment(images[0])
+    samples = []
+    for image in images:
+        start = clock()
+        segment(image)
+        samples.append(clock() - start)
+    return float(np.median(samples)) * 1000
+
+
+def _save(folder: Path, maps: Sequence[Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, label_map in enumerate(maps):
+        np.save(folder / f"{index:06}.npy", label_map)

@@ -1,0 +1,151 @@
+"""PNG label maps: files are written chunk by chunk here, so that what Pillow does to them shows."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flame_metric.errors import DatasetError
+
+Image = pytest.importorskip("PIL.Image", reason="reading PNG needs Pillow")
+read_label_png = pytest.importorskip("flame_metric.data.label_png").read_label_png
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: list[bytes], *, more: bytes = b"") -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    return SIGNATURE + header + more + pixels + chunk(b"IEND", b"")
+
+
+PALETTE = chunk(b"PLTE", bytes(range(48)))
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour", "row", "labels"),
+    [
+        (1, 0, b"\x50", [0, 1, 0, 1]),  # R20: as a view of bytes, a 1-bit mask would be 0 and 255
+        (2, 0, b"\x1b", [0, 1, 2, 3]),
+        (4, 0, b"\x01\xfa", [0, 1, 15, 10]),
+        (8, 0, b"\x00\x07\xc8\xff", [0, 7, 200, 255]),
+        (16, 0, b"\x00\x07\x65\x90\xff\xff\x00\x00", [7, 26_000, 65_535, 0]),  # R12: no wrap to a byte
+        (1, 3, b"\x50", [0, 1, 0, 1]),
+        (2, 3, b"\x1b", [0, 1, 2, 3]),
+        (4, 3, b"\x01\xfa", [0, 1, 15, 10]),
+        (8, 3, b"\x00\x07\x0b\x0f", [0, 7, 11, 15]),
+    ],
+)
+def test_samples_are_the_labels(bits: int, colour: int, row: bytes, labels: list[int], tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(png(4, 1, bits, colour, [row], more=PALETTE if colour == 3 else b""))
+    found = read_label_png(file, shape=(1, 4))
+    assert found.tolist() == [labels]
+    assert found.dtype == (np.uint16 if bits == 16 else np.uint8)
+
+
+def test_a_palette_with_transparency_keeps_its_indices(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(png(2, 1, 8, 3, [b"\x02\x01"], more=PALETTE + chunk(b"tRNS", b"\x00\x80\xff")))
+    assert read_label_png(file).tolist() == [[2, 1]]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16"])
+def test_what_pillow_writes(mode: str, tmp_path: Path) -> None:
+    labels = np.array([[0, 1], [1, 0]], np.uint16 if mode == "I;16" else np.uint8)
+    image = Image.fromarray(labels * 255).convert("1") if mode == "1" else Image.fromarray(labels)
+    if mode == "P":
+        image.putpalette([0, 0, 0, 250, 100, 0])
+    image.save(tmp_path / "a.png")
+    assert read_label_png(tmp_path / "a.png").tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("colour", "pixel", "message"),
+    [
+        (2, b"abc", r"is RGB \(3 channels\), expected one channel: label maps hold class numbers"),
+        (4, b"ab", r"is grey with transparency \(2 channels\)"),
+        (6, b"abcd", r"is RGBA \(4 channels\)"),
+        (5, b"a", "is of unknown colour type 5"),
+    ],
+)
+def test_several_channels_are_refused(colour: int, pixel: bytes, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(png(1, 1, 8, colour, [pixel]))
+    with pytest.raises(DatasetError, match=message) as raised:
+        read_label_png(file)
+    assert raised.value.path == str(file)
+
+
+GOOD = png(4, 2, 8, 0, [b"\x00\x01\x02\x03", b"\x04\x05\x06\x07"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty, expected a PNG label map"),
+        (b"0 1 1 0\n" * 10, "is no PNG file"),
+        (b"\xff\xd8\xff\xe0" + bytes(60), "is a JPEG file: its compression changes labels"),
+        (SIGNATURE, "holds a PNG signature and no image"),
+        (GOOD[:40], "is damaged or cut short"),
+        (GOOD[:-1], "is damaged or cut short"),
+        (GOOD[:-12], "is damaged or cut short"),
+        (SIGNATURE + chunk(b"IDAT", bytes(20)), "is damaged: its first chunk is no header"),
+    ],
+)
+def test_damage_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(content)
+    with pytest.raises(DatasetError, match=f"a.png: {message}"):
+        read_label_png(file)
+
+
+def test_no_flipped_bit_becomes_a_label(tmp_path: Path) -> None:
+    """Every bit of a file is flipped in turn: the labels are the right ones, or there is an error."""
+    file = tmp_path / "a.png"
+    expected = [[0, 1, 2, 3], [4, 5, 6, 7]]
+    refused = 0
+    for position in range(len(GOOD) * 8):
+        damaged = bytearray(GOOD)
+        damaged[position // 8] ^= 1 << position % 8
+        file.write_bytes(bytes(damaged))
+        try:
+            assert read_label_png(file).tolist() == expected
+        except DatasetError:
+            refused += 1
+    assert refused > 0.9 * len(GOOD) * 8
+
+
+def test_missing_file_and_directory(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"b\.png: cannot be read: No such file"):
+        read_label_png(tmp_path / "b.png")
+    (tmp_path / "c.png").mkdir()
+    with pytest.raises(DatasetError, match=r"c\.png: cannot be read: Is a directory"):
+        read_label_png(tmp_path / "c.png")
+
+
+def test_another_size_is_refused_from_the_header_alone(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(GOOD[:40])  # no pixels: decoding would say "damaged"
+    with pytest.raises(DatasetError, match=r"has shape \(2, 4\), expected \(4, 2\); nothing is resized"):
+        read_label_png(file, shape=(4, 2))
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(png(30_000, 30_000, 8, 0, [b""]))
+    with pytest.raises(DatasetError, match="has 30000x30000 pixels, expected at most 64,000,000"):
+        read_label_png(file)
+
+
+def test_an_animation_is_refused(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((2, 2), value, np.uint8)) for value in (0, 1)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(DatasetError, match="is an animation of 2 images, expected one label map"):
+        read_label_png(tmp_path / "a.png")
