@@ -288,23 +288,30 @@ def as_map(labels, dtype):
     return np.where(labels == 5, 255, labels).astype(dtype)[None]
 
 
+TEXTURES = {  # of one chunk after the other
+    "runs": (runs,),
+    "noise": (noise,),
+    "runs then noise": (runs, noise),
+    "noise then runs": (noise, runs),
+    "one label": (lambda pixels, seed: np.full(pixels, seed % 5),),
+}
+
+
+def draw_texture(texture, pixels, seed):
+    makers = TEXTURES[texture]
+    begins = range(0, pixels, CHUNK)
+    parts = [
+        makers[number % len(makers)](min(CHUNK, pixels - begin), seed + 10 * number)
+        for number, begin in enumerate(begins)
+    ]
+    return np.concatenate(parts)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int64"])
 @pytest.mark.parametrize("pixels", [CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1])
-@pytest.mark.parametrize("texture", ["runs", "noise", "runs then noise", "noise then runs", "one label"])
+@pytest.mark.parametrize("texture", TEXTURES)
 def test_large_map_equals_the_oracle(texture, pixels, dtype):
-    first, second = CHUNK, pixels - CHUNK
-    if texture == "runs":
-        pred, target = runs(pixels, 1), runs(pixels, 2, length=101)
-    elif texture == "noise":
-        pred, target = noise(pixels, 1), noise(pixels, 2)
-    elif texture == "one label":
-        pred, target = np.zeros(pixels, int), np.ones(pixels, int)
-    else:
-        if second < 1:
-            pytest.skip("one chunk has no second texture")
-        makers = (runs, noise) if texture == "runs then noise" else (noise, runs)
-        pred, target = (np.concatenate([makers[0](first, seed), makers[1](second, seed + 2)]) for seed in (1, 2))
-    pred, target = as_map(pred, dtype), as_map(target, dtype)
+    pred, target = (as_map(draw_texture(texture, pixels, seed), dtype) for seed in (1, 2))
     expected = oracle.confusion(pred, target, 5, 255)
     assert np.array_equal(confusion_matrix(pred, target, num_classes=5, ignore_index=255), expected)
 

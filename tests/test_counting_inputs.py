@@ -5,6 +5,7 @@ import pytest
 
 import oracle
 from flame_metric import confusion_matrix
+from flame_metric.counting import _labels_on_device
 from flame_metric.errors import LabelError
 
 VOID = 255
@@ -327,6 +328,16 @@ def test_tensors_are_unchanged(torch):
 def test_float_tensor_labels_are_refused(torch):
     with pytest.raises(LabelError, match="`target` holds float32 values"):
         count(torch.zeros(2, 2, dtype=torch.long), torch.zeros(2, 2))
+
+
+def test_labels_chosen_where_the_scores_lie(torch):
+    """What runs on an accelerator, run here: the scores stay there, their labels come back."""
+    scores = torch.tensor(np.random.default_rng(8).integers(-2, 3, (3, 5, 4, 6)), dtype=torch.float32)
+    assert np.array_equal(_labels_on_device(scores.requires_grad_()), scores.detach().numpy().argmax(axis=1))
+    spoilt = scores.detach().clone()
+    spoilt[1, 0, 2, 3] = float("nan")
+    with pytest.raises(LabelError, match="NaN scores at 1 pixels"):
+        _labels_on_device(spoilt)
 
 
 @pytest.mark.gpu

@@ -155,6 +155,7 @@ def edit(kind, path, value):
 
 
 CLIP, OPEN = ("sequences", 0), ("sequences", 1)
+CLIP_RECORD = json.loads(TEXTS[FlameMeter])["sequences"][0]
 
 
 def test_the_record_that_is_edited():
@@ -219,6 +220,7 @@ def test_counts_that_contradict_each_other(kind, path, value):
     ("path", "value"),
     [
         ((*OPEN, "pairs"), 0),  # pixels were predicted, but nothing was compared
+        (CLIP, {**CLIP_RECORD, "intersection": [1, 2], "predicted": [3, 2]}),  # 2 false positives and 1 miss of road
         ((*CLIP, "intersection"), [0, 0]),  # class 1: 3 predicted + 3 labelled - 0 common are more than 5 pixels
     ],
     ids=str,

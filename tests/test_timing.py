@@ -206,6 +206,8 @@ BAD_NUMBERS = [
     Decimal("NaN"),
     Decimal("sNaN"),
     Decimal("Infinity"),
+    Decimal("1e999999999"),
+    Decimal("1e-999999999"),
     np.float32("nan"),
     np.float64("inf"),
     True,

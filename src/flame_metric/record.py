@@ -69,7 +69,11 @@ def _counts(entry: Mapping[str, Any], name: str, num_classes: int) -> Counts:
     pairs, labelled_frames, valid, everything = tallies
     intersection, predicted, labelled = rows
     consistent = (
-        all(i <= min(p, t) and p + t - i <= valid for i, p, t in zip(intersection, predicted, labelled, strict=True))
+        all(
+            # Of the wrong pixels, those wrongly given to a class and those wrongly taken from it are different ones.
+            i <= min(p, t) and (p - i) + (t - i) <= valid - sum(intersection)
+            for i, p, t in zip(intersection, predicted, labelled, strict=True)
+        )
         and sum(predicted) <= sum(labelled) == valid <= everything
         and pairs <= labelled_frames
         and not (sum(predicted) and not pairs)

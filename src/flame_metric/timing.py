@@ -31,6 +31,7 @@ Fps = int | float | Fraction | Decimal | str
 Milliseconds = int | float | Fraction | Decimal
 
 _RATE = re.compile(r"\d{1,30}(\.\d{1,30}|/\d{1,30})?", re.ASCII)  # no exponent: '1e999999999' takes minutes to expand
+_MAX_EXPONENT = 400
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 
@@ -137,8 +138,10 @@ def _exact(value: object, exact_types: tuple[type, ...], argument: str, expected
     if isinstance(value, exact_types) and not isinstance(value, bool):
         if isinstance(value, numbers.Integral):
             return Fraction(int(value))  # NumPy's integers would overflow later
+        huge = isinstance(value, Decimal) and abs(value.adjusted()) > _MAX_EXPONENT  # a fraction of a billion digits
         try:
-            return Fraction(value)  # type: ignore[call-overload,no-any-return]
+            if not huge:
+                return Fraction(value)  # type: ignore[call-overload,no-any-return]
         except (ValueError, OverflowError, ZeroDivisionError):
             pass
     elif isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
