@@ -179,3 +179,17 @@ def test_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 def test_control_characters_do_not_reach_the_terminal(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "0", "--class-names", "\x1b[31mroad,car"]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_png_without_pillow_names_the_extra(tmp_path: Path, run_python) -> None:
+    for folder in ("p", "l"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(b"")
+    arguments = ["evaluate", f"{tmp_path}/p", f"{tmp_path}/l", *OPTIONS, "--frame-offset", "0"]
+    program = (
+        "import sys; sys.stderr = sys.stdout; sys.modules['PIL'] = None\n"
+        f"from flame_metric.cli import main; print(main({arguments}))"
+    )
+    assert run_python(program) == (
+        "flame-metric: error: reading PNG label maps needs Pillow: pip install 'flame-metric[cli]'\n2"
+    )
