@@ -22,10 +22,13 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("statistics.py",),
     ("table.py",),
     ("record.py",),
+    ("latency.py",),
+    ("streaming.py",),
     ("result.py",),
     ("meter.py",),
     ("sequence.py",),
-    ("data/__init__.py", "data/label_png.py", "data/lookup.py", "data/synthetic.py"),
+    ("data/__init__.py",),
+    ("data/label_png.py", "data/lookup.py", "data/synthetic.py"),
     ("data/folder.py",),
     ("evaluation.py", "demo.py"),
     ("cli/*",),
@@ -33,7 +36,12 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
 )
 ONE_ROOM = ("cli/*",)  # its files may use each other
 
-OUTSIDE = {"numpy": None, "PIL": "data/label_png.py", "rich": "cli/console.py"}  # None: everywhere
+OUTSIDE = {
+    "numpy": None,
+    "PIL": "data/label_png.py",
+    "rich": "cli/console.py",
+    "scipy": "statistics.py",
+}  # None: everywhere
 
 
 def files():

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric import demo
+from flame_metric import FlameResult, demo
 from flame_metric.cli import main
 from flame_metric.data.synthetic import synthetic_video
 from flame_metric.evaluation import evaluate_folders
@@ -63,3 +64,11 @@ def test_the_segmenter_learns() -> None:
         right += int(np.count_nonzero(classifier(frame) == target))
         valid += int(np.count_nonzero(target != 255))
     assert right / valid > 0.6  # the largest class covers about a third
+
+
+@pytest.mark.usefixtures("small")
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert FlameResult.from_dict(record["static"]).frame_offset == 0
+    assert set(record["scores"]) == {"this machine", *demo.PAPER_LATENCIES_MS}

@@ -1,5 +1,6 @@
 """Folders are scored as the definition says: a brute force over the arrays, and tables worked out by hand."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +160,7 @@ def test_one_label_a_clip_and_predictions_before_it(tmp_path: Path) -> None:
             {"s/1": A, "s/2": [[0]]},
             {"s/1": A, "s/2": [[0]]},
             {},
-            r"s/1\.npy: `pred` has shape \(1, 3\) and `target` \(1, 1\)",
+            r"preds/s/1\.npy and .*labels/s/2\.npy: `pred` has shape \(1, 3\) and `target` \(1, 1\)",
         ),
         ({"s/1": np.array([[0.5, 1, 1]])}, {"s/1": A}, {}, r"preds/s/1\.npy: `pred` holds float64 values"),
     ],
@@ -172,7 +173,7 @@ def test_what_is_missing_or_wrong_is_named(preds, labels, options, message: str,
 
 def test_a_sequence_too_short_for_the_offset_is_named(tmp_path: Path) -> None:
     clip = {"s/1": A, "s/2": A, "s/3": A, "t/1": A, "t/2": A}
-    with pytest.warns(FlameWarning, match=r"1 sequence\(s\) are too short for an offset of 2 frame\(s\) .*: t"):
+    with pytest.warns(FlameWarning, match=r"1 of 2 sequence\(s\) have no two frames 2 frame\(s\) of step 1 apart: t"):
         found = evaluate(tmp_path, clip, clip, frame_offset=2)
     assert (found.flame.num_pairs, found.flame.coverage) == (1, 1 / 5)
 
@@ -243,3 +244,63 @@ def test_table(tmp_path: Path) -> None:
         "95 % interval: needs at least two sequences, there is 1\n"
         "FLAME 0.500 | k 1 | 10 fps | 2 classes | coverage 0.50 | flame-metric 0.1.0\n"
     )
+
+
+def test_own_predictions_are_needed_for_the_static_score_alone(tmp_path: Path) -> None:
+    preds = {f"s/{number}": A for number in (1, 2, 3)}
+    found = evaluate(tmp_path, preds, {f"s/{number}": A for number in (2, 3, 4)})
+    assert (found.flame.num_pairs, found.flame.coverage, found.static) == (3, 1.0, None)
+    assert "No static score: 1 labelled frame(s) have no prediction of their own (s/4)." in found.notes
+
+
+def test_frames_that_enter_no_score_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    original = LabelFolder.read
+
+    def counting_read(self: LabelFolder, path: Path, **options):
+        read.append(f"{path.parts[-3]}/{path.stem}")
+        return original(self, path, **options)
+
+    monkeypatch.setattr(LabelFolder, "read", counting_read)
+    evaluate(tmp_path, {f"s/{number}": A for number in range(30)}, {"s/19": A}, frame_offset=4)
+    assert sorted(read) == ["labels/19", "preds/15", "preds/19"]
+
+
+def test_signatures_say_whose_predictions_they_are(tmp_path: Path) -> None:
+    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A, "s/2": A}, device="GPU")
+    assert "labels as predictions" in found.persistence.signature
+    assert "GPU" in found.flame.signature
+    assert "GPU" not in found.static.signature
+
+
+def test_everything_void_warns(tmp_path: Path) -> None:
+    clip = {"s/1": [[9, 9, 9]], "s/2": [[9, 9, 9]]}
+    with pytest.warns(FlameWarning, match="the mean IoU is NaN: every pixel of every target is void"):
+        found = evaluate(tmp_path, clip, clip, ignore_index=9)
+    assert np.isnan(found.flame.miou)
+
+
+def test_sequences_without_a_pair_are_no_part_of_the_interval(tmp_path: Path) -> None:
+    clip = {"s/1": A, "s/2": B, "s/3": A, "t/1": A, "t/2": A}
+    with pytest.warns(FlameWarning, match="t; they add nothing"):
+        found = evaluate(tmp_path, clip, clip, frame_offset=2)
+    assert found.flame.interval is None
+    assert found.static.interval is not None
+    assert "95 % interval: needs at least two sequences, there is 1" in found.table()
+
+
+def test_the_step_is_mentioned(tmp_path: Path) -> None:
+    clip = {"s/5": A, "s/10": A}
+    assert "Frame numbers advance by 5: fps counts such steps." in evaluate(tmp_path, clip, clip).notes
+
+
+def test_unlabelled_predictions_are_mentioned(tmp_path: Path) -> None:
+    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A}, frame_offset=0)
+    assert "1 predicted frame(s) have no label." in found.notes
+
+
+def test_per_sequence_scores_are_in_the_json(tmp_path: Path) -> None:
+    clip = {"s/1": A, "t/1": B}
+    found = json.loads(evaluate(tmp_path, clip, {"s/1": A, "t/1": A}, frame_offset=0).to_json())
+    assert found["flame"]["scores"]["by_sequence"]["s"] == {"miou": 1.0, "iou": [1.0, 1.0]}
+    assert found["flame"]["scores"]["by_sequence"]["t"]["iou"] == [0.5, 0.5]

@@ -13,6 +13,7 @@ import oracle
 from flame_metric import FlameMeter, FlameResult, FlameWarning, Schedule, flame_score
 from flame_metric.counting import Counts
 from flame_metric.errors import ConfigError, LabelError, ShapeError, StateError
+from flame_metric.streaming import StreamConfig, simulate_stream
 
 VOID = 255
 VIDEO = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]]  # an object that moves one pixel a frame
@@ -281,8 +282,27 @@ def test_law_predictions_that_are_not_needed_may_be_none(clip, k):
 
 def test_frames_of_differing_sizes():
     meter = FlameMeter(2, frame_offset=1)
-    meter.update_sequence([[[0]], [[0, 1]], [[9]]], [None, [[0]], [[0, 1]]], sequence="clip")
+    meter.update_sequence([[[0]], [[0, 1]], [[1]]], [None, [[0]], [[0, 1]]], sequence="clip")
     assert meter.compute().total.tolist() == [[2, 1], [2, 1], [2, 1]]
+
+
+def test_an_output_buffer_may_be_reused():
+    """Online loops and bound output buffers fill one array again and again."""
+
+    def outputs():
+        buffer = np.zeros((1, 3), np.int64)
+        for output in ([[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]):
+            buffer[:] = output
+            yield buffer
+
+    meter = FlameMeter(2, frame_offset=1)
+    meter.update_sequence(outputs(), [[[1, 0, 0]], [[1, 0, 0]], [[0, 1, 0]]], sequence="clip")
+    assert meter.compute().miou == 1
+
+
+def test_a_late_prediction_is_checked_although_its_target_never_comes():
+    with pytest.raises(LabelError, match=r"`pred` holds label\(s\) \[9\]"):
+        FlameMeter(2, frame_offset=1).update_sequence([[[0]], [[9]]], [[[0]], [[0]]], sequence="clip")
 
 
 def test_prediction_that_is_needed_but_none():
@@ -668,3 +688,50 @@ def test_flame_score_states_its_latency():
 def test_flame_score_refuses(options, error):
     with pytest.raises(error):
         flame_score(VIDEO, VIDEO, **{"num_classes": 2, "latency_ms": 26, "fps": 30, **options})
+
+
+# ── labels at times of their own ──
+
+
+def test_labels_at_another_rate_than_frames():
+    """Frames at 0, 100, 200 ms, a prediction takes 40 ms, labels at 30, 50, 130, 150, 250 ms."""
+    schedule = simulate_stream(40, arrivals_ms=[0, 100, 200], label_times_ms=[30, 50, 130, 150, 250])
+    assert schedule.source.tolist() == [-1, 0, 0, 1, 2]
+    preds = [[[0, 0]], [[0, 1]], [[1, 1]]]
+    targets = [[[0, 0]], [[0, 0]], [[0, 1]], None, [[1, 1]]]
+    meter = FlameMeter(2)
+    meter.update_sequence(iter(preds), iter(targets), sequence="clip", schedule=schedule)
+    result = meter.compute()
+    assert result.total.tolist() == [[3, 2], [4, 2], [3, 3]]
+    assert (result.num_pairs, result.coverage, result.frame_offset) == (3, 0.75, None)
+
+
+@pytest.mark.parametrize(
+    ("preds", "targets", "error", "message"),
+    [
+        (1, 3, ShapeError, "`preds` ended before frame 1, which is on screen at label 2"),
+        (2, 2, ShapeError, "`targets` ended after label 1, expected 3 as `schedule` has"),
+        (2, 4, ShapeError, "`targets` goes on after label 2"),
+    ],
+)
+def test_labels_that_do_not_fit_their_schedule(preds, targets, error, message):
+    schedule = simulate_stream(40, arrivals_ms=[0, 100], label_times_ms=[30, 50, 150])
+    meter = FlameMeter(2)
+    with pytest.raises(error, match=message):
+        meter.update_sequence([[[0]]] * preds, [[[0]]] * targets, sequence="clip", schedule=schedule)
+
+
+@given(st.integers(1, 12), st.integers(0, 250), st.sampled_from([1, 2, None]), st.sampled_from([1, None]), st.data())
+def test_law_a_simulated_schedule_pairs_what_it_says(frames, latency, workers, queue, data):
+    generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    preds, targets = generator.integers(0, 3, (2, frames, 3, 4))
+    schedule = simulate_stream(latency, StreamConfig(workers=workers, queue=queue), num_frames=frames, fps=15)
+    expected = np.zeros((3, 3), np.int64)
+    for frame, source in zip(schedule.label_frame, schedule.source, strict=True):
+        if source >= 0:
+            expected += oracle.counts(preds[source], targets[frame], 3)
+    meter = FlameMeter(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlameWarning)
+        meter.update_sequence(preds, targets, sequence="clip", schedule=schedule)
+        assert meter.compute().total.tolist() == expected.tolist()

@@ -1,7 +1,6 @@
 """Bootstrap over sequences: against resamples summed one by one, and against all resamples of three sequences."""
 
 import itertools
-import math
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -146,23 +145,19 @@ def test_r3_large_counts_are_summed_exactly():
     assert 1.0 in scores
 
 
-def test_sequence_without_valid_pixels_adds_nothing():
-    # resamples that hold only it have no score and are left out
-    empty = [[0, 0], [0, 0], [0, 0]]
-    interval = bootstrap_interval(sequences([[1, 1], [2, 2], [2, 2]], empty))
-    # both classes 1/3
-    assert (interval.low, interval.high) == pytest.approx((1 / 3, 1 / 3), abs=1e-15)
-
-
-def test_no_valid_pixel_anywhere():
-    interval = bootstrap_interval(sequences(*np.zeros((3, 3, 2), int)))
-    assert math.isnan(interval.low)
-    assert math.isnan(interval.high)
+def test_sequences_without_pixels_do_not_count():
+    """They add nothing to the score, and drawn they would only thin out the resamples."""
+    empty = np.zeros((3, 2), int)
+    first, second = [[1, 0], [1, 1], [2, 0]], [[2, 2], [2, 2], [2, 2]]
+    with_empty = bootstrap_interval(sequences(empty, first, empty, second))
+    assert with_empty == bootstrap_interval(sequences(first, second))
+    with pytest.raises(ConfigError, match=r"`result` holds 1 sequence\(s\) with valid pixels, expected two or more"):
+        bootstrap_interval(sequences(first, empty))
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_interval_needs_two_sequences(number):
-    counts = np.zeros((number, 3, 2), np.int64)
+    counts = np.ones((number, 3, 2), np.int64)
     with pytest.raises(ConfigError, match=rf"`result` holds {number} sequence\(s\).*an interval needs two"):
         bootstrap_interval(SimpleNamespace(counts=counts))
 

@@ -28,11 +28,13 @@ from flame_metric.errors import (
     StateError,
 )
 from flame_metric.iou import iou_per_class, mean_iou
+from flame_metric.latency import LatencyTrace
 from flame_metric.meter import FlameMeter, flame_score
 from flame_metric.result import FlameResult
-from flame_metric.schedule import FrameDelay, Schedule
+from flame_metric.schedule import FrameDelay, Schedule, StreamLog
 from flame_metric.sequence import VideoSequence
 from flame_metric.statistics import Interval, bootstrap_interval
+from flame_metric.streaming import StreamConfig, simulate_stream
 from flame_metric.timing import frame_offset
 
 __all__ = [
@@ -45,10 +47,13 @@ __all__ = [
     "FrameDelay",
     "Interval",
     "LabelError",
+    "LatencyTrace",
     "MissingExtraError",
     "Schedule",
     "ShapeError",
     "StateError",
+    "StreamConfig",
+    "StreamLog",
     "VideoSequence",
     "__version__",
     "bootstrap_interval",
@@ -58,4 +63,5 @@ __all__ = [
     "frame_offset",
     "iou_per_class",
     "mean_iou",
+    "simulate_stream",
 ]

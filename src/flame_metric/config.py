@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any
@@ -53,7 +53,7 @@ class ScoreConfig:
             offset = check_integer("frame_offset", self.frame_offset, 0, unit="frames")
             object.__setattr__(self, "frame_offset", offset)
         if self.latency_ms is not None:
-            self._check_latency()
+            self._check_latency(self.latency_ms)
         if self.device is not None and not isinstance(self.device, str):
             raise ConfigError(f"`device` is {self.device!r}, expected text")
         if self.class_names is not None and len(self.class_names) != self.num_classes:
@@ -63,14 +63,14 @@ class ScoreConfig:
         if self.before_first not in BEFORE_FIRST:
             raise ConfigError(f"`before_first` is {self.before_first!r}, expected one of {', '.join(BEFORE_FIRST)}")
 
-    def _check_latency(self) -> None:
-        latency_ns = milliseconds_to_ns(self.latency_ms or 0)
+    def _check_latency(self, latency_ms: float) -> None:
+        latency_ns = milliseconds_to_ns(latency_ms)
         if self.fps is None:
-            raise ConfigError(f"`latency_ms` is {self.latency_ms} without `fps`, expected the frame rate too")
+            raise ConfigError(f"`latency_ms` is {latency_ms} without `fps`, expected the frame rate too")
         offset = offset_of_ns(latency_ns, self.fps)
         if self.frame_offset not in (None, offset):
             raise ConfigError(
-                f"`frame_offset` is {self.frame_offset}, but {self.latency_ms} ms at {self.fps} fps give {offset}"
+                f"`frame_offset` is {self.frame_offset}, but {latency_ms} ms at {self.fps} fps give {offset}"
             )
 
     @property
@@ -156,6 +156,6 @@ def checked_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
     """
     if names is None:
         return None
-    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"`class_names` is {names!r}, expected a list of names")
-    return tuple(names)
+    return tuple(str(name) for name in names)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
@@ -33,7 +33,17 @@ import numpy.typing as npt
 from flame_metric.checks import is_integer
 from flame_metric.errors import ConfigError, LabelError, ShapeError
 
-__all__ = ["Counts", "LabelSpace", "class_counts", "confusion_matrix", "count_missing", "count_pairs"]
+__all__ = [
+    "CodedMap",
+    "Counts",
+    "LabelSpace",
+    "class_counts",
+    "code_map",
+    "confusion_matrix",
+    "count_coded",
+    "count_missing",
+    "count_pairs",
+]
 
 LabelMaps: TypeAlias = Any
 """A label map (H, W), maps (..., H, W), a list of either, or scores (..., C, H, W); NumPy, PyTorch or array-like."""
@@ -106,7 +116,9 @@ class Counts:
     all_pixels: int = 0
 
     def __post_init__(self) -> None:
-        self.per_class.setflags(write=False)
+        own = np.array(self.per_class, np.int64)  # the caller may go on with theirs
+        own.setflags(write=False)
+        object.__setattr__(self, "per_class", own)
 
     @classmethod
     def zero(cls, num_classes: int, *, labelled_frames: int = 0) -> Counts:
@@ -221,6 +233,77 @@ def count_missing(target: LabelMaps, space: LabelSpace) -> Counts:
     return Counts(per_class, 0, perfect.labelled_frames, perfect.valid_pixels, perfect.all_pixels)
 
 
+@dataclass(frozen=True, eq=False)
+class CodedMap:
+    """A label map that was read and checked once, to be counted against several others.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    labels : ndarray of uint8 or uint16
+        Classes 0..C-1, and C for void: of each run of equal labels, or of each pixel where runs are short.
+    starts : ndarray of int64 or None
+        The pixel at which each run starts; None where every pixel has its label.
+    """
+
+    shape: tuple[int, int]
+    labels: npt.NDArray[np.unsignedinteger[Any]] = field(repr=False)
+    starts: npt.NDArray[np.int64] | None = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return math.prod(self.shape)
+
+    def pixels(self) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """Return the label of each pixel, (H * W,)."""
+        return self.labels if self.starts is None else np.repeat(self.labels, np.diff(self.starts, append=self.size))
+
+
+def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") -> CodedMap:
+    """Read one label map (H, W), or scores (C, H, W), for :func:`count_coded`.
+
+    Raises
+    ------
+    LabelError, ShapeError
+        As :func:`confusion_matrix` does.
+    """
+    if _on_accelerator(labels) and labels.is_floating_point() and labels.shape[:1] == (space.num_classes,):
+        labels = _labels_on_device(labels)
+    array = _as_array(labels, argument)
+    if argument == "pred" and array.dtype.kind == "f" and array.ndim == 3 and len(array) == space.num_classes:
+        array = _labels_of_scores(array)
+    _check_labels(array, argument, space)
+    if array.ndim != 2 or not array.size:
+        raise ShapeError(f"`{argument}` has shape {array.shape}, expected one label map (H, W)")
+    flat = array.reshape(-1)
+    starts: npt.NDArray[np.int64] | None = _run_starts(flat)
+    if starts is not None and starts.size > _DENSE * flat.size:
+        starts = None
+    kept = flat if starts is None else flat[starts]
+    if _bad_labels(kept, space).any():
+        _raise_bad_labels({argument: array}, space)
+    narrow = np.uint8 if space.num_classes < _BYTE_VALUES else np.uint16
+    return CodedMap((array.shape[0], array.shape[1]), _class_numbers(kept, space).astype(narrow), starts)
+
+
+def count_coded(pred: CodedMap, target: CodedMap, space: LabelSpace) -> Counts:
+    """Count a pair of coded maps: what :func:`count_pairs` counts for the maps themselves.
+
+    Raises
+    ------
+    ShapeError
+        If the two differ in shape.
+    """
+    if pred.shape != target.shape:
+        raise ShapeError(_shape_message(pred.shape, target.shape))
+    if pred.starts is None or target.starts is None:
+        matrix = _tabulate(pred.pixels(), target.pixels(), None, space)
+    else:
+        matrix = _tabulate(*_overlaps(pred.starts, pred.labels, target.starts, target.labels, pred.size), space)
+    return Counts(_per_class(matrix), 1, 1, int(matrix.sum()), pred.size)
+
+
 def _per_class(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     classes = matrix[:, :-1]
     return np.stack([classes.diagonal(), classes.sum(axis=0), matrix.sum(axis=1)])
@@ -292,18 +375,18 @@ def _are_scores(pred: Array, target: Array, space: LabelSpace) -> bool:
 
 
 def _as_array(maps: Any, argument: str) -> Array:
-    if _is_tensor(maps):
-        maps = maps.detach()
-        if maps.is_floating_point() and maps.element_size() == 2:  # NumPy has no bfloat16; float32 holds all its values
-            maps = maps.float()
-        maps = maps.cpu().numpy()
     if isinstance(maps, np.ma.MaskedArray):
         raise LabelError(
             f"`{argument}` is a masked array, expected plain labels; use .filled(ignore_index)", argument=argument
         )
     try:
+        if _is_tensor(maps):
+            maps = maps.detach()
+            if maps.is_floating_point() and maps.element_size() == 2:  # NumPy has no bfloat16; float32 holds all of it
+                maps = maps.float()
+            maps = maps.cpu().numpy()
         return np.asarray(maps)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise LabelError(f"`{argument}` is no array of labels: {error}", argument=argument) from error
 
 
@@ -410,12 +493,46 @@ def _confusion(pred: Array, target: Array, space: LabelSpace) -> npt.NDArray[np.
     found = [_weighted_pairs(flat_pred[chunk], flat_target[chunk]) for chunk in chunks]
     p, t, pixels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if _bad_labels(p, space).any() or _bad_labels(t, space).any():
-        _raise_bad_labels(pred, target, space)
+        # The target first, as its labels are the given ones.
+        _raise_bad_labels({"target": target, "pred": pred}, space)
+    return _tabulate(_class_numbers(p, space), _class_numbers(t, space), pixels, space)
+
+
+def _tabulate(
+    pred: Array, target: Array, pixels: npt.NDArray[np.int64] | None, space: LabelSpace
+) -> npt.NDArray[np.int64]:
+    """Sum the pixels (None: one each) of every pair of class numbers: int64 (C, C + 1)."""
     size = space.num_classes + 1
-    cells = _class_numbers(t, space) * size + _class_numbers(p, space)
     # Weights are summed as float64, exact up to 2**53 pixels.
-    matrix = np.bincount(cells, weights=pixels, minlength=size * size).astype(np.int64)
+    matrix = np.bincount(target.astype(np.int64) * size + pred, weights=pixels, minlength=size * size).astype(np.int64)
     return matrix.reshape(size, size)[:-1]
+
+
+def _run_starts(labels: Array) -> npt.NDArray[np.int64]:
+    """Find the pixels at which the label differs from the one before, the first included."""
+    found = []
+    for begin in range(0, labels.size, _CHUNK):
+        chunk = labels[begin : begin + _CHUNK]
+        differs = np.empty(chunk.size, np.bool_)
+        differs[0] = begin == 0 or chunk[0] != labels[begin - 1]
+        np.not_equal(chunk[1:], chunk[:-1], out=differs[1:])
+        found.append(np.flatnonzero(differs) + begin)
+    return np.concatenate(found)
+
+
+def _overlaps(
+    pred_starts: Array, pred_labels: Array, target_starts: Array, target_labels: Array, size: int
+) -> tuple[Array, Array, npt.NDArray[np.int64]]:
+    """Intersect the runs of two maps: (predicted label, target label, pixels) of each piece.
+
+    Merging the sorted starts tells for each piece in which run of either map it lies. Where runs start together, the
+    first of the two pieces is empty, and weighs nothing.
+    """
+    starts = np.concatenate([pred_starts, target_starts])
+    order = np.argsort(starts, kind="stable")  # two sorted runs: merged, not sorted
+    pred_run = np.cumsum(order < pred_starts.size) - 1
+    target_run = np.arange(starts.size) - pred_run - 1
+    return pred_labels[pred_run], target_labels[target_run], np.diff(starts[order], append=size)
 
 
 def _weighted_pairs(pred: Array, target: Array) -> tuple[Array, Array, npt.NDArray[np.int64]]:
@@ -455,17 +572,17 @@ def _bad_labels(labels: Array, space: LabelSpace) -> npt.NDArray[np.bool_]:
     return bad
 
 
-def _raise_bad_labels(pred: Array, target: Array, space: LabelSpace) -> NoReturn:
-    """Name the labels that are neither class nor void; the target first, as its labels are the given ones."""
-    for argument, labels in (("target", target), ("pred", pred)):
+def _raise_bad_labels(maps: Mapping[str, Array], space: LabelSpace) -> NoReturn:
+    """Name the labels of the first map that holds some which are neither class nor void."""
+    for argument, labels in maps.items():
         values, pixels = np.unique(labels[_bad_labels(labels, space)], return_counts=True)
         if values.size == 0:
             continue
         shown = ", ".join(str(value) for value in values[:10]) + (", ..." if values.size > 10 else "")
-        if space.ignore_index is None and values.size == 1 and argument == "target":
-            remedy = f"pass ignore_index={values[0]} if they are void"
-        elif values.max() >= 1000:
+        if 1000 <= values.max() < 2**31:
             remedy = "instance ids? use id // 1000"
+        elif space.ignore_index is None and values.size == 1 and argument == "target":
+            remedy = f"pass ignore_index={values[0]} if they are void"
         else:
             remedy = "check `num_classes`, or map the labels to classes first"
         raise LabelError(

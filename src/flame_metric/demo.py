@@ -6,6 +6,7 @@ class of each pixel (quadratic discriminant analysis). It needs NumPy alone and 
 
 from __future__ import annotations
 
+import json
 import textwrap
 import time
 from collections.abc import Callable, Sequence
@@ -139,10 +140,19 @@ class Demo:
         for name, (flame, persistence) in self.scores.items():
             delay = f"{flame.config.latency_ms:.1f}"
             rows.append((name, delay, flame.frame_offset, flame.miou, self.static.miou - flame.miou, persistence.miou))
-        columns = ("latency of", "ms", "k", "FLAME", "lost", "persistence")
+        columns = ("latency of", "ms", "k", "FLAME", "lost to it", "persistence")
         here, _ = next(iter(self.scores.values()))
         notes = [line for sentence in self._meaning() for line in textwrap.wrap(sentence, 98)]
         return Table(columns, tuple(rows), notes=(*notes, "", here.signature)).render()
+
+    def to_json(self) -> str:
+        """Return latency and results as JSON text, the results as :meth:`FlameResult.to_dict` writes them."""
+        scores = {
+            name: {"flame": flame.to_dict(), "persistence": persistence.to_dict()}
+            for name, (flame, persistence) in self.scores.items()
+        }
+        record = {"latency_ms": self.latency_ms, "static": self.static.to_dict(), "scores": scores}
+        return json.dumps(record, indent=1)
 
     def _meaning(self) -> tuple[str, str]:
         (here, _), *_ = self.scores.values()
@@ -172,6 +182,15 @@ def run_demo(
         Seconds; times the segmenter.
     progress : callable, optional
         Called with (videos done, all videos).
+
+    Returns
+    -------
+    Demo
+
+    Raises
+    ------
+    OSError
+        If ``out`` cannot be written.
     """
     training = [_video(_TRAINING_SEED + seed) for seed in range(_TRAINING_VIDEOS)]
     segment = ColourClassifier(len(CLASS_NAMES)).fit(training)

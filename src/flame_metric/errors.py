@@ -1,7 +1,7 @@
 """Errors and the warning of this package.
 
-Every message names the argument or file in backticks, says what was found (with a count), what was expected, and what
-to do about it.
+Every message names the argument (in backticks) or the file, says what was found (with a count), what was expected, and
+what to do about it.
 """
 
 from __future__ import annotations

@@ -11,21 +11,22 @@ import json
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy.typing as npt
 
 from flame_metric.checks import check_integer
 from flame_metric.config import ScoreConfig, make_config
-from flame_metric.counting import Counts, LabelSpace, count_pairs
+from flame_metric.counting import CodedMap, Counts, LabelSpace, code_map, count_coded
 from flame_metric.data.folder import Clip, Frame, LabelFolder, match_folders
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, LabelError, ShapeError, shortened
+from flame_metric.meter import FlameMeter
 from flame_metric.record import load_record, reading
 from flame_metric.result import FlameResult, interval_note
+from flame_metric.schedule import NOTHING_YET, FixedOffset
 from flame_metric.table import Cell, Table
 from flame_metric.timing import Fps, Milliseconds
 
@@ -71,10 +72,10 @@ class Evaluation:
         iou = [result.iou.tolist() for result in results]
         rows: tuple[tuple[Cell, ...], ...] = tuple(zip(names, *iou, strict=True))
         summary: list[tuple[Cell, ...]] = [("mean IoU", *(result.miou for result in results))]
-        if len(self.flame.sequences) > 1:
-            intervals = [result.interval for result in results if result.interval]
-            summary.append(("95 % from", *(interval.low for interval in intervals)))
-            summary.append(("95 % to", *(interval.high for interval in intervals)))
+        intervals = [result.interval for result in results]
+        if any(intervals):
+            summary.append(("95 % from", *(one.low if one else None for one in intervals)))
+            summary.append(("95 % to", *(one.high if one else None for one in intervals)))
         summary += [
             ("coverage", *(result.coverage for result in results)),
             ("valid pixels", *(result.valid_fraction for result in results)),
@@ -170,7 +171,20 @@ def evaluate_folders(
     Warns
     -----
     FlameWarning
-        If a sequence yields no FLAME pair, as it is shorter than the offset.
+        If some sequence yields no FLAME pair, or everything is void.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for folder, maps in (("labels", [[0, 1, 1], [0, 0, 1]]), ("out", [[0, 1, 1], [0, 1, 1]])):
+    ...     (root / folder).mkdir()
+    ...     for number, labels in enumerate(maps):
+    ...         np.save(root / folder / f"{number:04}.npy", np.array([labels]))
+    >>> found = evaluate_folders(root / "out", root / "labels", num_classes=2, fps=30, latency_ms=26)
+    >>> round(found.static.miou, 4), found.flame.miou
+    (0.7083, 0.5)
     """
     if latency_ms is None and frame_offset is None:
         raise ConfigError("`latency_ms` and `frame_offset` are both missing, expected one of them")
@@ -187,74 +201,81 @@ def evaluate_folders(
     pred_folder = LabelFolder.scan(predictions, prefix=pred_prefix, suffix=pred_suffix, lookup=pred_map)
     label_folder = LabelFolder.scan(labels, prefix=label_prefix, suffix=label_suffix, lookup=label_map)
     clips = match_folders(pred_folder, label_folder, step=step)
-    offset = config.frame_offset or 0
-    has_static = any(frame.pred and frame.label for clip in clips for frame in clip.frames)
-    notes = _check_complete(pred_folder, clips, offset, has_static=has_static)
-    unlabelled = sorted(pred_folder.sequences.keys() - label_folder.sequences.keys())
-    if unlabelled and not pred_folder.is_flat:
-        notes.append(f"{len(unlabelled)} sequence(s) of predictions have no labels: {shortened(unlabelled)}.")
-    reader = _Reader(pred_folder, label_folder, config.space)
-    counts = _count(clips, offset, reader, jobs, progress)
-    return _evaluation(config, counts, has_static, tuple(notes))
+    timeline = FixedOffset(config.frame_offset or 0)
+    notes = _check_complete(pred_folder, clips, timeline)
+    notes += _remarks(pred_folder, label_folder, clips)
+    counts = _count(clips, timeline, _Reader(pred_folder, label_folder, config.space), jobs, progress)
+    return _evaluation(config, clips, counts, notes)
 
 
 def _evaluation(
-    config: ScoreConfig, counts: dict[str, _Scores], has_static: bool, notes: tuple[str, ...]
+    config: ScoreConfig, clips: Sequence[Clip], counts: Mapping[str, _Scores], notes: list[str]
 ) -> Evaluation:
-    static = replace(config, frame_offset=0, latency_ms=None, device=None)
-    results = [
-        FlameResult.from_counts(settings, {name: scores[place] for name, scores in counts.items()})
-        for place, settings in enumerate((static, config, replace(config, device=None)))
+    """Turn counts into results; leave out those for which predictions, or labels k frames apart, are not there."""
+    without_own = [
+        f"{clip.name}/{frame.name}" for clip in clips for frame in clip.frames if frame.label and not frame.pred
     ]
-    persistence = results[2] if results[2].num_pairs else None
-    if not has_static:
-        notes += ("No labelled frame has a prediction of its own: there is no static score.",)
-    if persistence is None:
-        notes += (f"No two labelled frames are {config.frame_offset} frames apart: there is no persistence baseline.",)
-    return Evaluation(results[0] if has_static else None, results[1], persistence, notes)
+    meter = FlameMeter.from_config(config)
+    for name, scores in counts.items():
+        meter.add_counts(scores.flame, sequence=name)
+    static = persistence = None
+    if without_own:
+        notes.append(
+            f"No static score: {len(without_own)} labelled frame(s) have no prediction of their own "
+            f"({shortened(without_own)})."
+        )
+    else:
+        settings = replace(config, frame_offset=0, latency_ms=None, device=None)
+        static = FlameResult.from_counts(settings, {name: scores.static for name, scores in counts.items()})
+    if any(scores.persistence.pairs for scores in counts.values()):
+        settings = replace(config, device="labels as predictions")
+        persistence = FlameResult.from_counts(settings, {name: scores.persistence for name, scores in counts.items()})
+    else:
+        notes.append(f"No persistence baseline: no two labelled frames are {config.frame_offset} frames apart.")
+    return Evaluation(static, meter.compute(), persistence, tuple(notes))
 
 
 # ── what must be there, before anything is decoded ──
 
 
 class _Coverage(NamedTuple):
-    """Which labelled frames of a clip have a prediction ``offset`` frames before them."""
+    """Which labelled frames of a clip have a prediction on screen."""
 
     pairs: int
-    in_holes: int  # the numbering has no such frame: nothing was recorded there
+    in_holes: int  # the numbering has no frame that could be on screen: nothing was recorded there
     missing: tuple[str, ...]  # the frame exists, its prediction does not
 
 
-def _coverage(clip: Clip, offset: int, *, has_static: bool) -> _Coverage:
+def _coverage(clip: Clip, timeline: FixedOffset) -> _Coverage:
     """Tell pairs, holes and missing predictions apart.
 
-    A labelled frame without a prediction is missing one; unless the whole run has none on labelled frames, as where the
-    network was run on frame f - k alone. A number that neither folder has is a hole, unless the network was run on
-    unlabelled frames of the clip: then a hole cannot be told from a lost prediction, and losing the hard ones would
-    raise the score.
+    A number that neither folder has is a hole, unless the network was run on unlabelled frames of the clip: then a hole
+    cannot be told from a lost prediction, and losing the hard ones would raise the score.
     """
     frames = {frame.index: frame for frame in clip.frames}
-    labelled = [frame for frame in clip.frames if frame.label]
     runs_on_unlabelled = any(frame.pred and not frame.label for frame in clip.frames)
-    missing = [f"{clip.name}/{frame.name}" for frame in labelled if has_static and not frame.pred]
+    missing: list[str] = []
     pairs = in_holes = 0
-    for frame in labelled:
-        source = frames.get(frame.index - offset)
+    for frame in clip.frames:
+        index = timeline.source(frame.index)
+        if not frame.label or index == NOTHING_YET:
+            continue
+        source = frames.get(index)
         if source is not None and source.pred:
             pairs += 1
         elif source is not None:
-            missing += [] if has_static else [f"{clip.name}/{source.name}"]
-        elif frame.index >= offset and runs_on_unlabelled:
-            missing.append(f"{clip.name}: {offset} frame(s) before {frame.name}")
-        elif frame.index >= offset:
+            missing.append(f"{clip.name}/{source.name}")
+        elif runs_on_unlabelled:
+            missing.append(f"{clip.name}: {frame.index - index} frame(s) before {frame.name}")
+        else:
             in_holes += 1
     return _Coverage(pairs, in_holes, tuple(missing))
 
 
-def _check_complete(preds: LabelFolder, clips: Iterable[Clip], offset: int, *, has_static: bool) -> list[str]:
+def _check_complete(preds: LabelFolder, clips: Iterable[Clip], timeline: FixedOffset) -> list[str]:
     """Raise for predictions that are missing; return what should be known about what is there."""
     clips = [clip for clip in clips if any(frame.label for frame in clip.frames)]
-    coverage = [_coverage(clip, offset, has_static=has_static) for clip in clips]
+    coverage = [_coverage(clip, timeline) for clip in clips]
     missing = [name for found in coverage for name in found.missing]
     if missing:
         raise DatasetError(
@@ -264,26 +285,46 @@ def _check_complete(preds: LabelFolder, clips: Iterable[Clip], offset: int, *, h
         )
     without_pair = [clip for clip, found in zip(clips, coverage, strict=True) if not found.pairs]
     for clip in without_pair:
-        labelled = [frame for frame in clip.frames if frame.label]
-        if len(labelled) == 1:
-            history = labelled[0].index - clip.frames[0].index
-            raise DatasetError(
-                f"{preds.root}: sequence {clip.name} has one label, that of frame {labelled[0].name}, and {history} "
-                f"frame(s) before it, expected a prediction {offset} frame(s) before it; a smaller offset, or another "
-                f"step (--step, now {clip.step or 'unknown'})?",
-                path=preds.root,
-            )
+        _check_history(preds, clip, timeline)
     if without_pair:
-        warnings.warn(
-            f"{len(without_pair)} sequence(s) are too short for an offset of {offset} frame(s) and add nothing to "
-            f"FLAME: {shortened([clip.name for clip in without_pair])}",
-            FlameWarning,
-            stacklevel=3,
+        message = (
+            f"{len(without_pair)} of {len(clips)} sequence(s) have no two frames {timeline.offset} frame(s) of step "
+            f"{without_pair[0].step or 'unknown'} apart: {shortened(clip.name for clip in without_pair)}"
         )
+        if len(without_pair) == len(clips):
+            raise DatasetError(f"{preds.root}: {message}; a smaller offset, or another step (--step)?", path=preds.root)
+        warnings.warn(f"{message}; they add nothing to FLAME", FlameWarning, stacklevel=3)
     in_holes = sum(found.in_holes for found in coverage)
-    return [f"{in_holes} labelled frame(s) lie {offset} frame(s) after a hole in the numbering: no pair."] * bool(
-        in_holes
-    )
+    if in_holes:
+        return [f"{in_holes} labelled frame(s) lie {timeline.offset} frame(s) after a hole in the numbering: no pair."]
+    return []
+
+
+def _check_history(preds: LabelFolder, clip: Clip, timeline: FixedOffset) -> None:
+    """Refuse an offset beyond the history of a clip's only label: that clip would silently fall out."""
+    labelled = [frame for frame in clip.frames if frame.label]
+    if len(labelled) == 1:
+        raise DatasetError(
+            f"{preds.root}: sequence {clip.name} has one label, that of frame {labelled[0].name}, and "
+            f"{labelled[0].index} frame(s) before it, expected a prediction {timeline.offset} frame(s) before it; a "
+            f"smaller offset, or another step (--step, now {clip.step or 'unknown'})?",
+            path=preds.root,
+        )
+
+
+def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip]) -> list[str]:
+    remarks = []
+    steps = {clip.step for clip in clips if clip.step is not None}
+    if steps - {1}:
+        remarks.append(f"Frame numbers advance by {max(steps)}: fps counts such steps.")
+    if any(frame.pred and frame.label for clip in clips for frame in clip.frames):
+        unlabelled = sum(1 for clip in clips for frame in clip.frames if frame.pred and not frame.label)
+        if unlabelled:
+            remarks.append(f"{unlabelled} predicted frame(s) have no label.")
+    extra = sorted(preds.sequences.keys() - labels.sequences.keys())
+    if extra and len(clips) != len(preds.sequences):
+        remarks.append(f"{len(extra)} sequence(s) of predictions have no labels: {shortened(extra)}.")
+    return remarks
 
 
 # ── reading and counting ──
@@ -298,11 +339,11 @@ class _Scores(NamedTuple):
 
 
 class _Maps(NamedTuple):
-    """A frame and its label maps."""
+    """A frame and its label maps, read, checked and coded once."""
 
     frame: Frame
-    pred: npt.NDArray[Any] | None
-    label: npt.NDArray[Any] | None
+    pred: CodedMap | None
+    label: CodedMap | None
 
 
 @dataclass(frozen=True)
@@ -312,9 +353,17 @@ class _Reader:
     space: LabelSpace
 
     def read(self, frame: Frame) -> _Maps:
-        label = None if frame.label is None else self.labels.read(frame.label)
+        label = None if frame.label is None else self._code(self.labels, frame.label, None)
         shape = None if label is None else label.shape
-        return _Maps(frame, None if frame.pred is None else self.preds.read(frame.pred, shape=shape), label)
+        return _Maps(frame, None if frame.pred is None else self._code(self.preds, frame.pred, shape), label)
+
+    def _code(self, folder: LabelFolder, path: Path, shape: tuple[int, int] | None) -> CodedMap:
+        argument = "target" if folder is self.labels else "pred"
+        labels = folder.read(path, shape=shape, scores=argument == "pred")
+        try:
+            return code_map(labels, self.space, argument=argument)
+        except (LabelError, ShapeError) as error:
+            raise DatasetError(f"{path}: {error}", path=path) from error
 
     def count(self, source: _Maps | None, current: _Maps) -> _Scores:
         """Count the three pairs of which the labels of ``current`` are the target."""
@@ -322,28 +371,26 @@ class _Reader:
         if source is None:
             nothing = Counts.zero(self.space.num_classes, labelled_frames=1)
             return _Scores(static, nothing, nothing)
-        if source is current:
-            return _Scores(static, static, self._pair(current.frame.label, current.label, current))
-        flame = self._pair(source.frame.pred, source.pred, current)
+        flame = static if source is current else self._pair(source.frame.pred, source.pred, current)
         return _Scores(static, flame, self._pair(source.frame.label, source.label, current))
 
-    def _pair(self, path: Any, pred: npt.NDArray[Any] | None, current: _Maps) -> Counts:
-        if pred is None:
+    def _pair(self, path: Path | None, pred: CodedMap | None, current: _Maps) -> Counts:
+        if pred is None or current.label is None:
             return Counts.zero(self.space.num_classes, labelled_frames=1)
         try:
-            return count_pairs(pred, current.label, self.space)
-        except (LabelError, ShapeError) as error:
-            culprit = current.frame.label if getattr(error, "argument", None) == "target" else path
-            raise DatasetError(f"{culprit}: {error}", path=culprit) from error
+            return count_coded(pred, current.label, self.space)
+        except ShapeError as error:
+            raise DatasetError(f"{path} and {current.frame.label}: {error}", path=path) from error
 
 
 def _count(
-    clips: Sequence[Clip], offset: int, reader: _Reader, jobs: int, progress: Progress | None
+    clips: Sequence[Clip], timeline: FixedOffset, reader: _Reader, jobs: int, progress: Progress | None
 ) -> dict[str, _Scores]:
     """Count all clips with a few threads: decoding and array arithmetic run outside the interpreter's lock."""
     zero = Counts.zero(reader.space.num_classes)
     counts = {clip.name: _Scores(zero, zero, zero) for clip in clips}
-    frames = [(clip.name, frame) for clip in clips for frame in clip.frames]
+    frames = [(clip.name, frame) for clip in clips for frame in _needed(clip, timeline)]
+    ahead = jobs + 2
     done = 0
 
     def collect(name: str, future: Future[_Scores]) -> None:
@@ -354,15 +401,16 @@ def _count(
         history: dict[int, _Maps] = {}
         clip_name = None
         try:
-            for name, maps in _read_ahead(frames, reader, pool, 2 * jobs):
+            for name, maps in _read_ahead(frames, reader, pool, ahead):
                 if name != clip_name:
                     history, clip_name = {}, name
                 index = maps.frame.index
-                history = {past: kept for past, kept in history.items() if past >= index - offset}
+                history = {past: kept for past, kept in history.items() if timeline.last_use(past) >= index}
                 history[index] = maps
                 if maps.label is not None:
-                    pending.append((name, pool.submit(reader.count, history.get(index - offset), maps)))
-                if len(pending) > 2 * jobs:
+                    source = history.get(timeline.source(index))
+                    pending.append((name, pool.submit(reader.count, source, maps)))
+                if len(pending) > ahead:
                     collect(*pending.popleft())
                 done += 1
                 if progress is not None:
@@ -373,6 +421,12 @@ def _count(
             for _, future in pending:
                 future.cancel()
     return counts
+
+
+def _needed(clip: Clip, timeline: FixedOffset) -> list[Frame]:
+    """Return the frames of a clip that take part in a score."""
+    sources = {timeline.source(frame.index) for frame in clip.frames if frame.label}
+    return [frame for frame in clip.frames if frame.label or frame.index in sources]
 
 
 def _read_ahead(

@@ -22,11 +22,11 @@ import numpy as np
 
 from flame_metric._version import __version__
 from flame_metric.config import ScoreConfig, make_config
-from flame_metric.counting import Counts, LabelMaps, count_missing, count_pairs
+from flame_metric.counting import CodedMap, Counts, LabelMaps, code_map, count_coded, count_missing, count_pairs
 from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError
 from flame_metric.record import load_record, reading, sequences_from_list, sequences_to_list
 from flame_metric.result import FlameResult
-from flame_metric.schedule import NOTHING_YET, Schedule
+from flame_metric.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.timing import Fps, Milliseconds
 
 __all__ = ["FlameMeter", "flame_score"]
@@ -152,6 +152,13 @@ class FlameMeter:
             If a label is no class, or shapes do not belong together; nothing is counted then.
         StateError
             If the sequence is closed.
+
+        Examples
+        --------
+        >>> meter = FlameMeter(2, ignore_index=255)
+        >>> meter.update([[0, 1, 1]], [[0, 1, 255]], sequence="clip")
+        >>> meter.compute().miou
+        1.0
         """
         self._require_open(sequence)
         self._add(sequence, count_pairs(pred, target, self._config.space))
@@ -178,14 +185,15 @@ class FlameMeter:
         """Count a whole clip in order, and close its id.
 
         Item i of both iterables is frame i. Each is read once, and only predictions that are still to be shown are
-        kept, so the clip need not fit into memory.
+        kept, run-length coded, so the clip need not fit into memory and arrays may be reused. A prediction
+        is checked when it comes, unless a schedule never shows it.
 
         Parameters
         ----------
         preds : iterable of label maps or scores, each (H, W) or (C, H, W); None where the network was not run
             Outputs of the network for frame 0, 1, 2, ...
         targets : iterable of label maps (H, W), or None where a frame is unlabelled
-            As many as ``preds``.
+            As many as ``preds``; one for each label where the schedule has label times of its own.
         sequence : str
             Id of the clip; ``""`` adds without closing.
         schedule : Schedule, optional
@@ -205,7 +213,10 @@ class FlameMeter:
         by_schedule = schedule is not None
         if self._by_schedule not in (None, by_schedule):
             raise StateError("this meter has clips of the other kind, expected all by schedule or all by fixed offset")
-        counts = self._count_clip(preds, targets, schedule)
+        if schedule is not None and schedule.per_label:
+            counts = self._count_labels(preds, targets, schedule)
+        else:
+            counts = self._count_clip(preds, targets, schedule)
         self._by_schedule = by_schedule
         self._add_whole(sequence, counts)
         if counts.labelled_frames and not counts.pairs:
@@ -236,8 +247,8 @@ class FlameMeter:
 
     def _count_clip(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule | None) -> Counts:
         config = self._config
-        timeline = _FixedOffset(self.frame_offset) if schedule is None else _Timeline(schedule)
-        on_hand: dict[int, Any] = {}
+        timeline = FixedOffset(self.frame_offset) if schedule is None else ScheduleTimeline(schedule)
+        on_hand: dict[int, CodedMap | None] = {}
         total = Counts.zero(config.num_classes)
         frame = -1
         for frame, (pred, target) in enumerate(zip_longest(preds, targets, fillvalue=_END)):
@@ -245,20 +256,53 @@ class FlameMeter:
                 longer = "targets" if pred is _END else "preds"
                 raise ShapeError(f"`{longer}` goes on after frame {frame - 1}, expected as many predictions as targets")
             if timeline.last_use(frame) >= frame:
-                on_hand[frame] = pred
+                # Coded at once: the caller may overwrite the array while it waits.
+                on_hand[frame] = None if pred is None else code_map(pred, config.space)
             if target is not None:
-                source = timeline.source(frame)
-                if source != NOTHING_YET:
-                    if on_hand[source] is None:
-                        raise StateError(f"the prediction of frame {source} is None, but is on screen at frame {frame}")
-                    total += count_pairs(on_hand[source], target, config.space)
-                elif config.before_first == "void":
-                    total += count_missing(target, config.space)
-                else:
-                    total += Counts.zero(config.num_classes, labelled_frames=1)
+                total += self._count_shown(on_hand, timeline.source(frame), target, f"frame {frame}")
             on_hand = {index: kept for index, kept in on_hand.items() if timeline.last_use(index) > frame}
         timeline.check_length(frame + 1)
         return total
+
+    def _count_labels(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule) -> Counts:
+        """Count a clip whose labels come at times of their own: item j of the targets is label j."""
+        config = self._config
+        sources: list[int] = schedule.source.tolist()
+        last_label = {source: label for label, source in enumerate(sources)}
+        frames = enumerate(preds)
+        on_hand: dict[int, CodedMap | None] = {}
+        newest = NOTHING_YET
+        total = Counts.zero(config.num_classes)
+        for label, target in enumerate(targets):
+            if label >= len(sources):
+                raise ShapeError(
+                    f"`targets` goes on after label {label - 1}, expected one for each label of `schedule`"
+                )
+            source = sources[label]
+            while newest < source:
+                newest, pred = next(frames, (NOTHING_YET, _END))
+                if pred is _END:
+                    raise ShapeError(f"`preds` ended before frame {source}, which is on screen at label {label}")
+                if last_label.get(newest, NOTHING_YET) >= label:
+                    on_hand[newest] = None if pred is None else code_map(pred, config.space)
+            if target is not None:
+                total += self._count_shown(on_hand, source, target, f"label {label}")
+            on_hand = {index: kept for index, kept in on_hand.items() if last_label[index] > label}
+        if total.labelled_frames and label + 1 < len(sources):
+            raise ShapeError(f"`targets` ended after label {label}, expected {len(sources)} as `schedule` has")
+        return total
+
+    def _count_shown(self, on_hand: dict[int, CodedMap | None], source: int, target: Any, moment: str) -> Counts:
+        """Count what is on screen at a label: the prediction of a frame, or nothing yet."""
+        config = self._config
+        if source == NOTHING_YET:
+            if config.before_first == "void":
+                return count_missing(target, config.space)
+            return Counts.zero(config.num_classes, labelled_frames=1)
+        shown = on_hand[source]
+        if shown is None:
+            raise StateError(f"the prediction of frame {source} is None, but is on screen at {moment}")
+        return count_coded(shown, code_map(target, config.space, argument="target"), config.space)
 
     def _require_open(self, sequence: str) -> None:
         if not isinstance(sequence, str):
@@ -288,7 +332,18 @@ class FlameMeter:
         StateError
             If the configurations differ, or one id has different counts on both sides or is closed on one only;
             nothing is merged then.
+
+        Examples
+        --------
+        >>> first, second = FlameMeter(2), FlameMeter(2)
+        >>> first.update([[0, 1]], [[0, 1]], sequence="a")
+        >>> second.update([[0, 0]], [[0, 1]], sequence="b")
+        >>> first.merge(second)
+        >>> first.compute().sequences
+        ('a', 'b')
         """
+        if not isinstance(other, FlameMeter):
+            raise StateError(f"`other` is {type(other).__name__}, expected a FlameMeter")
         differences = self._config.differences(other._config)
         if None not in (self._by_schedule, other._by_schedule) and self._by_schedule != other._by_schedule:
             differences.append("one scores by a schedule, one by a fixed offset")
@@ -364,51 +419,12 @@ class FlameMeter:
             meter._sequences = sequences_from_list(record["sequences"], meter.config.num_classes)
             meter._closed = set(record["closed"])
             meter._by_schedule = record["by_schedule"]
-            if "" in meter._closed or not meter._closed <= meter._sequences.keys():
+            closed_are_held = "" not in meter._closed and meter._closed <= meter._sequences.keys()
+            if not isinstance(record["closed"], list) or not closed_are_held:
                 raise StateError(f"this {_FORMAT!r} record closes sequences that it does not hold")
-            if meter._by_schedule not in (None, False, True) or meter.config.frame_offset is None:
+            if not isinstance(meter._by_schedule, bool | None) or meter.config.frame_offset is None:
                 raise StateError(f"this {_FORMAT!r} record does not say how frames were paired")
         return meter
-
-
-class _FixedOffset:
-    """The paper's timeline for a clip whose length is not known beforehand."""
-
-    def __init__(self, frame_offset: int) -> None:
-        self._offset = frame_offset
-
-    def source(self, frame: int) -> int:
-        return frame - self._offset if frame >= self._offset else NOTHING_YET
-
-    def last_use(self, frame: int) -> int:
-        return frame + self._offset
-
-    def check_length(self, num_frames: int) -> None:
-        """Any length fits."""
-
-
-class _Timeline:
-    """The timeline of a schedule."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        frames: list[int] = schedule.label_frame.tolist()
-        sources: list[int] = schedule.source.tolist()
-        self._sources = dict(zip(frames, sources, strict=True))
-        self._last_use = dict(zip(sources, frames, strict=True))  # frames ascend, so the last one stays
-
-    def source(self, frame: int) -> int:
-        try:
-            return self._sources[frame]
-        except KeyError:
-            raise ConfigError(f"`schedule` says nothing of the labelled frame {frame}") from None
-
-    def last_use(self, frame: int) -> int:
-        return self._last_use.get(frame, -1)
-
-    def check_length(self, num_frames: int) -> None:
-        last = max(self._sources, default=-1)
-        if last >= num_frames:
-            raise ConfigError(f"`schedule` reaches frame {last}, but the clip ended after {num_frames} frames")
 
 
 def flame_score(

@@ -18,7 +18,7 @@ from flame_metric.errors import FlameError, StateError
 
 __all__ = ["load_record", "reading", "sequences_from_list", "sequences_to_list"]
 
-_MAX_COUNT = 2**63 - 1
+_MAX_COUNT = 2**62  # leaves room for adding: sums are 64-bit integers
 
 
 def sequences_to_list(sequences: Mapping[str, Counts]) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def _counts(entry: Mapping[str, Any], name: str, num_classes: int) -> Counts:
     tallies = [entry[tally] for tally in ("pairs", "labelled_frames", "valid_pixels", "all_pixels")]
     for value in (*tallies, *(value for row in rows for value in row)):
         if type(value) is not int or not 0 <= value <= _MAX_COUNT:
-            raise StateError(f"sequence {name!r} holds the count {value!r}, expected an integer 0..2**63 - 1")
+            raise StateError(f"sequence {name!r} holds the count {value!r}, expected an integer 0..2**62")
     if any(len(row) != num_classes for row in rows):
         raise StateError(f"sequence {name!r} counts {[len(row) for row in rows]} classes, expected {num_classes}")
     pairs, labelled_frames, valid, everything = tallies

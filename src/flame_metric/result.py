@@ -20,7 +20,7 @@ from flame_metric.config import ScoreConfig
 from flame_metric.counting import Counts
 from flame_metric.iou import dice_per_class, iou_per_class, mean_iou
 from flame_metric.record import load_record, reading, sequences_from_list, sequences_to_list
-from flame_metric.statistics import Interval, bootstrap_interval
+from flame_metric.statistics import Interval, bootstrap_interval, contributing
 from flame_metric.table import Table, milliseconds_text, rate_text
 
 __all__ = ["FlameResult", "interval_note"]
@@ -64,8 +64,10 @@ class FlameResult:
     version: str = __version__
 
     def __post_init__(self) -> None:
-        self.counts.setflags(write=False)
-        self.tallies.setflags(write=False)
+        for name in ("counts", "tallies"):
+            own = np.array(getattr(self, name), np.int64)  # the caller may go on with theirs
+            own.setflags(write=False)
+            object.__setattr__(self, name, own)
 
     @classmethod
     def from_counts(cls, config: ScoreConfig, counts: Mapping[str, Counts], version: str = __version__) -> FlameResult:
@@ -122,8 +124,8 @@ class FlameResult:
 
     @cached_property
     def interval(self) -> Interval | None:
-        """95 % bootstrap interval of :attr:`miou` over sequences; None for fewer than two of them."""
-        return bootstrap_interval(self) if len(self.sequences) > 1 else None
+        """95 % bootstrap interval of :attr:`miou` over sequences; None if fewer than two of them hold valid pixels."""
+        return bootstrap_interval(self) if len(contributing(self.counts)) > 1 else None
 
     # ── what they rest on ──
 
@@ -215,6 +217,10 @@ class FlameResult:
                 "coverage": _number(self.coverage),
                 "valid_fraction": _number(self.valid_fraction),
                 "num_pairs": self.num_pairs,
+                "by_sequence": {
+                    name: {"miou": _number(part.miou), "iou": [_number(value) for value in part.iou]}
+                    for name, part in self.by_sequence().items()
+                },
             },
         }
 
@@ -248,7 +254,7 @@ class FlameResult:
 
 def interval_note(result: FlameResult) -> str:
     """Say how certain the mean IoU is, or why that cannot be said."""
-    interval, sequences = result.interval, len(result.sequences)
+    interval, sequences = result.interval, len(contributing(result.counts))
     if interval is None:
         return f"95 % interval: needs at least two sequences, there is {sequences or 'none'}"
     return (

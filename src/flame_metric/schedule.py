@@ -7,6 +7,7 @@ frame j - k at frame j; while j < k nothing is on screen yet, written as source 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -15,13 +16,49 @@ import numpy.typing as npt
 
 from flame_metric.checks import check_integer
 from flame_metric.errors import ConfigError
+from flame_metric.timing import TIE_NS
 
-__all__ = ["NOTHING_YET", "FrameDelay", "Schedule"]
+__all__ = ["NOTHING_YET", "FixedOffset", "FrameDelay", "Schedule", "ScheduleTimeline", "StreamLog"]
 
 NOTHING_YET = -1
 """The source of a frame at which no prediction is on screen yet."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class StreamLog:
+    """What ran in a simulated stream, in the order of starts.
+
+    Attributes
+    ----------
+    frame, start_ns, finish_ns : ndarray of int64, (R,)
+        The frames that were run, with the times in nanoseconds at which each inference started and finished.
+    dropped : ndarray of int64, (D,)
+        Frames that were admitted and never run.
+    overruns : int
+        Inferences that took longer than the interval to the next frame.
+    """
+
+    frame: npt.NDArray[np.int64]
+    start_ns: npt.NDArray[np.int64]
+    finish_ns: npt.NDArray[np.int64]
+    dropped: npt.NDArray[np.int64]
+    overruns: int
+
+    @classmethod
+    def of(
+        cls, arrivals_ns: Sequence[int], stride: int, frames: list[int], starts: list[int], finishes: list[int]
+    ) -> StreamLog:
+        """Build the log of a stream in which every ``stride``-th frame was admitted."""
+        frame, start, finish, arrival = (
+            np.array(values, np.int64) for values in (frames, starts, finishes, arrivals_ns)
+        )
+        dropped = np.setdiff1d(np.arange(0, len(arrival), stride), frame)
+        gaps = np.diff(arrival)
+        gaps = np.append(gaps, gaps[-1:])  # the last frame is followed by none: its interval is that before it
+        overruns = int(np.count_nonzero(finish - start > gaps[frame] + TIE_NS)) if len(gaps) else 0
+        return cls(frame, start, finish, dropped, overruns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +71,10 @@ class Schedule:
         The labelled frames, ascending, >= 0.
     source : array_like of int, (J,)
         The frame whose prediction is on screen then: at most ``label_frame``, or -1 while there is none.
+    log : StreamLog, optional
+        What ran, where the schedule was simulated.
+    per_label : bool
+        Labels come at times of their own: several may fall on one frame, and -1 stands for "before the first frame".
 
     Raises
     ------
@@ -49,8 +90,10 @@ class Schedule:
     0.75
     """
 
-    label_frame: npt.NDArray[np.int64] = field()
-    source: npt.NDArray[np.int64] = field()
+    label_frame: npt.NDArray[np.int64]
+    source: npt.NDArray[np.int64]
+    log: StreamLog | None = field(default=None, repr=False)
+    per_label: bool = False
 
     def __post_init__(self) -> None:
         for name in ("label_frame", "source"):
@@ -64,7 +107,8 @@ class Schedule:
             raise ConfigError(
                 f"`source` has {self.source.size} entries for {self.label_frame.size} labelled frames, expected as many"
             )
-        if self.label_frame.size and (self.label_frame[0] < 0 or np.any(np.diff(self.label_frame) <= 0)):
+        first, least_step = (NOTHING_YET, 0) if self.per_label else (0, 1)
+        if self.label_frame.size and (self.label_frame[0] < first or np.any(np.diff(self.label_frame) < least_step)):
             raise ConfigError("`label_frame` is not ascending from 0 on, expected each labelled frame once, in order")
         wrong = np.flatnonzero((self.source > self.label_frame) | (self.source < NOTHING_YET))
         if wrong.size:
@@ -101,9 +145,59 @@ class Schedule:
         return np.where(self.shown, self.label_frame - self.source, NOTHING_YET)
 
     @property
+    def staleness_histogram(self) -> npt.NDArray[np.int64]:
+        """How many labelled frames show a prediction that is 0, 1, 2, ... frames old, (K + 1,)."""
+        return np.bincount(self.staleness[self.shown]).astype(np.int64)
+
+    @property
     def coverage(self) -> float:
         """The share of labelled frames with a prediction on screen, 0..1; NaN without labelled frames."""
         return float(self.shown.mean()) if self.shown.size else float("nan")
+
+
+class FixedOffset:
+    """The paper's schedule for a clip whose length is not known beforehand: what is shown when, and until when."""
+
+    def __init__(self, frame_offset: int) -> None:
+        self.offset = frame_offset
+
+    def source(self, frame: int) -> int:
+        """Return the frame whose prediction is on screen at a labelled frame, or -1."""
+        return frame - self.offset if frame >= self.offset else NOTHING_YET
+
+    def last_use(self, frame: int) -> int:
+        """Return the last frame at which a frame's prediction is on screen, or -1 if it never is."""
+        return frame + self.offset
+
+    def check_length(self, num_frames: int) -> None:
+        """Any length fits."""
+
+
+class ScheduleTimeline:
+    """The same questions, answered by a schedule."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        frames: list[int] = schedule.label_frame.tolist()
+        sources: list[int] = schedule.source.tolist()
+        self._sources = dict(zip(frames, sources, strict=True))
+        self._last_use = dict(zip(sources, frames, strict=True))  # frames ascend, so the last one stays
+
+    def source(self, frame: int) -> int:
+        """Return the frame whose prediction is on screen at a labelled frame, or -1."""
+        try:
+            return self._sources[frame]
+        except KeyError:
+            raise ConfigError(f"`schedule` says nothing of the labelled frame {frame}") from None
+
+    def last_use(self, frame: int) -> int:
+        """Return the last frame at which a frame's prediction is on screen, or -1 if it never is."""
+        return self._last_use.get(frame, -1)
+
+    def check_length(self, num_frames: int) -> None:
+        """Raise if the schedule goes on after the clip has ended."""
+        last = max(self._sources, default=-1)
+        if last >= num_frames:
+            raise ConfigError(f"`schedule` reaches frame {last}, but the clip ended after {num_frames} frames")
 
 
 class FrameDelay(Generic[T]):

@@ -20,7 +20,7 @@ from flame_metric.checks import check_integer
 from flame_metric.errors import ConfigError
 from flame_metric.iou import mean_iou
 
-__all__ = ["Interval", "bootstrap_interval"]
+__all__ = ["Interval", "bootstrap_interval", "upper_bound_rank"]
 
 _BLOCK = 1000  # resamples computed at a time: bounds the memory
 _EXACT_FLOAT = 2**53
@@ -71,7 +71,7 @@ def bootstrap_interval(result: HasCounts, *, level: float = 0.95, resamples: int
     Raises
     ------
     ConfigError
-        If there are fewer than two sequences, or an option is out of range.
+        If fewer than two sequences hold valid pixels, or an option is out of range.
 
     Examples
     --------
@@ -83,11 +83,12 @@ def bootstrap_interval(result: HasCounts, *, level: float = 0.95, resamples: int
     >>> interval.low, interval.high
     (0.25, 1.0)
     """
-    counts = result.counts
-    sequences = len(counts)
-    if sequences < 2:
-        raise ConfigError(f"`result` holds {sequences} sequence(s), expected two or more: an interval needs two")
-    if not 0 < level < 1:
+    counts = contributing(result.counts)
+    if len(counts) < 2:
+        raise ConfigError(
+            f"`result` holds {len(counts)} sequence(s) with valid pixels, expected two or more: an interval needs two"
+        )
+    if not isinstance(level, (int, float)) or not 0 < level < 1:
         raise ConfigError(f"`level` is {level}, expected a confidence between 0 and 1, such as 0.95")
     resamples = check_integer("resamples", resamples, 1)
     seed = check_integer("seed", seed, 0)
@@ -95,6 +96,11 @@ def bootstrap_interval(result: HasCounts, *, level: float = 0.95, resamples: int
     scores = scores[~np.isnan(scores)]  # a resample may hold no valid pixel at all
     low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2]) if scores.size else (np.nan, np.nan)
     return Interval(float(low), float(high), level, resamples)
+
+
+def contributing(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the rows of counts (S, 3, C) that hold any pixel: the others would only thin out the resamples."""
+    return counts[counts.any(axis=(1, 2))]
 
 
 def mean_iou_of_resamples(counts: npt.NDArray[np.int64], resamples: int, seed: int) -> npt.NDArray[np.float64]:
@@ -111,3 +117,54 @@ def mean_iou_of_resamples(counts: npt.NDArray[np.int64], resamples: int, seed: i
         sums = weights.astype(flat.dtype) @ flat
         scores.append(mean_iou(sums.astype(np.int64).reshape(block, rows, classes)))
     return np.concatenate(scores)
+
+
+def upper_bound_rank(samples: int, share: float, confidence: float) -> int:
+    """Return which order statistic bounds a quantile from above: early stopping of MLPerf's LoadGen.
+
+    With t the largest number such that P(Binomial(samples, 1 - share) <= t) <= 1 - confidence, it is the
+    (samples - t + 1)-th smallest.
+
+    Parameters
+    ----------
+    samples : int
+        Number of samples.
+    share : float
+        The quantile, between 0 and 1, such as 0.9.
+    confidence : float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ConfigError
+        If there are too few samples (t = 0), or an option is out of range.
+
+    Examples
+    --------
+    >>> upper_bound_rank(100, 0.9, 0.99)
+    98
+    """
+    if not 0 < share < 1 or not 0 < confidence < 1:
+        raise ConfigError(f"`share` is {share} and `confidence` {confidence}, expected numbers between 0 and 1")
+    # Loaded on use: it takes longer than the rest of the package.
+    from scipy.stats import binom  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
+
+    def allowed(count: int) -> int:
+        """Return the largest t."""
+        t = int(binom.ppf(1 - confidence, count, 1 - share))  # the smallest with P(X <= t) >= 1 - confidence
+        return t if binom.cdf(t, count, 1 - share) <= 1 - confidence else t - 1
+
+    t = allowed(samples)
+    if t >= 1:
+        return samples - t + 1
+    fewest = samples
+    while allowed(fewest) < 1:
+        fewest *= 2
+    low = fewest // 2
+    while fewest - low > 1:  # t never falls when samples are added
+        middle = (low + fewest) // 2
+        low, fewest = (low, middle) if allowed(middle) >= 1 else (middle, fewest)
+    raise ConfigError(
+        f"{samples} samples are too few for an upper bound of the {share:.4g} quantile with confidence {confidence:g}, "
+        f"expected at least {fewest}"
+    )

@@ -20,7 +20,7 @@ from fractions import Fraction
 
 from flame_metric.errors import ConfigError
 
-__all__ = ["TIE_NS", "Fps", "Milliseconds", "as_fps", "frame_offset", "milliseconds_to_ns"]
+__all__ = ["NS_PER_S", "TIE_NS", "Fps", "Milliseconds", "as_fps", "frame_offset", "milliseconds_to_ns"]
 
 TIE_NS = 1_000
 """Times at most this many nanoseconds apart are one time."""
@@ -30,10 +30,11 @@ Fps = int | float | Fraction | Decimal | str
 
 Milliseconds = int | float | Fraction | Decimal
 
-_RATE = re.compile(r"\d{1,30}(\.\d{1,30}|/\d{1,30})?", re.ASCII)  # no exponent: '1e999999999' takes minutes to expand
+_NUMBER = re.compile(r"\d{1,30}(\.\d{1,30}|/\d{1,30})?", re.ASCII)  # no exponent: '1e999999999' takes minutes to expand
 _MAX_EXPONENT = 400
+_MAX_MS = 10**12  # three decades; beyond, nanoseconds no longer fit into 64 bits
 _NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
+NS_PER_S = 1_000_000_000
 
 
 def as_fps(fps: Fps) -> Fraction:
@@ -63,14 +64,28 @@ def as_fps(fps: Fps) -> Fraction:
     Fraction(50, 3)
     """
     expected = "a rate above 0, such as 30, 29.97 or '30000/1001'"
-    if isinstance(fps, str) and not _RATE.fullmatch(fps):
-        raise ConfigError(f"`fps` is {fps!r}, expected {expected}")
-    exact = _exact(fps, (numbers.Rational, Decimal, str), "fps", expected)
+    exact = exact_fraction("fps", fps, expected)
     if not Fraction(1, 10**9) <= exact <= 10**9:
         raise ConfigError(f"`fps` is {fps}, expected {expected}")
-    if isinstance(fps, numbers.Real) and not isinstance(fps, numbers.Rational):
+    return exact
+
+
+def exact_fraction(
+    argument: str, value: object, expected: str = "a number, or text such as '0.5' or '1/2'"
+) -> Fraction:
+    """Return a number, or text without exponent, as a fraction; a float as the simplest one that rounds to it.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or not finite.
+    """
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ConfigError(f"`{argument}` is {value!r}, expected {expected}")
+    exact = _exact(value, (numbers.Rational, Decimal, str), argument, expected)
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
         simple = exact.limit_denominator(1_000_000)
-        if simple > 0 and float(simple) == float(fps):
+        if float(simple) == float(value):
             return simple
     return exact
 
@@ -81,14 +96,14 @@ def milliseconds_to_ns(value: Milliseconds, argument: str = "latency_ms") -> int
     Parameters
     ----------
     value : int, float, Fraction or Decimal
-        Milliseconds, >= 0.
+        Milliseconds, 0..1e12.
     argument : str
         The name that an error gives to it.
 
     Raises
     ------
     ConfigError
-        If it is no number, not finite or negative.
+        If it is no number, not finite, negative or above 1e12.
 
     Examples
     --------
@@ -96,8 +111,8 @@ def milliseconds_to_ns(value: Milliseconds, argument: str = "latency_ms") -> int
     66667000
     """
     exact = _exact(value, (numbers.Rational, Decimal), argument, "milliseconds >= 0")
-    if exact < 0:
-        raise ConfigError(f"`{argument}` is {value}, expected milliseconds >= 0")
+    if not 0 <= exact <= _MAX_MS:
+        raise ConfigError(f"`{argument}` is {value}, expected milliseconds >= 0 (at most {_MAX_MS:.0e})")
     return round(exact * _NS_PER_MS)
 
 
@@ -131,7 +146,7 @@ def frame_offset(latency_ms: Milliseconds, fps: Fps) -> int:
 
 def offset_of_ns(latency_ns: int, fps: Fraction) -> int:
     """Eq. 5 for a latency in integer nanoseconds, with the tie rule of this module."""
-    return max(0, math.ceil((latency_ns - TIE_NS) * fps / _NS_PER_S))
+    return max(0, math.ceil((latency_ns - TIE_NS) * fps / NS_PER_S))
 
 
 def _exact(value: object, exact_types: tuple[type, ...], argument: str, expected: str) -> Fraction:

@@ -84,6 +84,8 @@ def test_maps_and_affixes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["--latency-ms", "nan"], 2, "`latency_ms` is nan, expected milliseconds >= 0"),
         (["--frame-offset", "0", "--json", "nowhere/a.json"], 2, "its folder does not exist"),
         (["--frame-offset", "0", "--json", "-", "--csv", "-"], 2, "both write to -"),
+        (["--frame-offset", "0", "--json", "."], 2, "cannot be written: it is a folder"),
+        (["--frame-offset", "0", "--json", "a", "--csv", "./a"], 2, "--json and --csv both write to ./a"),
         (["--frame-offset", "0", "--jobs", "0"], 2, "`jobs` is 0"),
         (["--frame-offset", "0", "--pred-map", "0:0"], 3, "label(s) [1] (1 pixels) are not in the label map"),
         (["--frame-offset", "0", "--label-suffix", "_L"], 3, "holds no label maps whose names begin"),
@@ -123,11 +125,20 @@ def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_warning_is_one_line(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "3"]) == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "flame-metric: warning: 1 sequence(s) are too short for an offset of 3 frame(s) and add nothing to FLAME: s"
+    for folder in folders:
+        (Path(folder) / "t").mkdir()
+        np.save(Path(folder) / "t" / "0.npy", np.array(A, np.uint8))
+        np.save(Path(folder) / "t" / "1.npy", np.array(A, np.uint8))
+    assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "2"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "flame-metric: warning: 1 of 2 sequence(s) have no two frames 2 frame(s) of step 1 apart: t; they add nothing "
+        "to FLAME"
     ]
+
+
+def test_no_pair_at_all_is_an_error(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "3"]) == 3
+    assert "1 of 1 sequence(s) have no two frames 3 frame(s) of step 1 apart: s; a smaller" in capsys.readouterr().err
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +147,7 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, folders: list[str], capsys
 
     monkeypatch.setattr("flame_metric.cli.evaluate.evaluate_folders", interrupt)
     assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "0"]) == 130
-    assert capsys.readouterr().err == "flame-metric: interrupted: nothing was written\n"
+    assert capsys.readouterr().err == ("flame-metric: interrupted: the evaluation is incomplete, its scores are lost\n")
 
 
 def test_version_and_module() -> None:
@@ -193,3 +204,33 @@ def test_png_without_pillow_names_the_extra(tmp_path: Path, run_python) -> None:
     assert run_python(program) == (
         "flame-metric: error: reading PNG label maps needs Pillow: pip install 'flame-metric[cli]'\n2"
     )
+
+
+def test_an_output_is_replaced_whole_or_not_at_all(
+    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "result.json"
+    file.write_text("the result of yesterday")
+    arguments = ["evaluate", *folders, *OPTIONS, "--frame-offset", "1", "--json", str(file)]
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdopen", full)
+        assert main(arguments) == 2
+    assert "result.json: cannot be written: No space left on device" in capsys.readouterr().err
+    assert file.read_text() == "the result of yesterday"
+    assert [path.name for path in tmp_path.glob(".result*")] == []
+    assert main(arguments) == 0
+    assert Evaluation.from_json(file.read_text()).flame.num_pairs == 2
+
+
+def test_a_terminal_without_unicode(folders: list[str]) -> None:
+    options = [*folders, *OPTIONS, "--frame-offset", "0", "--class-names", "é,道路"]
+    command = [sys.executable, "-m", "flame_metric", "evaluate", *options]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xe9" in done.stdout

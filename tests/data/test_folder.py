@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,24 @@ def test_sequences_are_folders(tmp_path: Path) -> None:
 def test_a_flat_folder_is_one_sequence_with_its_name(tmp_path: Path) -> None:
     folder = LabelFolder.scan(tree(tmp_path / "clip", "0001.npy", "0002.npy"))
     assert folder.is_flat
-    assert list(folder.sequences) == ["clip"]
+    (clip,) = match_folders(folder, folder)
+    assert clip.name == "clip"
+
+
+def test_recordings_in_one_flat_folder_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    """CamVid's 11-class version keeps several recordings in one folder."""
+    names = ("0001TP_006690", "0001TP_006720", "Seq05VD_f00000", "Seq05VD_f00030")
+    clips = match(tmp_path, [f"{name}.npy" for name in names], [f"{name}.npy" for name in names])
+    assert [(clip.name, [frame.name for frame in clip.frames]) for clip in clips] == [
+        ("0001TP", list(names[:2])),
+        ("Seq05VD_f", list(names[2:])),
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["_L", "_L.npy"])
 def test_prefix_and_suffix_select_and_are_removed(suffix: str, tmp_path: Path) -> None:
     root = tree(tmp_path, "gt_07_L.npy", "gt_07_colour.npy", "other_07_L.npy", "gt__L.npy")
-    assert LabelFolder.scan(root, prefix="gt_", suffix=suffix).sequences[tmp_path.name].keys() == {"07"}
+    assert LabelFolder.scan(root, prefix="gt_", suffix=suffix).sequences[""].keys() == {"07"}
 
 
 @pytest.mark.parametrize(
@@ -106,8 +118,9 @@ def test_one_frame_has_no_step(tmp_path: Path) -> None:
         (["a_1.npy"], ["a_1_L.npy"], {}, r"frame names do not match: .* a_1, labels a_1_L; try --label-suffix _L$"),
         (["p_1.npy"], ["1.npy"], {}, "; try --pred-prefix p_$"),
         (["1_pred.npy"], ["gt1_gt.npy"], {}, "; try --label-prefix gt --pred-suffix _pred --label-suffix _gt$"),
-        (["1.npy", "b_2.npy"], ["1.npy"], {}, "holds names of 2 kinds, such as #, b_# .*, expected one sequence"),
-        (["01.npy"], ["1.npy"], {}, "sequence labels: 01 and 1 are both frame 1"),
+        (["a/1.npy", "a/b_2.npy"], ["a/1.npy"], {}, "holds names of 2 kinds, such as #, b_# .*, expected one sequence"),
+        (["1.npy"], ["1.npy", "b_2.npy"], {}, r"has no predictions for 1 of 2 sequence\(s\): b; it has"),
+        (["01.npy"], ["1.npy"], {}, r"preds/01\.npy: is frame 1 of sequence labels|labels/1\.npy: is frame 1 of .*01"),
         (["x.npy"], ["x.npy"], {}, "the frame name 'x' has no digits"),
         (["1.npy", "3.npy", "6.npy"], ["1.npy"], {}, r"up to 3 apart, expected multiples of the step 2; --step 1 fits"),
         (["1.npy", "4.npy"], ["1.npy"], {"step": 2}, r"up to 3 apart, expected multiples of the step 2; --step 3 fits"),
@@ -137,11 +150,13 @@ def test_reading_arrays(tmp_path: Path) -> None:
         folder.read(file)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"text", b"\x93NUMPY\x01\x00v\x00{'descr': 'junk'"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY\x01\x00", b"text", b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr': 'junk'"]
+)
 def test_damaged_arrays(content: bytes, tmp_path: Path) -> None:
     folder = LabelFolder.scan(tree(tmp_path, "1.npy"))
     (tmp_path / "1.npy").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"1\.npy: cannot be read as an array"):
+    with pytest.raises(DatasetError, match=r"1\.npy: (is no \.npy file|cannot be read as an array)"):
         folder.read(tmp_path / "1.npy")
 
 
@@ -155,12 +170,41 @@ def test_a_cut_array(tmp_path: Path) -> None:
 
 def test_no_file_is_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "1.npy", np.array([{"a": 1}], object), allow_pickle=True)
-    with pytest.raises(DatasetError, match="cannot be read as an array"):
+    with pytest.raises(DatasetError, match=r"cannot be read as an array of numbers: .*Python objects"):
         LabelFolder.scan(tmp_path).read(tmp_path / "1.npy")
 
 
-@pytest.mark.parametrize("shape", [(), (4,), (1, 2, 3, 4)])
+@pytest.mark.parametrize("shape", [(), (4,), (1, 2, 3), (1, 2, 3, 4)])
 def test_arrays_that_are_no_label_map(shape: tuple[int, ...], tmp_path: Path) -> None:
     np.save(tmp_path / "1.npy", np.zeros(shape, np.uint8))
-    with pytest.raises(DatasetError, match=r"holds no array \(H, W\) of labels"):
-        LabelFolder.scan(tmp_path).read(tmp_path / "1.npy")
+    with pytest.raises(DatasetError, match=r"holds uint8 \(.*expected a label map \(H, W\)"):
+        LabelFolder.scan(tmp_path).read(tmp_path / "1.npy", shape=(2, 3))
+
+
+def test_scores_are_read_where_they_may_be(tmp_path: Path) -> None:
+    np.save(tmp_path / "1.npy", np.zeros((4, 2, 3), np.float32))
+    folder = LabelFolder.scan(tmp_path)
+    assert folder.read(tmp_path / "1.npy", shape=(2, 3), scores=True).shape == (4, 2, 3)
+    with pytest.raises(DatasetError, match=r"holds float32 \(4, 2, 3\), expected a label map \(H, W\)$"):
+        folder.read(tmp_path / "1.npy")
+
+
+def test_what_is_no_regular_file(tmp_path: Path) -> None:
+    folder = LabelFolder.scan(tree(tmp_path, "1.npy"))
+    os.mkfifo(tmp_path / "2.npy")
+    (tmp_path / "3.npy").mkdir()
+    for name in ("2.npy", "3.npy"):
+        with pytest.raises(DatasetError, match=rf"{name}: is no file, expected a label map"):
+            folder.read(tmp_path / name)
+    with pytest.raises(DatasetError, match=r"4\.npy: is missing"):
+        folder.read(tmp_path / "4.npy")
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    tree(tmp_path, "1.npy")
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DatasetError, match="cannot be read: Permission denied"):
+        LabelFolder.scan(tmp_path)

@@ -122,6 +122,52 @@ def test_no_flipped_bit_becomes_a_label(tmp_path: Path) -> None:
     assert refused > 0.9 * len(GOOD) * 8
 
 
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_missing_rows_are_no_background(rows: int, tmp_path: Path) -> None:
+    """All checksums are right, but the pixel data ends after some rows: Pillow fills the rest with 0."""
+    file = tmp_path / "a.png"
+    file.write_bytes(png(4, 4, 8, 0, [b"\x01\x02\x03\x04"] * rows))
+    with pytest.raises(DatasetError, match="cut short"):
+        read_label_png(file)
+
+
+def test_background_in_the_last_row_is_no_damage(tmp_path: Path) -> None:
+    rows = np.array([[1, 2, 3], [0, 0, 0]], np.uint8)
+    for image in (
+        Image.fromarray(rows),
+        Image.fromarray(rows * 255).convert("1"),
+        Image.fromarray(rows.astype(np.uint16)),
+    ):
+        image.save(tmp_path / "a.png")
+        assert read_label_png(tmp_path / "a.png")[-1].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2), (5, 9), (8, 8), (17, 13)])
+def test_interlaced_files_are_measured_right(bits: int, width: int, height: int, tmp_path: Path) -> None:
+    """Seven passes, each of its own size; all samples are 0."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    sizes = [(len(range(x, width, dx)), len(range(y, height, dy))) for x, y, dx, dy in passes]
+    raw = b"".join((b"\0" + bytes((columns * bits + 7) // 8)) * rows for columns, rows in sizes if columns)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 1))
+    file = tmp_path / "a.png"
+    for end in (len(raw), len(raw) - 1):
+        file.write_bytes(SIGNATURE + header + chunk(b"IDAT", zlib.compress(raw[:end])) + chunk(b"IEND", b""))
+        if end == len(raw):
+            assert not read_label_png(file).any()
+        else:
+            with pytest.raises(DatasetError, match="cut short"):
+                read_label_png(file)
+
+
+def test_no_pixel_data_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0))
+    file.write_bytes(SIGNATURE + header + chunk(b"IEND", b""))
+    with pytest.raises(DatasetError, match=r"a\.png: is "):
+        read_label_png(file)
+
+
 def test_missing_file_and_directory(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"b\.png: cannot be read: No such file"):
         read_label_png(tmp_path / "b.png")
@@ -147,5 +193,5 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
 def test_an_animation_is_refused(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.full((2, 2), value, np.uint8)) for value in (0, 1)]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
-    with pytest.raises(DatasetError, match="is an animation of 2 images, expected one label map"):
+    with pytest.raises(DatasetError, match="is an animation, expected one label map"):
         read_label_png(tmp_path / "a.png")

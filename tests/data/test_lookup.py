@@ -89,3 +89,20 @@ def test_text_that_is_no_label_map(text: str) -> None:
 def test_a_label_named_twice() -> None:
     with pytest.raises(ConfigError, match="names label 0 twice"):
         LabelLookup.parse("0:1,00:2")
+
+
+@pytest.mark.parametrize("mapping", [{"0": 1}, {0: 1.7}, {0.0: 1}, {0: True}, {0: None}])
+def test_labels_that_are_no_integers(mapping: dict) -> None:
+    with pytest.raises(ConfigError, match="the label map names"):
+        LabelLookup(mapping)
+
+
+@pytest.mark.parametrize("default", ["x", 1.7, True, -1])
+def test_defaults_that_are_no_label(default: object) -> None:
+    with pytest.raises(ConfigError, match="the label map names"):
+        LabelLookup({}, default)
+
+
+def test_uint64_labels() -> None:
+    """NumPy 2.0 does not index with them."""
+    assert LabelLookup({3: 1}).apply(np.array([3], np.uint64)).tolist() == [1]

@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 wrong usage, 3 wrong or missing data, 4 counts that may no
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -25,6 +26,9 @@ _USAGE, _DATA, _STATE, _INTERRUPTED = 2, 3, 4, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``flame-metric`` with the given arguments (default: those of the process) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that the terminal cannot show must not end in an error
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     arguments = parser.parse_args(argv)
     with warnings.catch_warnings():
@@ -32,11 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = lambda message, *_: report("warning", str(message))
         try:
             arguments.run(arguments)
-            sys.stdout.flush()
         except FlameError as error:
             return _fail(error, arguments.debug)
         except KeyboardInterrupt:
-            report("interrupted", "nothing was written")
+            report("interrupted", "the evaluation is incomplete, its scores are lost")
             return _INTERRUPTED
         except BrokenPipeError:  # the reader of a pipe has seen enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import shlex
 from pathlib import Path
 
 from flame_metric.cli.console import progress
+from flame_metric.cli.output import check_outputs, write
 from flame_metric.data.synthetic import VOID
-from flame_metric.demo import run_demo
+from flame_metric.demo import Demo, run_demo
 from flame_metric.errors import ConfigError
 from flame_metric.table import rate_text
 
@@ -25,23 +26,31 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="keep predictions and labels there, to try `evaluate` on"
     )
+    parser.add_argument("--json", metavar="FILE", help="write counts and scores as JSON; - for standard output")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the demonstration and print its table."""
+    check_outputs(json=arguments.json)
     try:
         with progress("videos") as step:
             demo = run_demo(out=arguments.out, progress=step)
     except OSError as error:
         raise ConfigError(f"{arguments.out}: cannot be written: {error.strerror}") from error
-    sys.stdout.write(demo.table())
-    if arguments.out is not None:
-        config = demo.static.config
-        rate = "" if config.fps is None else rate_text(config.fps)
-        sys.stdout.write(
-            f"\nThe label maps are in {arguments.out}. Score them with\n"
-            f"  flame-metric evaluate {arguments.out}/predictions {arguments.out}/labels --num-classes "
-            f"{config.num_classes} --fps {rate} \\\n      --latency-ms {demo.latency_ms:.3f} --ignore-index {VOID} "
-            f"--class-names {','.join(demo.static.class_names)}\n"
-        )
+    if arguments.json is not None:
+        write(demo.to_json(), arguments.json)
+    if arguments.json != "-":
+        write(demo.table() + ("" if arguments.out is None else _what_next(demo, arguments.out)))
+
+
+def _what_next(demo: Demo, out: Path) -> str:
+    config = demo.static.config
+    rate = "" if config.fps is None else rate_text(config.fps)
+    folders = " ".join(shlex.quote(str(out / folder)) for folder in ("predictions", "labels"))
+    return (
+        f"\nThe label maps are in {out}. Score them with\n"
+        f"  flame-metric evaluate {folders} --num-classes {config.num_classes} --fps {rate} \\\n"
+        f"      --latency-ms {demo.latency_ms:.3f} --ignore-index {VOID} "
+        f"--class-names {','.join(demo.static.class_names)}\n"
+    )

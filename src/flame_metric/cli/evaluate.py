@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Callable
-from pathlib import Path
 
 from flame_metric.cli.console import progress
+from flame_metric.cli.output import check_outputs, write
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError
-from flame_metric.evaluation import Evaluation, evaluate_folders
+from flame_metric.evaluation import evaluate_folders
 
 __all__ = ["add_parser", "run"]
 
@@ -26,6 +24,11 @@ examples:
   flame-metric evaluate out/ gt/ --num-classes 2 --fps 24 --frame-offset 10 \\
       --pred-map '0:0,*:1' --label-map 0:0,255:1
 """
+
+_MAP_HELP = {
+    "pred": "predicted labels to classes, such as '0:0,*:1' (* = every other label)",
+    "label": "ground truth labels to classes, such as 0:0,255:1 or '11:255,*:*'",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -66,9 +69,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--class-names", type=_names, metavar="A,B,..", help="names of the classes, separated by commas"
     )
     output.add_argument("--device", metavar="NAME", help="hardware the latency belongs to, for the signature")
-    output.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, metavar="J", help="threads (default: all cores)"
-    )
+    output.add_argument("--jobs", type=int, default=_default_jobs(), metavar="J", help="threads (default: %(default)s)")
     output.add_argument("--json", metavar="FILE", help="write counts and scores as JSON; - for standard output")
     output.add_argument("--csv", metavar="FILE", help="write the table as CSV; - for standard output")
     return parser
@@ -76,11 +77,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate, then print the table, or what goes to standard output instead."""
-    if arguments.json is not None and arguments.json == arguments.csv:
-        raise ConfigError(f"--json and --csv both write to {arguments.json}, expected two outputs")
-    for file in (arguments.json, arguments.csv):  # found out now, not after an hour of counting
-        if file not in (None, "-") and not Path(file).parent.is_dir():
-            raise ConfigError(f"{file}: cannot be written: its folder does not exist")
+    check_outputs(json=arguments.json, csv=arguments.csv)
     with progress("frames") as step:
         evaluation = evaluate_folders(
             arguments.predictions,
@@ -102,27 +99,18 @@ def run(arguments: argparse.Namespace) -> None:
             jobs=arguments.jobs,
             progress=step,
         )
-    _write(arguments, evaluation)
+    if arguments.json is not None:
+        write(evaluation.to_json(), arguments.json)
+    if arguments.csv is not None:
+        write(evaluation.table("csv"), arguments.csv)
+    if "-" not in (arguments.json, arguments.csv):
+        write(evaluation.table())
 
 
-def _write(arguments: argparse.Namespace, evaluation: Evaluation) -> None:
-    outputs: dict[str | None, Callable[[], str]] = {
-        arguments.json: evaluation.to_json,
-        arguments.csv: lambda: evaluation.table("csv"),
-    }
-    for file, render in outputs.items():
-        if file not in (None, "-"):
-            try:
-                Path(file).write_text(render(), encoding="utf-8")
-            except OSError as error:
-                raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
-    sys.stdout.write(outputs["-"]().rstrip("\n") + "\n" if "-" in outputs else evaluation.table())
-
-
-_MAP_HELP = {
-    "pred": "predicted labels to classes, such as '0:0,*:1' (* = every other label)",
-    "label": "ground truth labels to classes, such as 0:0,255:1 or '11:255,*:*'",
-}
+def _default_jobs() -> int:
+    """Return the cores that this process may use, up to 8: beyond, decoding waits for the disk."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
 
 
 def _label_map(text: str) -> LabelLookup:

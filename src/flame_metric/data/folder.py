@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.checks import check_integer
+from flame_metric.data import MAX_PIXELS
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import DatasetError, LabelError, shortened
 
@@ -39,7 +40,8 @@ class LabelFolder:
     sequences : Mapping of str to Mapping of str to Path
         Sequence id -> frame name -> file.
     is_flat : bool
-        Whether the files lie in the root itself; the only sequence then has the root's name.
+        Whether the files lie in the root itself. Sequences are then told apart, and named, by what stands before the
+        frame numbers.
     lookup : LabelLookup or None
         Applied to every label map that is read.
     """
@@ -74,11 +76,15 @@ class LabelFolder:
             raise DatasetError(
                 f"{root}: is {'no folder' if root.exists() else 'missing'}, expected a folder", path=root
             )
-        flat = _frames_in(root, prefix, suffix)
-        below = {
-            folder.name: _frames_in(folder, prefix, suffix) for folder in sorted(root.iterdir()) if _is_clip(folder)
-        }
-        below = {name: frames for name, frames in below.items() if frames}
+        try:
+            flat = _frames_in(root, prefix, suffix)
+            folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder)]
+            found = {folder.name: _frames_in(folder, prefix, suffix) for folder in folders}
+            below = {name: frames for name, frames in found.items() if frames}
+            empty = "" if flat or below else _why_empty(root, prefix, suffix)
+        except OSError as error:
+            where = error.filename or root
+            raise DatasetError(f"{where}: cannot be read: {error.strerror or error}", path=where) from error
         if flat and below:
             raise DatasetError(
                 f"{root}: holds label maps itself and in {len(below)} folder(s) such as {next(iter(below))}, expected "
@@ -86,24 +92,37 @@ class LabelFolder:
                 path=root,
             )
         if not flat and not below:
-            raise DatasetError(f"{root}: holds no label maps{_why_empty(root, prefix, suffix)}", path=root)
-        return cls(root, {root.resolve().name: flat} if flat else below, bool(flat), lookup)
+            raise DatasetError(f"{root}: holds no label maps{empty}", path=root)
+        return cls(root, _recordings(flat) if flat else below, bool(flat), lookup)
 
-    def read(self, path: Path, *, shape: tuple[int, int] | None = None) -> npt.NDArray[Any]:
-        """Read one label map of this folder, mapped to classes; .npy may hold scores (C, H, W) instead.
+    def read(self, path: Path, *, shape: tuple[int, int] | None = None, scores: bool = False) -> npt.NDArray[Any]:
+        """Read one label map of this folder, mapped to classes.
+
+        Parameters
+        ----------
+        path : Path
+        shape : (int, int), optional
+            (H, W) that it must have; compared before the pixels are read.
+        scores : bool
+            Whether a .npy file may hold floating scores (C, H, W) instead.
 
         Raises
         ------
         DatasetError
-            If the file is missing, damaged, of another shape than ``shape``, or holds a label that the lookup does
-            not know.
+            If the file is missing, damaged, of another shape than ``shape``, no label map, or holds a label that the
+            lookup does not know.
         """
+        if not path.is_file():  # a pipe would be waited for, and never end
+            raise DatasetError(
+                f"{path}: is {'no file' if path.exists() else 'missing'}, expected a label map", path=path
+            )
         if path.suffix.lower() == ".png":
-            from flame_metric.data.label_png import read_label_png  # noqa: PLC0415  Pillow is optional: .npy works without
+            # Pillow is optional: .npy works without. One edge may use its neighbour below it, in this one place.
+            from flame_metric.data.label_png import read_label_png  # noqa: PLC0415
 
             labels: npt.NDArray[Any] = read_label_png(path, shape=shape)
         else:
-            labels = _read_npy(path, shape)
+            labels = _read_npy(path, shape, scores=scores)
         if self.lookup is None:
             return labels
         try:
@@ -114,7 +133,16 @@ class LabelFolder:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of a clip: its place on the timeline in steps, and its files, as far as it has them."""
+    """A frame of a clip.
+
+    Attributes
+    ----------
+    index : int
+        Its place on the timeline, in steps from the first frame.
+    name : str
+    pred, label : Path or None
+        Its files, as far as it has them.
+    """
 
     index: int
     name: str
@@ -189,6 +217,15 @@ def _frames_in(folder: Path, prefix: str, suffix: str) -> dict[str, Path]:
     return frames
 
 
+def _recordings(frames: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+    """Split a flat folder by what stands before the frame number: several recordings may share it, as in CamVid."""
+    recordings: dict[str, dict[str, Path]] = {}
+    for name, path in frames.items():
+        (before, _), _ = _split(name, path)
+        recordings.setdefault(before.rstrip("_-. "), {})[name] = path
+    return recordings
+
+
 def _why_empty(root: Path, prefix: str, suffix: str) -> str:
     files = sorted(path for path in root.rglob("*") if path.suffix.lower() in _EXTENSIONS)
     if not files:
@@ -201,13 +238,23 @@ def _why_empty(root: Path, prefix: str, suffix: str) -> str:
     return f" whose names begin with {prefix!r} and end with {suffix!r}, but others, such as {files[0].name}"
 
 
-def _read_npy(path: Path, shape: tuple[int, int] | None) -> npt.NDArray[Any]:
+def _read_npy(path: Path, shape: tuple[int, int] | None, *, scores: bool) -> npt.NDArray[Any]:
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # the header alone, until its shape is known
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(f"{path}: cannot be read as an array: {error}", path=path) from error
-    if not isinstance(mapped, np.ndarray) or mapped.ndim not in (2, 3):
-        raise DatasetError(f"{path}: holds no array (H, W) of labels or (C, H, W) of scores", path=path)
+        with path.open("rb") as file:
+            is_npy = file.read(6) == b"\x93NUMPY"
+        # The header alone, until its shape is known.
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False) if is_npy else np.empty(0)
+    except Exception as error:  # the header is parsed as Python text: much can go wrong
+        raise DatasetError(f"{path}: cannot be read as an array of numbers: {error}", path=path) from error
+    if not is_npy:
+        raise DatasetError(f"{path}: is no .npy file, expected an array", path=path)
+    are_scores = scores and mapped.ndim == 3 and mapped.dtype.kind == "f"
+    if mapped.ndim != 2 and not are_scores:
+        wanted = "a label map (H, W)" + (" or floating scores (C, H, W)" if scores else "")
+        remedy = "; drop the axis of 1" if mapped.ndim == 3 and 1 in mapped.shape else ""
+        raise DatasetError(f"{path}: holds {mapped.dtype} {mapped.shape}, expected {wanted}{remedy}", path=path)
+    if math.prod(mapped.shape[-2:]) > MAX_PIXELS:
+        raise DatasetError(f"{path}: has shape {mapped.shape}, expected at most {MAX_PIXELS:,} pixels", path=path)
     if shape is not None and mapped.shape[-2:] != shape:
         raise DatasetError(f"{path}: has shape {mapped.shape}, expected {shape}; nothing is resized", path=path)
     return np.array(mapped)
@@ -216,9 +263,9 @@ def _read_npy(path: Path, shape: tuple[int, int] | None) -> npt.NDArray[Any]:
 def _match_sequences(
     preds: LabelFolder, labels: LabelFolder
 ) -> dict[str, tuple[Mapping[str, Path], Mapping[str, Path]]]:
-    if preds.is_flat and labels.is_flat:
-        (pred_frames,), ((name, label_frames),) = preds.sequences.values(), labels.sequences.items()
-        return {name: (pred_frames, label_frames)}
+    if preds.is_flat and labels.is_flat and len(preds.sequences) == len(labels.sequences) == 1:
+        (pred_frames,), (label_frames,) = preds.sequences.values(), labels.sequences.values()
+        return {labels.root.resolve().name: (pred_frames, label_frames)}
     if preds.is_flat != labels.is_flat:
         flat, nested = (preds, labels) if preds.is_flat else (labels, preds)
         raise DatasetError(
@@ -257,8 +304,11 @@ def _match_clip(name: str, preds: Mapping[str, Path], labels: Mapping[str, Path]
     for frame in sorted(preds.keys() | labels.keys()):
         number = _split(frame, root)[1]
         if number in numbers:
+            one, other = (preds.get(both) or labels[both] for both in (numbers[number], frame))
             raise DatasetError(
-                f"{root}: sequence {name}: {numbers[number]} and {frame} are both frame {number}", path=root
+                f"{other}: is frame {number} of sequence {name}, as {one} is, expected equal names for the prediction "
+                "and the labels of a frame, zeros included",
+                path=other,
             )
         numbers[number] = frame
     ordered = sorted(numbers)

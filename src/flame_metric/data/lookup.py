@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flame_metric.checks import is_integer
 from flame_metric.errors import ConfigError, LabelError
 
 __all__ = ["KEEP", "LabelLookup"]
@@ -50,13 +51,13 @@ class LabelLookup:
     _tables: dict[int, npt.NDArray[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        values = [*self.mapping.keys(), *self.mapping.values()]
-        values += [self.default] if isinstance(self.default, int) else []
+        values: list[object] = [*self.mapping.keys(), *self.mapping.values()]
+        values += [] if self.default in (None, KEEP) else [self.default]
         for value in values:
-            if not 0 <= value <= _MAX_LABEL:
+            if not is_integer(value) or not 0 <= value <= _MAX_LABEL:
                 raise ConfigError(
-                    f"the label map names {value}, expected labels 0..{_MAX_LABEL}; for void take a free label such as "
-                    "255 and pass it as ignore_index"
+                    f"the label map names {value!r}, expected labels 0..{_MAX_LABEL}; for void take a free label "
+                    "such as 255 and pass it as ignore_index"
                 )
 
     @classmethod
@@ -106,10 +107,12 @@ class LabelLookup:
         if size > 256 and labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= _MAX_LABEL:
             raise LabelError(f"labels {labels.min()}..{labels.max()} found, expected 0..{_MAX_LABEL}")
         table = self._table(size)
-        index = labels.view(np.uint8) if labels.dtype.kind == "b" else labels
+        index: npt.NDArray[np.integer[Any]] = labels.astype(
+            np.uint8 if labels.dtype.itemsize == 1 else np.intp, copy=False
+        )
         mapped = np.take(table, index)
         if self.default is None:
-            unknown = mapped == self._unmentioned(size)
+            unknown = mapped == self._unmentioned()
             if unknown.any():
                 values, pixels = np.unique(index[unknown], return_counts=True)
                 shown = ", ".join(str(value) for value in values[:10])
@@ -119,17 +122,17 @@ class LabelLookup:
                 )
         return mapped
 
-    def _unmentioned(self, size: int) -> int:
+    def _unmentioned(self) -> int:
         """Return a value that no label maps to, to mark labels without an entry."""
         taken = set(self.mapping.values())
-        return next((value for value in range(min(size, 256) - 1, -1, -1) if value not in taken), _MAX_LABEL)
+        return next((value for value in range(255, -1, -1) if value not in taken), _MAX_LABEL)
 
     def _table(self, size: int) -> npt.NDArray[Any]:
         if size not in self._tables:
             if self.default == KEEP:
                 table = np.arange(size)
             else:
-                table = np.full(size, self._unmentioned(size) if self.default is None else self.default)
+                table = np.full(size, self._unmentioned() if self.default is None else self.default)
             for source, target in self.mapping.items():
                 if source < size:
                     table[source] = target

@@ -1,0 +1,79 @@
+"""Where results go: standard output or files, and nothing half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from flame_metric.errors import ConfigError
+
+__all__ = ["check_outputs", "write"]
+
+STANDARD_OUTPUT = "-"
+
+
+def check_outputs(**files: str | None) -> None:
+    """Refuse outputs that cannot be written, or that are one: now, not after an hour of counting.
+
+    Raises
+    ------
+    ConfigError
+        If a folder is missing or not writable, an output is a folder, or two options name one output.
+    """
+    seen: dict[str, str] = {}
+    for option, file in files.items():
+        if file is None:
+            continue
+        place = file if file == STANDARD_OUTPUT else str(Path(file).resolve())
+        if place in seen:
+            raise ConfigError(f"--{seen[place]} and --{option} both write to {file}, expected two outputs")
+        seen[place] = option
+        if file == STANDARD_OUTPUT:
+            continue
+        folder = Path(place).parent
+        if not folder.is_dir():
+            raise ConfigError(f"{file}: cannot be written: its folder does not exist")
+        if Path(place).is_dir() or not os.access(folder, os.W_OK):
+            raise ConfigError(f"{file}: cannot be written: it is a folder, or lies in one that may not be changed")
+
+
+def write(text: str, file: str | None = None) -> None:
+    """Write text, ending in one newline, to standard output (None or "-") or to a file, whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    text = text.rstrip("\n") + "\n"
+    try:
+        if file in (None, STANDARD_OUTPUT):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            _replace(Path(str(file)), text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"{file or 'standard output'}: cannot be written: {error.strerror or error}") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():  # such as /dev/null
+        path.write_text(text, encoding="utf-8")
+        return
+    handle, temporary = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are readable by their owner alone
+        Path(temporary).replace(path.resolve())
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise

@@ -1,0 +1,278 @@
+"""LatencyTrace: the measured latencies of a network, as an immutable record.
+
+A stream needs more than one number: latency jitters, and a single slow call delays the frames behind it. A trace keeps
+every sample, in integer nanoseconds and in the order of time; what happened while caches and clocks warmed up stays
+apart. FLAME's l (Eq. 5) is the *median* of a trace.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any
+
+from flame_metric.checks import check_integer
+from flame_metric.errors import ConfigError, StateError
+from flame_metric.record import load_record, reading
+from flame_metric.statistics import upper_bound_rank
+from flame_metric.timing import Milliseconds, exact_fraction, milliseconds_to_ns
+
+__all__ = ["LatencyTrace"]
+
+REPLAYS = ("call", "frame", "random")
+
+_FORMAT = "flame-metric latency trace 1"
+_CSV_COLUMN = "latency_ms"
+
+
+@dataclass(frozen=True, init=False)
+class LatencyTrace:
+    """Latencies of single inferences, from "frame available" to "label map available".
+
+    Parameters
+    ----------
+    samples_ms : iterable of float
+        Milliseconds, each >= 0, in the order in which they were measured; at least one.
+    replay : {"call", "frame", "random"}
+        How a simulated stream uses them: sample n for the n-th inference that is started; sample i for frame i; or
+        drawn with replacement for each call.
+    warmup_ms : iterable of float
+        Samples from before the network was warm. They are kept, and used nowhere.
+    metadata : mapping of str to JSON values, optional
+        Device, versions, input shape: whatever makes two runs comparable. Traces that differ in it do not merge.
+
+    Attributes
+    ----------
+    samples_ns, warmup_ns : tuple of int
+        The same in nanoseconds.
+
+    Raises
+    ------
+    ConfigError
+        If a sample is negative, NaN or infinite, there is none, or the replay is another.
+
+    Examples
+    --------
+    >>> trace = LatencyTrace([70, 76, 82, 90], metadata={"device": "GTX 1080 Ti"})
+    >>> trace.median_ms, trace.percentile_ms(100), trace.scaled("1/2").median_ms
+    (79.0, 90.0, 39.5)
+    """
+
+    samples_ns: tuple[int, ...] = field(repr=False)
+    replay: str
+    warmup_ns: tuple[int, ...] = field(repr=False)
+    metadata: Mapping[str, Any]
+
+    def __init__(
+        self,
+        samples_ms: Iterable[Milliseconds],
+        *,
+        replay: str = "call",
+        warmup_ms: Iterable[Milliseconds] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        samples = tuple(milliseconds_to_ns(sample, "samples_ms") for sample in samples_ms)
+        warmup = tuple(milliseconds_to_ns(sample, "warmup_ms") for sample in warmup_ms)
+        self._set(samples, replay, warmup, metadata or {})
+
+    def _set(self, samples: tuple[int, ...], replay: str, warmup: tuple[int, ...], metadata: Mapping[str, Any]) -> None:
+        if not samples:
+            raise ConfigError("`samples_ms` is empty, expected at least one latency")
+        if replay not in REPLAYS:
+            raise ConfigError(f"`replay` is {replay!r}, expected one of {', '.join(REPLAYS)}")
+        try:
+            copied = json.loads(json.dumps(dict(metadata), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"`metadata` holds what JSON does not know: {error}") from error
+        object.__setattr__(self, "samples_ns", samples)
+        object.__setattr__(self, "replay", replay)
+        object.__setattr__(self, "warmup_ns", warmup)
+        object.__setattr__(self, "metadata", MappingProxyType(copied))
+
+    @classmethod
+    def from_ns(
+        cls, samples_ns: Iterable[int], *, replay: str = "call", warmup_ns: Iterable[int] = (), metadata: Any = None
+    ) -> LatencyTrace:
+        """Build a trace from integer nanoseconds, without rounding."""
+        trace = cls.__new__(cls)
+        samples = tuple(check_integer("samples_ns", sample, 0) for sample in samples_ns)
+        warmup = tuple(check_integer("warmup_ns", sample, 0) for sample in warmup_ns)
+        trace._set(samples, replay, warmup, metadata or {})
+        return trace
+
+    def __len__(self) -> int:
+        return len(self.samples_ns)
+
+    __hash__ = None  # type: ignore[assignment]  # metadata is a mapping
+
+    # ── numbers ──
+
+    @property
+    def median_ms(self) -> float:
+        """The median sample; between the two middle ones of an even number."""
+        return float(self.median_ns / 1_000_000)
+
+    @property
+    def median_ns(self) -> Fraction:
+        """The median in nanoseconds, exact."""
+        ordered, middle = sorted(self.samples_ns), len(self.samples_ns) // 2
+        return Fraction(ordered[middle] + ordered[-middle - 1], 2)
+
+    @property
+    def mean_ns(self) -> Fraction:
+        """The mean in nanoseconds, exact. It hides spikes: nothing is scored with it."""
+        return Fraction(sum(self.samples_ns), len(self.samples_ns))
+
+    def percentile_ms(self, percent: float) -> float:
+        """Return the smallest sample that at least ``percent`` % of the samples do not exceed (nearest rank).
+
+        Raises
+        ------
+        ConfigError
+            If ``percent`` is not above 0 and at most 100.
+        """
+        share = self._share(percent)
+        rank = max(1, -(-share.numerator * len(self) // share.denominator))
+        return sorted(self.samples_ns)[rank - 1] / 1_000_000
+
+    def upper_bound_ms(self, percent: float, *, confidence: float = 0.99) -> float:
+        """Return a latency that the percentile does not exceed, with the given confidence.
+
+        The bound is the (n - t + 1)-th smallest of n samples, t the largest number with
+        P(Binomial(n, 1 - p) <= t) <= 1 - confidence (early stopping of MLPerf's LoadGen).
+
+        Raises
+        ------
+        ConfigError
+            If there are too few samples for such a bound; the message says how many it takes.
+        """
+        rank = upper_bound_rank(len(self), float(self._share(percent)), confidence)
+        return sorted(self.samples_ns)[rank - 1] / 1_000_000
+
+    @staticmethod
+    def _share(percent: float) -> Fraction:
+        if not 0 < percent <= 100:
+            raise ConfigError(f"`percent` is {percent}, expected a number above 0 and at most 100")
+        return exact_fraction("percent", percent) / 100
+
+    # ── other traces ──
+
+    def scaled(self, factor: float | Fraction | str) -> LatencyTrace:
+        """Return the trace of a device that takes ``factor`` times as long: 0.5 is twice as fast.
+
+        Raises
+        ------
+        ConfigError
+            If the factor is not above 0.
+        """
+        exact = exact_fraction("factor", factor)
+        if exact <= 0:
+            raise ConfigError(f"`factor` is {factor}, expected a number above 0")
+        samples, warmup = (tuple(round(one * exact) for one in many) for many in (self.samples_ns, self.warmup_ns))
+        before = exact_fraction("scaled", self.metadata.get("scaled", "1"))
+        metadata = {**self.metadata, "scaled": str(before * exact)}
+        return LatencyTrace.from_ns(samples, replay=self.replay, warmup_ns=warmup, metadata=metadata)
+
+    def replayed(self, replay: str) -> LatencyTrace:
+        """Return the same samples, to be replayed ``"call"``, ``"frame"`` or ``"random"``."""
+        return LatencyTrace.from_ns(self.samples_ns, replay=replay, warmup_ns=self.warmup_ns, metadata=self.metadata)
+
+    def merge(self, other: LatencyTrace) -> LatencyTrace:
+        """Return the samples of two like runs, one after the other.
+
+        Raises
+        ------
+        StateError
+            If the runs differ in replay or metadata: their samples do not describe one thing.
+        """
+        names = sorted({*self.metadata, *other.metadata})
+        unlike = [name for name in names if self.metadata.get(name) != other.metadata.get(name)]
+        differences = [f"{name}: {self.metadata.get(name)} / {other.metadata.get(name)}" for name in unlike]
+        if self.replay != other.replay:
+            differences.append(f"replay: {self.replay} / {other.replay}")
+        if differences:
+            raise StateError(f"latency traces of unlike runs cannot merge: {'; '.join(differences)}")
+        return LatencyTrace.from_ns(
+            self.samples_ns + other.samples_ns,
+            replay=self.replay,
+            warmup_ns=self.warmup_ns + other.warmup_ns,
+            metadata=self.metadata,
+        )
+
+    def latencies(self, seed: int = 0, sequence: str = "") -> Callable[[int, int], int]:
+        """Return the latency in nanoseconds as a function of (call, frame), both counted from 0.
+
+        Random draws are seeded by (seed, sequence), so that sequences differ and a run can be repeated.
+        """
+        samples, replay = self.samples_ns, self.replay
+        if replay == "random":
+            draw = random.Random(f"{seed}/{sequence}")
+            return lambda _call, _frame: samples[draw.randrange(len(samples))]
+
+        def replayed(call: int, frame: int) -> int:
+            index = call if replay == "call" else frame
+            if index >= len(samples):
+                raise ConfigError(
+                    f"`latency` is a trace of {len(samples)} samples, but the stream reaches {replay} {index}, "
+                    "expected a sample for each, or replay='random'"
+                )
+            return samples[index]
+
+        return replayed
+
+    # ── on disk ──
+
+    def to_json(self) -> str:
+        """Return the trace as JSON text, without loss."""
+        record = {
+            "format": _FORMAT,
+            "replay": self.replay,
+            "metadata": dict(self.metadata),
+            "warmup_ns": list(self.warmup_ns),
+            "samples_ns": list(self.samples_ns),
+        }
+        return json.dumps(record)
+
+    @classmethod
+    def from_json(cls, text: str) -> LatencyTrace:
+        """Read what :meth:`to_json` returned.
+
+        Raises
+        ------
+        StateError
+            If the text is no such trace.
+        """
+        record = load_record(text, _FORMAT)
+        with reading(_FORMAT):
+            return cls.from_ns(
+                record["samples_ns"],
+                replay=record["replay"],
+                warmup_ns=record["warmup_ns"],
+                metadata=dict(record["metadata"]),
+            )
+
+    def to_csv(self) -> str:
+        """Return the samples alone, one a line below the heading ``latency_ms``."""
+        return "\n".join([_CSV_COLUMN, *(f"{Decimal(sample).scaleb(-6):f}" for sample in self.samples_ns)]) + "\n"
+
+    @classmethod
+    def from_csv(cls, text: str, **options: Any) -> LatencyTrace:
+        """Read samples in milliseconds from a column ``latency_ms``; other columns are passed over.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such column, or an entry is no latency.
+        """
+        rows = csv.DictReader(io.StringIO(text))
+        if _CSV_COLUMN not in (rows.fieldnames or ()):
+            raise ConfigError(f"the CSV has the columns {rows.fieldnames or []}, expected one named {_CSV_COLUMN}")
+        samples = [exact_fraction(f"{_CSV_COLUMN} in line {rows.line_num}", row[_CSV_COLUMN]) for row in rows]
+        return cls(samples, **options)

@@ -1,0 +1,259 @@
+"""A stream: workers that take time, a queue that drops frames, and what is on screen meanwhile.
+
+Frames arrive, wait in a room for ``queue`` frames, and are taken by free workers in order. While all workers are busy
+and the room is full, the oldest waiting frame is dropped. With p the last frame taken, m the newest frame that has
+arrived when a worker becomes free at tau, and Q the queue::
+
+    next frame   i = max(p + 1, m - Q + 1)
+    start      s_i = max(tau, a_i)
+    finish     f_i = s_i + latency
+
+An inference is never interrupted. On screen at a labelled frame is the newest frame whose inference has finished. All
+times are integer nanoseconds, and times at most ``TIE_NS`` apart are one time: a worker that becomes free that close to
+an arrival is free at that arrival. Everything is linear in the number of frames, but for a heap of workers.
+
+References
+----------
+The policy "tail" is that of Li, Wang and Ramanan, Towards Streaming Perception, ECCV 2020.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from flame_metric.checks import check_integer
+from flame_metric.errors import ConfigError
+from flame_metric.latency import LatencyTrace
+from flame_metric.schedule import NOTHING_YET, Schedule, StreamLog
+from flame_metric.timing import NS_PER_S, TIE_NS, Fps, Milliseconds, as_fps, milliseconds_to_ns
+
+__all__ = ["StreamConfig", "simulate_stream"]
+
+_CHOICES = {"policy": ("greedy", "tail"), "tie": ("inclusive", "strict"), "show": ("freshest", "last_finished")}
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """How a stream is served.
+
+    Parameters
+    ----------
+    workers : int or None
+        Inferences at a time, >= 1; None: unlimited.
+    queue : int or None
+        Frames that may wait, >= 1; None: unlimited, first in, first out.
+    policy : {"greedy", "tail"}
+        Take a waiting frame at once, or wait for the next one where that makes its result fresher (one worker, a queue
+        of one and regular arrivals only).
+    stride : int
+        Only every stride-th frame is admitted.
+    tie : {"inclusive", "strict"}
+        A result that is ready exactly when it is asked for counts, or does not.
+    show : {"freshest", "last_finished"}
+        An older frame never replaces a newer one on screen, or the last result does, whatever its frame.
+    extra_latency_ms : float
+        Milliseconds by which results may come later than the labelled frame, >= 0.
+
+    Raises
+    ------
+    ConfigError
+        If one is out of range, or "tail" is asked for with more than one worker or waiting frame.
+    """
+
+    workers: int | None = 1
+    queue: int | None = 1
+    policy: str = "greedy"
+    stride: int = 1
+    tie: str = "inclusive"
+    show: str = "freshest"
+    extra_latency_ms: Milliseconds = 0
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "queue"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, check_integer(name, getattr(self, name), 1))
+        object.__setattr__(self, "stride", check_integer("stride", self.stride, 1, unit="frames"))
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"`{name}` is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+        if self.policy == "tail" and (self.workers, self.queue) != (1, 1):
+            raise ConfigError(
+                f"`policy` is 'tail' with {self.workers} workers and a queue of {self.queue}, expected 1 and 1"
+            )
+        milliseconds_to_ns(self.extra_latency_ms, "extra_latency_ms")
+
+
+def simulate_stream(
+    latency: Milliseconds | LatencyTrace,
+    config: StreamConfig | None = None,
+    *,
+    num_frames: int | None = None,
+    fps: Fps | None = None,
+    arrivals_ms: Iterable[Milliseconds] | None = None,
+    label_times_ms: Iterable[Milliseconds] | None = None,
+    seed: int = 0,
+    sequence: str = "",
+) -> Schedule:
+    """Simulate one sequence and return which frame's prediction is on screen at each labelled frame.
+
+    Parameters
+    ----------
+    latency : float or LatencyTrace
+        Milliseconds of every inference, or a trace that is replayed from its beginning.
+    config : StreamConfig, optional
+        Default: one worker, a queue of one.
+    num_frames, fps
+        Regular arrivals: frame i at i / fps, rounded to the nanosecond.
+    arrivals_ms : iterable of float
+        Instead of both: the time at which each frame arrives, ascending, in milliseconds.
+    label_times_ms : iterable of float, optional
+        The times of the labels, ascending. Default: a label at each frame.
+    seed, sequence
+        Seed of the draws of a trace that is replayed at random, together with the sequence's id.
+
+    Returns
+    -------
+    Schedule
+        With a ``log`` of what ran and what was dropped.
+
+    Raises
+    ------
+    ConfigError
+        If arrivals are given twice or not at all, times do not ascend, the trace is too short, or "tail" is asked for
+        with irregular arrivals.
+
+    Examples
+    --------
+    >>> simulate_stream(90, num_frames=10, fps="50/3").source.tolist()
+    [-1, -1, 0, 1, 1, 3, 4, 4, 6, 7]
+    >>> log = simulate_stream(195, num_frames=10, fps="50/3").log
+    >>> log.frame.tolist(), log.dropped.tolist()
+    ([0, 3, 6, 9], [1, 2, 4, 5, 7, 8])
+    """
+    config = StreamConfig() if config is None else config
+    rate = None if fps is None else as_fps(fps)
+    arrivals = _arrivals(num_frames, rate, arrivals_ms)
+    if config.policy == "tail" and rate is None:
+        raise ConfigError("`policy` is 'tail' with `arrivals_ms`, expected regular arrivals: `num_frames` and `fps`")
+    if not isinstance(latency, LatencyTrace):
+        latency = LatencyTrace([latency], replay="random")
+    latency_of = latency.latencies(seed, sequence)
+    tail = _Tail(rate, latency.mean_ns) if config.policy == "tail" and rate is not None else None
+    log = StreamLog.of(arrivals, config.stride, *_run(arrivals, config, latency_of, tail))
+    labels = arrivals if label_times_ms is None else _times("label_times_ms", label_times_ms)
+    frames, sources = _on_screen(log, arrivals, labels, config)
+    return Schedule(
+        np.array(frames, np.int64), np.array(sources, np.int64), log=log, per_label=label_times_ms is not None
+    )
+
+
+def _arrivals(num_frames: int | None, rate: Fraction | None, arrivals_ms: Iterable[Milliseconds] | None) -> list[int]:
+    if arrivals_ms is not None:
+        if num_frames is not None or rate is not None:
+            raise ConfigError("`arrivals_ms` is given beside `num_frames` or `fps`, expected one of the two")
+        return _times("arrivals_ms", arrivals_ms)
+    if num_frames is None or rate is None:
+        raise ConfigError("`num_frames` and `fps` are not both given, expected both, or `arrivals_ms`")
+    ticks, doubled = NS_PER_S * rate.denominator, 2 * rate.numerator
+    frames = range(check_integer("num_frames", num_frames, 0, unit="frames"))
+    # Each time from the exact fraction, never by repeated addition; (2 x + 1) // 2 rounds halves up.
+    return [(2 * frame * ticks + rate.numerator) // doubled for frame in frames]
+
+
+def _times(argument: str, given: Iterable[Milliseconds]) -> list[int]:
+    if not isinstance(given, Iterable):
+        raise ConfigError(f"`{argument}` is {given!r}, expected a list of times in milliseconds")
+    times = [milliseconds_to_ns(time, argument) for time in given]
+    for index in range(1, len(times)):
+        if times[index] <= times[index - 1]:
+            raise ConfigError(
+                f"`{argument}` is {times[index] / 1e6} ms at {index} after {times[index - 1] / 1e6} ms, expected "
+                "ascending times"
+            )
+    return times
+
+
+class _Tail:
+    """Whether it pays to wait for the next frame: the result would then be used in an earlier part of an interval."""
+
+    def __init__(self, rate: Fraction, mean_ns: Fraction) -> None:
+        scale = rate.denominator * mean_ns.denominator  # makes interval and mean whole numbers
+        self._per_ns = rate.numerator * mean_ns.denominator
+        self._interval = NS_PER_S * scale
+        self._mean = rate.numerator * mean_ns.numerator
+        self._tie = TIE_NS * self._per_ns
+
+    def waits(self, free_ns: int) -> bool:
+        """Compare frac((tau + r) / d) with frac(tau / d), where a result just at a frame counts as at it."""
+        now = free_ns * self._per_ns
+        later = (now + self._mean) % self._interval
+        if self._interval - later <= self._tie:
+            later = 0
+        return later < now % self._interval
+
+
+def _run(
+    arrivals: Sequence[int], config: StreamConfig, latency_of: Callable[[int, int], int], tail: _Tail | None
+) -> tuple[list[int], list[int], list[int]]:
+    """Serve the frames, by the recurrence of this module: frames taken, their starts and finishes."""
+    admitted = range(0, len(arrivals), config.stride)
+    free = [-NS_PER_S] * min(config.workers or 0, max(1, len(admitted)))  # when each worker is; before the first frame
+    taken: list[int] = []
+    starts: list[int] = []
+    finishes: list[int] = []
+    newest = -1  # the newest frame that has arrived when the worker becomes free, as an index into `admitted`
+    following = 0  # the first one that was neither taken nor dropped
+    while following < len(admitted):
+        unlimited = config.workers is None
+        tau = arrivals[admitted[following]] if unlimited else heapq.heappop(free)
+        while newest + 1 < len(admitted) and arrivals[admitted[newest + 1]] <= tau + TIE_NS:
+            newest += 1
+        if not unlimited and newest >= 0 and abs(tau - arrivals[admitted[newest]]) <= TIE_NS:
+            tau = arrivals[admitted[newest]]
+        chosen = following
+        if not unlimited and config.queue is not None:
+            chosen = max(following, newest - config.queue + 1)
+        if tail is not None and arrivals[admitted[chosen]] < tau and tail.waits(tau):
+            chosen = newest + 1
+            if chosen == len(admitted):
+                break
+        frame = admitted[chosen]
+        starts.append(max(tau, arrivals[frame]))
+        finishes.append(starts[-1] + latency_of(len(taken), frame))
+        taken.append(frame)
+        if not unlimited:
+            heapq.heappush(free, finishes[-1])
+        following = chosen + 1
+    return taken, starts, finishes
+
+
+def _on_screen(
+    log: StreamLog, arrivals: Sequence[int], labels: Sequence[int], config: StreamConfig
+) -> tuple[list[int], list[int]]:
+    """Return, for each label, the newest frame that has arrived and the frame whose prediction is on screen."""
+    extra = milliseconds_to_ns(config.extra_latency_ms, "extra_latency_ms")
+    finished = sorted(zip(log.finish_ns.tolist(), log.frame.tolist(), strict=True))
+    limit = TIE_NS if config.tie == "inclusive" else -TIE_NS - 1  # strict: finish < query - TIE
+    by_frame = config.show == "freshest"
+    early: list[tuple[int, int]] = []  # (frame, finish) of results for frames that have not arrived at the label
+    shown: tuple[int, int] = (NOTHING_YET, NOTHING_YET)  # what decides, and the frame
+    newest, following = NOTHING_YET, 0
+    frames, sources = [], []
+    for time in labels:
+        while newest + 1 < len(arrivals) and arrivals[newest + 1] <= time + TIE_NS:
+            newest += 1
+        while following < len(finished) and finished[following][0] <= time + extra + limit:
+            finish, frame = finished[following]
+            heapq.heappush(early, (frame, finish))
+            following += 1
+        while early and early[0][0] <= newest:
+            frame, finish = heapq.heappop(early)
+            shown = max(shown, (frame if by_frame else finish, frame))
+        frames.append(newest)
+        sources.append(shown[1])
+    return frames, sources

@@ -1,0 +1,65 @@
+"""Maps that are coded once are counted as the maps themselves are."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from flame_metric import LabelError, ShapeError
+from flame_metric.counting import LabelSpace, code_map, count_coded, count_pairs
+
+SPACE = LabelSpace(3, 255)
+LABELS = st.sampled_from([0, 1, 2, 255])
+
+
+@given(st.data(), st.tuples(st.integers(1, 9), st.integers(1, 9)), st.booleans())
+def test_law_counts_are_equal(data: st.DataObject, shape: tuple[int, int], flat: bool) -> None:
+    """Run by run or pixel by pixel, whichever the two maps are coded as."""
+    pred, target = (data.draw(npst.arrays(np.uint8, shape, elements=LABELS)) for _ in range(2))
+    if flat:
+        pred = np.repeat(np.repeat(pred, 9, axis=0), 9, axis=1)
+        target = np.repeat(np.repeat(target, 9, axis=1), 9, axis=0)
+    coded = [code_map(pred, SPACE), code_map(target.astype(np.int32), SPACE, argument="target")]
+    assert count_coded(*coded, SPACE) == count_pairs(pred, target, SPACE)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2**18), (2, 2**18), (3, 2**18 + 1), (512, 513)])
+def test_runs_go_on_across_chunks(size: tuple[int, int]) -> None:
+    generator = np.random.default_rng(0)
+    runs = generator.integers(1, 5000, 400)
+    labels = np.repeat(generator.integers(0, 3, 400), runs)
+    pixels = size[0] * size[1]
+    pred, target = (np.resize(np.roll(labels, shift), pixels).reshape(size) for shift in (0, 777))
+    coded = [code_map(pred, SPACE), code_map(target, SPACE)]
+    assert coded[0].pixels().tolist() == pred.reshape(-1).tolist()
+    assert count_coded(*coded, SPACE) == count_pairs(pred, target, SPACE)
+
+
+@pytest.mark.parametrize(("classes", "ignore"), [(2, None), (255, 255), (256, None), (256, 0), (300, 299), (300, -1)])
+@pytest.mark.parametrize("repeat", [1, 20])
+def test_many_classes(classes: int, ignore: int | None, repeat: int) -> None:
+    space = LabelSpace(classes, ignore)
+    pred, target = np.random.default_rng(1).integers(0, classes, (2, 40, 30)).repeat(repeat, axis=2)
+    assert count_coded(code_map(pred, space), code_map(target, space), space) == count_pairs(pred, target, space)
+
+
+def test_scores() -> None:
+    scores = np.random.default_rng(2).random((3, 4, 5))
+    assert code_map(scores, SPACE).pixels().tolist() == scores.argmax(axis=0).reshape(-1).tolist()
+
+
+@pytest.mark.parametrize("repeat", [1, 30])
+def test_labels_are_checked(repeat: int) -> None:
+    labels = np.array([[0, 7, 1, 7]]).repeat(repeat, axis=1)
+    with pytest.raises(LabelError, match=rf"`target` holds label\(s\) \[7\] \({2 * repeat} pixels\)"):
+        code_map(labels, SPACE, argument="target")
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(ShapeError, match=r"`pred` has shape \(2, 2, 2\), expected one label map \(H, W\)"):
+        code_map(np.zeros((2, 2, 2), int), SPACE)
+    with pytest.raises(ShapeError, match="transposed"):
+        count_coded(code_map(np.zeros((2, 3), int), SPACE), code_map(np.zeros((3, 2), int), SPACE), SPACE)
+    with pytest.raises(LabelError, match="`target` holds float64"):
+        code_map(np.zeros((3, 2, 2)), SPACE, argument="target")

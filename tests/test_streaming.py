@@ -1,0 +1,100 @@
+"""Streams: worked examples, laws, and an event-by-event simulation written apart from the recurrence."""
+
+from fractions import Fraction
+
+import pytest
+
+from flame_metric import frame_offset
+from flame_metric.latency import LatencyTrace
+from flame_metric.streaming import StreamConfig, simulate_stream
+
+D = "50/3"  # 60 ms
+
+
+def shown(latency, *, frames: int = 10, replay: str = "call", **options) -> str:
+    """What is on screen at frames 0..9, "-" for nothing yet."""
+    if isinstance(latency, list):
+        latency = LatencyTrace(latency + [50] * (frames - len(latency)), replay=replay)
+    schedule = simulate_stream(latency, StreamConfig(**options), num_frames=frames, fps=D)
+    return " ".join("-" if source < 0 else str(source) for source in schedule.source)
+
+
+DROP, FIFO, EVERY = {"workers": 1, "queue": 1}, {"workers": 1, "queue": None}, {"workers": None}
+STRICT, TAIL, LAST = {"tie": "strict"}, {"policy": "tail"}, {"show": "last_finished"}
+BY_FRAME = [190, 50, 50, 295, 50, 50]
+
+
+@pytest.mark.parametrize(
+    ("latency", "options", "expected"),
+    [
+        (195, DROP, "- - - - 0 0 0 3 3 3"),
+        (195, EVERY, "- - - - 0 1 2 3 4 5"),
+        (90, FIFO, "- - 0 1 1 2 3 3 4 5"),
+        (90, FIFO | STRICT, "- - 0 0 1 2 2 3 4 4"),
+        (90, DROP, "- - 0 1 1 3 4 4 6 7"),
+        (90, DROP | STRICT, "- - 0 0 1 3 3 4 6 6"),
+        (90, DROP | TAIL, "- - 0 0 2 2 4 4 6 6"),
+        (90, DROP | TAIL | STRICT, "- - 0 0 2 2 4 4 6 6"),
+        (150, {"workers": 2, "queue": 1}, "- - - 0 1 2 3 3 5 6"),
+        (150, DROP, "- - - 0 0 2 2 2 5 5"),
+        (150, {"workers": 3, "queue": 1}, "- - - 0 1 2 3 4 5 6"),
+        (150, EVERY, "- - - 0 1 2 3 4 5 6"),
+        (BY_FRAME, EVERY | {"replay": "frame"}, "- - 1 2 2 4 5 6 7 8"),
+        (BY_FRAME, EVERY | LAST | {"replay": "frame"}, "- - 1 2 0 4 5 6 3 8"),
+        (BY_FRAME, DROP | {"replay": "frame"}, "- - - - 0 0 0 0 0 8"),
+        ([50, 50, 200], DROP, "- 0 1 1 1 1 2 6 7 8"),
+        ([50, 50, 200], FIFO, "- 0 1 1 1 1 2 4 5 6"),
+        ([50, 50, 200], {"workers": 1, "queue": 2}, "- 0 1 1 1 1 2 5 6 7"),
+        (0, EVERY, "0 1 2 3 4 5 6 7 8 9"),
+        (1, EVERY, "- 0 1 2 3 4 5 6 7 8"),
+        (59, EVERY, "- 0 1 2 3 4 5 6 7 8"),
+        (60, EVERY, "- 0 1 2 3 4 5 6 7 8"),
+        (61, EVERY, "- - 0 1 2 3 4 5 6 7"),
+        (120, EVERY, "- - 0 1 2 3 4 5 6 7"),
+        (60, EVERY | STRICT, "- - 0 1 2 3 4 5 6 7"),
+    ],
+)
+def test_worked_examples(latency, options, expected: str) -> None:
+    assert shown(latency, **options) == expected
+
+
+def test_runs_of_the_first_example() -> None:
+    log = simulate_stream(195, num_frames=10, fps=D).log
+    assert (log.frame.tolist(), (log.start_ns // 10**6).tolist()) == ([0, 3, 6, 9], [0, 195, 390, 585])
+    assert (log.finish_ns // 10**6).tolist() == [195, 390, 585, 780]
+    assert log.dropped.tolist() == [1, 2, 4, 5, 7, 8]
+    assert log.overruns == 4
+
+
+def test_means_hide_spikes() -> None:
+    trace = LatencyTrace([50, 50, 200] + [50] * 7)
+    schedule = simulate_stream(trace, num_frames=10, fps=D)
+    latencies = schedule.log.finish_ns - schedule.log.start_ns
+    assert len(latencies) == 8
+    assert latencies.mean() / 1e6 == 68.75
+    assert frame_offset(68.75, D) == 2
+    assert schedule.staleness_histogram.tolist() == [0, 5, 1, 1, 2]
+
+
+@pytest.mark.parametrize(("latency", "frame"), [(195, 13), (90, 16), (150, 15), (60, 18)])
+def test_a_clip_with_one_label(latency: int, frame: int) -> None:
+    schedule = simulate_stream(latency, num_frames=30, fps=D, label_times_ms=[1140])
+    assert (schedule.label_frame.tolist(), schedule.source.tolist()) == ([19], [frame])
+
+
+@pytest.mark.parametrize(
+    ("latency", "options", "total"),
+    [
+        (Fraction(3, 2), STRICT, 29),
+        (Fraction(3, 2), STRICT | TAIL, 27),
+        (Fraction(3, 2), {}, 25),
+        (Fraction(3, 2), TAIL, 27),
+        (Fraction(13, 4), STRICT, 45),
+        (Fraction(13, 4), STRICT | TAIL, 45),
+        (Fraction(13, 4), {}, 45),
+        (Fraction(13, 4), TAIL, 45),
+    ],
+)
+def test_the_toy_of_streaming_perception(latency: Fraction, options: dict, total: int) -> None:
+    schedule = simulate_stream(latency * 60, StreamConfig(**options), num_frames=13, fps=D)
+    assert schedule.staleness[schedule.shown].sum() == total
