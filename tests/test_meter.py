@@ -712,6 +712,7 @@ def test_labels_at_another_rate_than_frames():
         (1, 3, ShapeError, "`preds` ended before frame 1, which is on screen at label 2"),
         (2, 2, ShapeError, "`targets` ended after label 1, expected 3 as `schedule` has"),
         (2, 4, ShapeError, "`targets` goes on after label 2"),
+        (2, 0, ShapeError, "`targets` ended after label -1, expected 3"),
     ],
 )
 def test_labels_that_do_not_fit_their_schedule(preds, targets, error, message):

@@ -271,7 +271,7 @@ class FlameMeter:
         last_label = {source: label for label, source in enumerate(sources)}
         frames = enumerate(preds)
         on_hand: dict[int, CodedMap | None] = {}
-        newest = NOTHING_YET
+        newest = label = NOTHING_YET
         total = Counts.zero(config.num_classes)
         for label, target in enumerate(targets):
             if label >= len(sources):
@@ -288,7 +288,7 @@ class FlameMeter:
             if target is not None:
                 total += self._count_shown(on_hand, source, target, f"label {label}")
             on_hand = {index: kept for index, kept in on_hand.items() if last_label[index] > label}
-        if total.labelled_frames and label + 1 < len(sources):
+        if label + 1 < len(sources):
             raise ShapeError(f"`targets` ended after label {label}, expected {len(sources)} as `schedule` has")
         return total
 
