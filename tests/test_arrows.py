@@ -26,6 +26,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("streaming.py",),
     ("result.py",),
     ("meter.py",),
+    ("bank.py",),
     ("sequence.py",),
     ("data/__init__.py",),
     ("data/label_png.py", "data/lookup.py", "data/synthetic.py"),

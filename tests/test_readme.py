@@ -1,5 +1,6 @@
 """What the README shows works as it stands there."""
 
+import doctest
 import re
 from pathlib import Path
 
@@ -30,3 +31,9 @@ def test_the_table_of_the_demonstration_is_what_it_prints(capsys: pytest.Capture
         assert lines[name][:2] == [latency, offset]
         assert lines[name][4] == persistence
         assert [float(value) for value in lines[name][2:4]] == pytest.approx([float(flame), float(lost)], abs=2e-3)
+
+
+def test_the_questions_to_a_bank_have_these_answers() -> None:
+    text = "".join(re.findall(r"```pycon\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(text, {}, "README", str(README), 0)
+    assert doctest.DocTestRunner().run(test) == (0, 6)

@@ -16,6 +16,7 @@ Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation
 """
 
 from flame_metric._version import __version__
+from flame_metric.bank import Budget, Curve, Losses, OffsetBank
 from flame_metric.counting import class_counts, confusion_matrix
 from flame_metric.errors import (
     ConfigError,
@@ -38,7 +39,9 @@ from flame_metric.streaming import StreamConfig, simulate_stream
 from flame_metric.timing import frame_offset
 
 __all__ = [
+    "Budget",
     "ConfigError",
+    "Curve",
     "DatasetError",
     "FlameError",
     "FlameMeter",
@@ -48,7 +51,9 @@ __all__ = [
     "Interval",
     "LabelError",
     "LatencyTrace",
+    "Losses",
     "MissingExtraError",
+    "OffsetBank",
     "Schedule",
     "ShapeError",
     "StateError",

@@ -81,7 +81,7 @@ def read_label_png(
             image.verify()  # checksums of all chunks; the image cannot be used afterwards
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             images = getattr(image, "n_frames", 1)
-            labels = np.array(image)
+            labels = np.asarray(image)
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path}: is damaged: its header makes no sense", path=path) from error
     except Exception as error:  # a decoder may raise anything on bytes from outside
@@ -94,7 +94,7 @@ def read_label_png(
     if (header.interlaced or not labels[-1].any()) and _pixel_bytes(data, header.pixel_bytes) < header.pixel_bytes:
         raise DatasetError(f"{path}: is cut short: it holds fewer rows than its header says", path=path)
     if header.bits in (2, 4) and not header.is_palette:
-        labels //= 255 // (2**header.bits - 1)  # undoes Pillow's stretching, exactly
+        labels = labels // (255 // (2**header.bits - 1))  # undoes Pillow's stretching, exactly
     return labels.astype(np.uint16 if header.bits == 16 else np.uint8, copy=False)
 
 
