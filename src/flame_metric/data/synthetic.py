@@ -25,6 +25,7 @@ noise cannot reach the labels.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -217,7 +218,7 @@ class _Wall(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Thing:
+class _Thing(ABC):
     """Something that is at (x, z) at the time ``when`` and keeps its velocity, in metres and seconds."""
 
     materials: _Materials
@@ -233,9 +234,9 @@ class _Thing:
         """Metres from z to the far end, by which things are sorted."""
         return 0.0
 
+    @abstractmethod
     def walls(self, x: float, z: float) -> Iterator[_Wall]:
         """Yield the walls from far to near for the place (x, z) relative to the camera."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -289,8 +290,9 @@ class _Board(_Thing):
         half = self.width / 2
         yield _Wall((x - half, z), (x + half, z), self.height, lambda s, y, time: self.look(s - half, y, time))
 
+    @abstractmethod
     def look(self, s: _Floats, y: _Floats, time: float) -> _Bytes:
-        raise NotImplementedError
+        """Return the material at s metres from the middle and y metres above the ground."""
 
 
 class _Bin(_Board):
