@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from flame_metric import (
     ConfigError,
+    DatasetError,
     FlameMeter,
     FlameWarning,
     LatencyTrace,
@@ -257,3 +258,90 @@ def test_real_label_maps() -> None:
         schedule = simulate_stream(latency, config, num_frames=len(maps), fps=15)
         meter.update_sequence(maps, maps, sequence="0016E5", schedule=schedule)
         assert bank.stream(latency, config).counts.tolist() == meter.compute().counts.tolist()
+
+
+# ── on disk, and together ──
+
+
+def test_a_saved_bank_is_the_same_bank(bank: OffsetBank, tmp_path: Path) -> None:
+    bank.save(tmp_path / "bank.npz")
+    again = OffsetBank.load(tmp_path / "bank.npz")
+    assert (again.sequences, again.fps, again.max_offset) == (bank.sequences, bank.fps, bank.max_offset)
+    assert again.curve() == bank.curve()
+    assert again.stream(95.5) == bank.stream(95.5)
+    assert [path.name for path in tmp_path.iterdir()] == ["bank.npz"]
+
+
+def test_an_empty_bank_survives(tmp_path: Path) -> None:
+    OffsetBank(3, max_offset=2).save(tmp_path / "bank.npz")
+    assert OffsetBank.load(tmp_path / "bank.npz").sequences == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x93NUMPY\x01\x00"])
+def test_files_that_are_no_bank(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bank.npz").write_bytes(content)
+    with pytest.raises(StateError, match=r"bank\.npz: is no 'flame-metric bank 1' file"):
+        OffsetBank.load(tmp_path / "bank.npz")
+    with pytest.raises(DatasetError, match="cannot be read: No such file"):
+        OffsetBank.load(tmp_path / "none.npz")
+
+
+def edited(bank: OffsetBank, file: Path, name: str, change) -> Path:
+    bank.save(file)
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    arrays[name] = change(arrays[name])
+    np.savez(file, **arrays)
+    return file
+
+
+def replacing(old: bytes, new: bytes):
+    return lambda header: np.frombuffer(header.tobytes().replace(old, new), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("counts", lambda counts: counts + 1),
+        ("counts", lambda counts: -counts),
+        ("counts", lambda counts: counts.astype(np.float64)),
+        ("counts", lambda counts: counts[:, 1:]),
+        ("labelled", lambda labelled: labelled + 1),
+        ("pixels", lambda pixels: pixels[:, ::-1]),
+        ("pixels", lambda pixels: pixels * 2**60),
+        ("frame", lambda frame: frame[::-1]),
+        ("frame", lambda frame: frame + 100),
+        ("counted", lambda counted: ~counted),
+        ("header", lambda header: header[:-3]),
+        ("header", lambda header: np.frombuffer(header.tobytes().replace(b'"id": "b"', b'"id": "a"'), np.uint8)),
+        (
+            "header",
+            lambda header: np.frombuffer(header.tobytes().replace(b'"max_offset": 11', b'"max_offset": 9'), np.uint8),
+        ),
+        ("header", lambda header: np.array([{}], object)),
+    ],
+)
+def test_edited_banks_are_refused(bank: OffsetBank, name: str, change, tmp_path: Path) -> None:
+    with pytest.raises(StateError):
+        OffsetBank.load(edited(bank, tmp_path / "bank.npz", name, change))
+
+
+def test_banks_merge_exactly(bank: OffsetBank) -> None:
+    parts = []
+    for names in ("ab", "bc"):
+        part = OffsetBank(C, max_offset=11, fps=15, ignore_index=VOID, persistence=True)
+        for name in names:
+            part.update_sequence(*CLIPS[name], sequence=name)
+        parts.append(part)
+    parts[0].merge(parts[1])
+    assert parts[0].curve() == bank.curve()
+
+
+def test_unlike_banks_do_not_merge() -> None:
+    with pytest.raises(StateError, match="unlike configuration cannot merge: max_offset: 2 / 3; fps: None / 15"):
+        OffsetBank(2, max_offset=2).merge(OffsetBank(2, max_offset=3, fps=15))
+    first, second = OffsetBank(2, max_offset=0), OffsetBank(2, max_offset=0)
+    first.update_sequence([[[0]]], [[[0]]], sequence="a")
+    second.update_sequence([[[1]]], [[[0]]], sequence="a")
+    with pytest.raises(StateError, match="sequence 'a' has different counts in the two banks"):
+        first.merge(second)

@@ -7,12 +7,16 @@ run again. Each label map is checked and coded once, whatever K is.
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import zip_longest
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +24,9 @@ import numpy.typing as npt
 from flame_metric.checks import check_integer
 from flame_metric.config import ScoreConfig, make_config
 from flame_metric.counting import CodedMap, Counts, LabelMaps, code_map, count_coded
-from flame_metric.errors import ConfigError, ShapeError, StateError
+from flame_metric.errors import ConfigError, DatasetError, ShapeError, StateError
 from flame_metric.latency import LatencyTrace
+from flame_metric.record import load_record, reading
 from flame_metric.result import FlameResult
 from flame_metric.schedule import NOTHING_YET
 from flame_metric.streaming import StreamConfig, simulate_stream
@@ -31,6 +36,9 @@ __all__ = ["Budget", "Curve", "Losses", "OffsetBank"]
 
 _END = object()
 _NETWORK, _PERSISTENCE = 0, 1
+
+_FORMAT = "flame-metric bank 1"
+_ARRAYS = {"frame": 0, "labelled": 0, "pixels": 0, "counts": 1, "counted": 1}  # the axis of the labelled frames
 
 Weights = Callable[["_Clip"], npt.NDArray[np.int64]]
 """How often each offset counts at each labelled frame of a clip: int64 (J, K + 1)."""
@@ -46,6 +54,40 @@ class _Clip:
     pixels: npt.NDArray[np.int64]  # (J, 2): valid, all
     counts: npt.NDArray[np.int64]  # (R, J, K + 1, 2, C): intersection, predicted
     counted: npt.NDArray[np.bool_]  # (R, J, K + 1): whether there was a map to compare with
+
+    @classmethod
+    def zero(cls, rows: int, offsets: int, classes: int) -> _Clip:
+        """Return a clip without any labelled frame."""
+        counts = np.zeros((rows, 0, offsets, 2, classes), np.int64)
+        return cls(
+            0,
+            np.zeros(0, np.int64),
+            np.zeros((0, classes), np.int64),
+            np.zeros((0, 2), np.int64),
+            counts,
+            np.zeros((rows, 0, offsets), np.bool_),
+        )
+
+    def equals(self, other: _Clip) -> bool:
+        same = (np.array_equal(getattr(self, name), getattr(other, name)) for name in _ARRAYS)
+        return self.num_frames == other.num_frames and all(same)
+
+    def is_consistent(self) -> bool:
+        """Whether the counts can be those of label maps: what was damaged or edited must not become a score."""
+        intersection, predicted = self.counts[..., 0, :], self.counts[..., 1, :]
+        valid, everything = self.pixels.T
+        limits = (
+            intersection.min(initial=0) >= 0
+            and self.labelled.min(initial=0) >= 0
+            and everything.max(initial=0) < 2**48,
+            (intersection <= predicted).all() and (intersection <= self.labelled[:, None, :]).all(),
+            (predicted.sum(axis=-1) <= valid[:, None]).all(),
+            np.array_equal(self.labelled.sum(axis=1), valid) and (valid <= everything).all(),
+            not self.counts[~self.counted].any(),
+            (np.diff(self.frame) > 0).all() and self.frame.min(initial=0) >= 0,
+            self.frame.max(initial=-1) < self.num_frames,
+        )
+        return all(limits)
 
     def every(self, step: int) -> _Clip:
         keep = self.frame % step == 0
@@ -264,6 +306,116 @@ class OffsetBank:
         )
         bank._clips = {name: clip.every(step) for name, clip in self._clips.items()}
         return bank
+
+    def merge(self, other: OffsetBank) -> None:
+        """Add the clips of another bank; a clip that both hold must have equal counts, and is kept once.
+
+        Raises
+        ------
+        StateError
+            If the banks are of unlike configuration, or one clip has different counts; nothing is merged then.
+        """
+        mine, theirs = self._header(), other._header()
+        unlike = [f"{name}: {mine[name]} / {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+        if unlike:
+            raise StateError(f"banks of unlike configuration cannot merge: {'; '.join(unlike)}")
+        for name in self._clips.keys() & other._clips.keys():
+            if not self._clips[name].equals(other._clips[name]):
+                raise StateError(f"sequence {name!r} has different counts in the two banks, expected equal ones")
+        self._clips |= other._clips
+
+    # ── on disk ──
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "num_classes": self._config.num_classes,
+            "max_offset": self._max_offset,
+            "fps": None if self._fps is None else str(self._fps),
+            "ignore_index": self._config.ignore_index,
+            "persistence": self._rows > 1,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the bank as one compressed .npz file, whole or not at all; nothing in it is pickled.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        names = self.sequences
+        clips = [self._clips[name] for name in names]
+        entries = [
+            {"id": name, "num_frames": clip.num_frames, "labelled_frames": len(clip.frame)}
+            for name, clip in zip(names, clips, strict=True)
+        ]
+        header = {"format": _FORMAT, **self._header(), "clips": entries}
+        empty = _Clip.zero(self._rows, self._max_offset + 1, self._config.num_classes)
+        joined = {
+            name: np.concatenate([getattr(clip, name) for clip in (empty, *clips)], axis=axis)
+            for name, axis in _ARRAYS.items()
+        }
+        final = Path(path)
+        joined["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        temporary = final.with_name(f".{final.name}.{os.getpid()}")
+        try:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **joined)  # type: ignore[arg-type]  # no array is named "allow_pickle"
+            temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> OffsetBank:
+        """Read a bank that :meth:`save` wrote.
+
+        Raises
+        ------
+        DatasetError
+            If the file cannot be read.
+        StateError
+            If it is no bank, or its counts contradict each other.
+        """
+        try:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in ("header", *_ARRAYS)}
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+        except Exception as error:  # an archive from outside may break in many ways
+            raise StateError(f"{path}: is no {_FORMAT!r} file: {error or type(error).__name__}") from error
+        with reading(_FORMAT):
+            record = load_record(arrays.pop("header").tobytes().decode(), _FORMAT)
+            bank = cls(
+                record["num_classes"],
+                max_offset=record["max_offset"],
+                fps=record["fps"],
+                ignore_index=record["ignore_index"],
+                persistence=record["persistence"],
+            )
+            bank._clips = bank._split(record["clips"], arrays)
+        return bank
+
+    def _split(self, entries: list[dict[str, Any]], arrays: dict[str, npt.NDArray[Any]]) -> dict[str, _Clip]:
+        zero = _Clip.zero(self._rows, self._max_offset + 1, self._config.num_classes)
+        number = sum(check_integer("labelled_frames", entry["labelled_frames"], 0) for entry in entries)
+        for name, axis in _ARRAYS.items():
+            wanted = list(getattr(zero, name).shape)
+            wanted[axis] = number
+            if list(arrays[name].shape) != wanted or arrays[name].dtype != getattr(zero, name).dtype:
+                raise StateError(
+                    f"`{name}` of this bank is {arrays[name].dtype} {arrays[name].shape}, expected {wanted}"
+                )
+        clips: dict[str, _Clip] = {}
+        begin = 0
+        for entry in entries:
+            end = begin + entry["labelled_frames"]
+            parts = {name: np.take(arrays[name], range(begin, end), axis) for name, axis in _ARRAYS.items()}
+            clip = _Clip(check_integer("num_frames", entry["num_frames"], 0), **parts)
+            if not isinstance(entry["id"], str) or entry["id"] in clips or not clip.is_consistent():
+                raise StateError(f"the counts of sequence {entry['id']!r} contradict each other, or it comes twice")
+            clips[entry["id"]] = clip
+            begin = end
+        return clips
 
     # ── asking ──
 
