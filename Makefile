@@ -24,7 +24,7 @@ lint: $(VENV)/.dev
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 
-# The same tests where only NumPy is installed: what needs more is skipped, and says so.
+# The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so.
 test-base: $(VENV)/.base
 	$(RUN) -m pytest
 
