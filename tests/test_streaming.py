@@ -2,11 +2,12 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from flame_metric import frame_offset
 from flame_metric.latency import LatencyTrace
-from flame_metric.streaming import StreamConfig, simulate_stream
+from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
 
 D = "50/3"  # 60 ms
 
@@ -98,3 +99,23 @@ def test_a_clip_with_one_label(latency: int, frame: int) -> None:
 def test_the_toy_of_streaming_perception(latency: Fraction, options: dict, total: int) -> None:
     schedule = simulate_stream(latency * 60, StreamConfig(**options), num_frames=13, fps=D)
     assert schedule.staleness[schedule.shown].sum() == total
+
+
+def test_statistics_sum_up_several_streams():
+    one = simulate_stream(195, num_frames=10, fps="50/3")  # runs 0, 3, 6, 9; on screen - - - - 0 0 0 3 3 3
+    other = simulate_stream(50, num_frames=3, fps="50/3")  # on screen - 0 1
+    statistics = StreamStatistics.of([one, other])
+    assert (statistics.runs, statistics.dropped, statistics.overruns) == (7, 6, 4)
+    assert statistics.labelled_frames == 13
+    assert statistics.staleness_histogram == (0, 2, 0, 0, 2, 2, 2)
+    assert statistics.coverage == 8 / 13
+    assert statistics.mean_staleness == (2 * 1 + 2 * 4 + 2 * 5 + 2 * 6) / 8
+    assert statistics.max_staleness == 6
+
+
+def test_statistics_of_nothing():
+    statistics = StreamStatistics.of([])
+    assert statistics.staleness_histogram == ()
+    assert statistics.max_staleness == 0
+    assert np.isnan(statistics.coverage)
+    assert np.isnan(statistics.mean_staleness)

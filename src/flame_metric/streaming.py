@@ -20,6 +20,7 @@ The policy "tail" is that of Li, Wang and Ramanan, Towards Streaming Perception,
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,7 +33,7 @@ from flame_metric.latency import LatencyTrace
 from flame_metric.schedule import NOTHING_YET, Schedule, StreamLog
 from flame_metric.timing import NS_PER_S, TIE_NS, Fps, Milliseconds, as_fps, milliseconds_to_ns
 
-__all__ = ["StreamConfig", "simulate_stream"]
+__all__ = ["StreamConfig", "StreamStatistics", "simulate_stream"]
 
 _CHOICES = {"policy": ("greedy", "tail"), "tie": ("inclusive", "strict"), "show": ("freshest", "last_finished")}
 
@@ -86,6 +87,69 @@ class StreamConfig:
                 f"`policy` is 'tail' with {self.workers} workers and a queue of {self.queue}, expected 1 and 1"
             )
         milliseconds_to_ns(self.extra_latency_ms, "extra_latency_ms")
+
+
+@dataclass(frozen=True)
+class StreamStatistics:
+    """What happened on some simulated streams, summed over them.
+
+    Attributes
+    ----------
+    runs, dropped : int
+        Inferences that were started, and admitted frames that were never run.
+    overruns : int
+        Inferences that took longer than the interval to the next frame.
+    labelled_frames : int
+        Labelled frames.
+    staleness_histogram : tuple of int
+        How many of them show a prediction that is 0, 1, 2, ... frames old; the others show nothing yet.
+
+    Examples
+    --------
+    >>> statistics = StreamStatistics.of([simulate_stream(195, num_frames=10, fps="50/3")])
+    >>> statistics.runs, statistics.dropped, statistics.max_staleness, statistics.coverage
+    (4, 6, 6, 0.6)
+    """
+
+    runs: int
+    dropped: int
+    overruns: int
+    labelled_frames: int
+    staleness_histogram: tuple[int, ...]
+
+    @classmethod
+    def of(cls, schedules: Iterable[Schedule]) -> StreamStatistics:
+        """Sum up schedules that :func:`simulate_stream` returned."""
+        runs = dropped = overruns = labelled = 0
+        histogram: Counter[int] = Counter()
+        for schedule in schedules:
+            if schedule.log is not None:
+                runs += len(schedule.log.frame)
+                dropped += len(schedule.log.dropped)
+                overruns += schedule.log.overruns
+            labelled += len(schedule.label_frame)
+            histogram.update(dict(enumerate(schedule.staleness_histogram.tolist())))
+        return cls(
+            runs, dropped, overruns, labelled, tuple(histogram[age] for age in range(max(histogram, default=-1) + 1))
+        )
+
+    @property
+    def coverage(self) -> float:
+        """Share of the labelled frames with a prediction on screen, 0..1; NaN without labelled frames."""
+        shown = sum(self.staleness_histogram)
+        return shown / self.labelled_frames if self.labelled_frames else float("nan")
+
+    @property
+    def mean_staleness(self) -> float:
+        """Mean age of the predictions on screen, in frames; NaN if there was none."""
+        shown = sum(self.staleness_histogram)
+        ages = sum(age * times for age, times in enumerate(self.staleness_histogram))
+        return ages / shown if shown else float("nan")
+
+    @property
+    def max_staleness(self) -> int:
+        """The greatest age of a prediction on screen, in frames; 0 if there was none."""
+        return max((age for age, times in enumerate(self.staleness_histogram) if times), default=0)
 
 
 def simulate_stream(

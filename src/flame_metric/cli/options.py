@@ -1,0 +1,83 @@
+"""Options that several commands share: the latency, and how a stream is served."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from flame_metric.errors import DatasetError, FlameError
+from flame_metric.latency import LatencyTrace
+from flame_metric.streaming import StreamConfig
+
+__all__ = ["add_stream_options", "read_trace", "stream_config"]
+
+_UNLIMITED = "unlimited"
+_STREAM_FIELDS = tuple(field.name for field in fields(StreamConfig))
+
+
+def add_stream_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the fields of :class:`StreamConfig`; :func:`stream_config` reads them back."""
+    group = parser.add_argument_group("stream")
+    group.add_argument(
+        "--workers", type=_count, metavar="W", help=f"inferences at a time, or '{_UNLIMITED}' (default: 1)"
+    )
+    group.add_argument(
+        "--queue",
+        type=_count,
+        metavar="Q",
+        help=f"frames that may wait: 1 drops all but the newest (default), '{_UNLIMITED}' drops none",
+    )
+    group.add_argument(
+        "--policy", choices=("greedy", "tail"), help="take a frame at once, or wait where that shows it fresher"
+    )
+    group.add_argument("--stride", type=int, metavar="S", help="admit only every S-th frame (default: 1)")
+    group.add_argument(
+        "--tie", choices=("inclusive", "strict"), help="whether a result that is ready just in time counts"
+    )
+    group.add_argument(
+        "--show", choices=("freshest", "last_finished"), help="what is on screen when results overtake each other"
+    )
+    group.add_argument(
+        "--extra-latency-ms", type=float, metavar="X", help="milliseconds by which a result may be late (default: 0)"
+    )
+    group.add_argument(
+        "--replay", choices=("call", "frame", "random"), help="how samples of the trace are used (default: its own)"
+    )
+    group.add_argument("--seed", type=int, default=0, help="seed of a random replay (default: %(default)s)")
+
+
+def stream_config(arguments: argparse.Namespace) -> StreamConfig | None:
+    """Return the stream that was asked for; None if no option of :func:`add_stream_options` was given."""
+    given = {name: getattr(arguments, name) for name in _STREAM_FIELDS if getattr(arguments, name) is not None}
+    unlimited = {name: None for name, value in given.items() if value == _UNLIMITED}
+    return StreamConfig(**{**given, **unlimited}) if given else None
+
+
+def read_trace(path: str, replay: str | None = None) -> LatencyTrace:
+    """Read a latency trace, JSON or CSV.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read or holds no trace.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise DatasetError(f"{path}: cannot be read: {reason}", path=path) from error
+    try:
+        trace = LatencyTrace.from_json(text) if text.lstrip()[:1] == "{" else LatencyTrace.from_csv(text)
+    except FlameError as error:
+        raise DatasetError(f"{path}: {error}", path=path) from error
+    return trace if replay is None else trace.replayed(replay)
+
+
+def _count(text: str) -> int | str:
+    if text == _UNLIMITED:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor '{_UNLIMITED}'") from None
