@@ -25,6 +25,8 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("latency.py",),
     ("streaming.py",),
     ("result.py",),
+    ("curve.py",),
+    ("offset_counts.py",),
     ("meter.py",),
     ("bank.py",),
     ("sequence.py",),

@@ -310,9 +310,11 @@ def replacing(old: bytes, new: bytes):
         ("pixels", lambda pixels: pixels * 2**60),
         ("frame", lambda frame: frame[::-1]),
         ("frame", lambda frame: frame + 100),
-        ("counted", lambda counted: ~counted),
+        ("state", lambda state: 1 - state),
+        ("num_frames", lambda frames: frames - 1),
+        ("num_labelled", lambda labelled: labelled + 1),
         ("header", lambda header: header[:-3]),
-        ("header", lambda header: np.frombuffer(header.tobytes().replace(b'"id": "b"', b'"id": "a"'), np.uint8)),
+        ("header", lambda header: np.frombuffer(header.tobytes().replace(b'"b"', b'"a"'), np.uint8)),
         (
             "header",
             lambda header: np.frombuffer(header.tobytes().replace(b'"max_offset": 11', b'"max_offset": 9'), np.uint8),

@@ -16,8 +16,9 @@ Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation
 """
 
 from flame_metric._version import __version__
-from flame_metric.bank import Budget, Curve, Losses, OffsetBank
+from flame_metric.bank import OffsetBank
 from flame_metric.counting import class_counts, confusion_matrix
+from flame_metric.curve import Budget, Curve, Losses
 from flame_metric.errors import (
     ConfigError,
     DatasetError,
@@ -35,7 +36,7 @@ from flame_metric.result import FlameResult
 from flame_metric.schedule import FrameDelay, Schedule, StreamLog
 from flame_metric.sequence import VideoSequence
 from flame_metric.statistics import Interval, bootstrap_interval
-from flame_metric.streaming import StreamConfig, simulate_stream
+from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
 from flame_metric.timing import frame_offset
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "StateError",
     "StreamConfig",
     "StreamLog",
+    "StreamStatistics",
     "VideoSequence",
     "__version__",
     "bootstrap_interval",

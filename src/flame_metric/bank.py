@@ -11,8 +11,8 @@ import json
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
@@ -23,147 +23,30 @@ import numpy.typing as npt
 
 from flame_metric.checks import check_integer
 from flame_metric.config import ScoreConfig, make_config
-from flame_metric.counting import CodedMap, Counts, LabelMaps, code_map, count_coded
+from flame_metric.counting import CodedMap, LabelMaps, code_map, count_coded
+from flame_metric.curve import Budget, Curve, Losses
 from flame_metric.errors import ConfigError, DatasetError, ShapeError, StateError
 from flame_metric.latency import LatencyTrace
+from flame_metric.offset_counts import (
+    ARRAYS,
+    NETWORK,
+    NO_MAP,
+    PERSISTENCE,
+    OffsetCounts,
+    OffsetCountsBuilder,
+    from_arrays,
+)
 from flame_metric.record import load_record, reading
 from flame_metric.result import FlameResult
-from flame_metric.schedule import NOTHING_YET
+from flame_metric.schedule import NOTHING_YET, Schedule
 from flame_metric.streaming import StreamConfig, simulate_stream
 from flame_metric.timing import NS_PER_S, Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
 
-__all__ = ["Budget", "Curve", "Losses", "OffsetBank"]
+__all__ = ["OffsetBank"]
 
 _END = object()
-_NETWORK, _PERSISTENCE = 0, 1
-
 _FORMAT = "flame-metric bank 1"
-_ARRAYS = {"frame": 0, "labelled": 0, "pixels": 0, "counts": 1, "counted": 1}  # the axis of the labelled frames
-
-Weights = Callable[["_Clip"], npt.NDArray[np.int64]]
-"""How often each offset counts at each labelled frame of a clip: int64 (J, K + 1)."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Clip:
-    """One sequence: counts int64 of J labelled frames at K + 1 offsets, of the network and perhaps of persistence."""
-
-    num_frames: int
-    frame: npt.NDArray[np.int64]  # (J,)
-    labelled: npt.NDArray[np.int64]  # (J, C)
-    pixels: npt.NDArray[np.int64]  # (J, 2): valid, all
-    counts: npt.NDArray[np.int64]  # (R, J, K + 1, 2, C): intersection, predicted
-    counted: npt.NDArray[np.bool_]  # (R, J, K + 1): whether there was a map to compare with
-
-    @classmethod
-    def zero(cls, rows: int, offsets: int, classes: int) -> _Clip:
-        """Return a clip without any labelled frame."""
-        counts = np.zeros((rows, 0, offsets, 2, classes), np.int64)
-        return cls(
-            0,
-            np.zeros(0, np.int64),
-            np.zeros((0, classes), np.int64),
-            np.zeros((0, 2), np.int64),
-            counts,
-            np.zeros((rows, 0, offsets), np.bool_),
-        )
-
-    def equals(self, other: _Clip) -> bool:
-        same = (np.array_equal(getattr(self, name), getattr(other, name)) for name in _ARRAYS)
-        return self.num_frames == other.num_frames and all(same)
-
-    def is_consistent(self) -> bool:
-        """Whether the counts can be those of label maps: what was damaged or edited must not become a score."""
-        intersection, predicted = self.counts[..., 0, :], self.counts[..., 1, :]
-        valid, everything = self.pixels.T
-        limits = (
-            intersection.min(initial=0) >= 0
-            and self.labelled.min(initial=0) >= 0
-            and everything.max(initial=0) < 2**48,
-            (intersection <= predicted).all() and (intersection <= self.labelled[:, None, :]).all(),
-            (predicted.sum(axis=-1) <= valid[:, None]).all(),
-            np.array_equal(self.labelled.sum(axis=1), valid) and (valid <= everything).all(),
-            not self.counts[~self.counted].any(),
-            (np.diff(self.frame) > 0).all() and self.frame.min(initial=0) >= 0,
-            self.frame.max(initial=-1) < self.num_frames,
-        )
-        return all(limits)
-
-    def every(self, step: int) -> _Clip:
-        keep = self.frame % step == 0
-        return _Clip(
-            -(-self.num_frames // step),
-            self.frame[keep] // step,
-            self.labelled[keep],
-            self.pixels[keep],
-            self.counts[:, keep, ::step],
-            self.counted[:, keep, ::step],
-        )
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Scores at every offset of a bank.
-
-    Attributes
-    ----------
-    results : tuple of FlameResult
-        For k = 0..K: counts, score, interval, coverage.
-    persistence : tuple of FlameResult
-        The same with the labels as predictions; empty if the bank does not keep them.
-    """
-
-    results: tuple[FlameResult, ...]
-    persistence: tuple[FlameResult, ...]
-
-    @property
-    def miou(self) -> npt.NDArray[np.float64]:
-        """Mean IoU at k = 0..K, (K + 1,)."""
-        return np.array([result.miou for result in self.results])
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The latency that a wanted score leaves.
-
-    Attributes
-    ----------
-    frame_offset : int
-        The last offset before the curve first falls below the wanted score.
-    latency_ms : float
-        The longest latency with that offset: k frame intervals.
-    is_whole_bank : bool
-        The curve does not fall below it within the bank: the budget is at least this.
-    """
-
-    frame_offset: int
-    latency_ms: float
-    is_whole_bank: bool
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Where the score of a network goes on a stream.
-
-    Attributes
-    ----------
-    static, flame, streaming : FlameResult
-        Without delay; at the fixed offset of the (median) latency; on the stream.
-    """
-
-    static: FlameResult
-    flame: FlameResult
-    streaming: FlameResult
-
-    @property
-    def to_latency(self) -> float:
-        """What the delay of each prediction costs: static minus FLAME."""
-        return self.static.miou - self.flame.miou
-
-    @property
-    def to_throughput(self) -> float:
-        """What frames cost that are dropped or queued: FLAME minus streaming."""
-        return self.flame.miou - self.streaming.miou
+Offsets = npt.NDArray[np.int64]
 
 
 class OffsetBank:
@@ -179,6 +62,8 @@ class OffsetBank:
         Frames per second; may be given with each question instead.
     ignore_index : int, optional
         Label of void pixels.
+    class_names : sequence of str, optional
+        C names for tables.
     persistence : bool
         Whether to keep the counts of the labels as predictions too.
 
@@ -202,13 +87,15 @@ class OffsetBank:
         max_offset: int,
         fps: Fps | None = None,
         ignore_index: int | None = None,
+        class_names: Sequence[str] | None = None,
         persistence: bool = False,
     ) -> None:
-        self._config = make_config(num_classes, ignore_index=ignore_index)
+        self._config = make_config(num_classes, ignore_index=ignore_index, class_names=class_names)
         self._max_offset = check_integer("max_offset", max_offset, 0, unit="frames")
         self._fps = None if fps is None else as_fps(fps)
         self._rows = 2 if persistence else 1
-        self._clips: dict[str, _Clip] = {}
+        self._clips: dict[str, OffsetCounts] = {}
+        self._all: OffsetCounts | None = None  # the clips in the order of their ids, joined when it is first needed
 
     @property
     def max_offset(self) -> int:
@@ -221,6 +108,11 @@ class OffsetBank:
         return self._fps
 
     @property
+    def has_persistence(self) -> bool:
+        """Whether the counts of the labels as predictions are kept too."""
+        return self._rows > 1
+
+    @property
     def sequences(self) -> tuple[str, ...]:
         """The ids of the sequences, sorted."""
         return tuple(sorted(self._clips))
@@ -228,7 +120,12 @@ class OffsetBank:
     # ── filling ──
 
     def update_sequence(
-        self, preds: Iterable[LabelMaps | None], targets: Iterable[LabelMaps | None], *, sequence: str
+        self,
+        preds: Iterable[LabelMaps | None],
+        targets: Iterable[LabelMaps | None],
+        *,
+        sequence: str,
+        holes: Collection[int] = (),
     ) -> None:
         """Count a whole clip at every offset.
 
@@ -239,6 +136,9 @@ class OffsetBank:
             As many as ``preds``; item i of both is frame i, read once and in order.
         sequence : str
             Id of the clip.
+        holes : collection of int
+            Frames that were never recorded, None on both sides: where one of them would be on screen there is no pair.
+            A prediction that is None for another reason is an error when it is asked for.
 
         Raises
         ------
@@ -247,46 +147,48 @@ class OffsetBank:
         StateError
             If the sequence is in the bank already.
         """
-        if not isinstance(sequence, str) or not sequence:
-            raise ConfigError(f"`sequence` is {sequence!r}, expected a text id")
-        if sequence in self._clips:
-            raise StateError(f"sequence {sequence!r} is in the bank already, expected each clip once")
+        self._require_new(sequence)
         space, size = self._config.space, self._max_offset + 1
-        recent: tuple[deque[CodedMap | None], ...] = tuple(deque(maxlen=size) for _ in range(self._rows))
-        frames, labelled, pixels, counts, counted = [], [], [], [], []
-        frame = NOTHING_YET
+        recent: deque[tuple[CodedMap | None, CodedMap | None]] = deque(maxlen=size)  # the newest first
+        builder = OffsetCountsBuilder(self._rows, size, space.num_classes, holes)
+        frame = -1
         for frame, (pred, target) in enumerate(zip_longest(preds, targets, fillvalue=_END)):
             if pred is _END or target is _END:
                 longer = "targets" if pred is _END else "preds"
                 raise ShapeError(f"`{longer}` goes on after frame {frame - 1}, expected as many predictions as targets")
             label = None if target is None else code_map(target, space, argument="target")
-            recent[_NETWORK].appendleft(None if pred is None else code_map(pred, space))
-            if self._rows > 1:
-                recent[_PERSISTENCE].appendleft(label)
+            recent.appendleft((None if pred is None else code_map(pred, space), label))
             if label is None:
                 continue
-            own = count_coded(label, label, space)
-            here = np.zeros((self._rows, size, 2, space.num_classes), np.int64)
-            there = np.zeros((self._rows, size), np.bool_)
-            for row, maps in enumerate(recent):
-                for offset, shown in enumerate(maps):
-                    if shown is not None:
-                        here[row, offset] = count_coded(shown, label, space).per_class[:2]
-                        there[row, offset] = True
-            frames.append(frame)
-            labelled.append(own.per_class[2])
-            pixels.append((own.valid_pixels, own.all_pixels))
-            counts.append(here)
-            counted.append(there)
-        classes = space.num_classes
-        self._clips[sequence] = _Clip(
-            frame + 1,
-            np.array(frames, np.int64),
-            np.array(labelled, np.int64).reshape(-1, classes),
-            np.array(pixels, np.int64).reshape(-1, 2),
-            np.array(counts, np.int64).reshape(-1, self._rows, size, 2, classes).swapaxes(0, 1),
-            np.array(counted, np.bool_).reshape(-1, self._rows, size).swapaxes(0, 1),
-        )
+            found = {
+                offset: [None if shown is None else count_coded(shown, label, space) for shown in maps[: self._rows]]
+                for offset, maps in enumerate(recent)
+            }
+            builder.add(frame, count_coded(label, label, space), found)
+        self.add_counts(builder.build(frame + 1), sequence=sequence)
+
+    def add_counts(self, counts: OffsetCounts, *, sequence: str) -> None:
+        """Add the counts of a whole clip that were made elsewhere.
+
+        Raises
+        ------
+        ConfigError
+            If they are of other offsets or classes.
+        StateError
+            If the sequence is in the bank already.
+        """
+        self._require_new(sequence)
+        wanted = OffsetCounts.empty(self._rows, self._max_offset + 1, self._config.num_classes).counts.shape
+        if counts.counts.shape[:1] + counts.counts.shape[2:] != wanted[:1] + wanted[2:] or len(counts.num_frames) != 1:
+            raise ConfigError(f"`counts` has shape {counts.counts.shape}, expected that of one clip of this bank")
+        self._clips[sequence] = counts
+        self._all = None
+
+    def _require_new(self, sequence: str) -> None:
+        if not isinstance(sequence, str) or not sequence:
+            raise ConfigError(f"`sequence` is {sequence!r}, expected a text id")
+        if sequence in self._clips:
+            raise StateError(f"sequence {sequence!r} is in the bank already, expected each clip once")
 
     def every(self, step: int) -> OffsetBank:
         """Return the bank of a camera that takes only every ``step``-th frame, and the labels on those.
@@ -297,15 +199,19 @@ class OffsetBank:
             If the step is below 1.
         """
         step = check_integer("step", step, 1, unit="frames")
-        bank = OffsetBank(
-            self._config.num_classes,
-            max_offset=self._max_offset // step,
-            fps=None if self._fps is None else self._fps / step,
-            ignore_index=self._config.ignore_index,
-            persistence=self._rows > 1,
-        )
+        bank = self._like(self._max_offset // step, None if self._fps is None else self._fps / step)
         bank._clips = {name: clip.every(step) for name, clip in self._clips.items()}
         return bank
+
+    def _like(self, max_offset: int, fps: Fraction | None) -> OffsetBank:
+        return OffsetBank(
+            self._config.num_classes,
+            max_offset=max_offset,
+            fps=fps,
+            ignore_index=self._config.ignore_index,
+            class_names=self._config.class_names,
+            persistence=self.has_persistence,
+        )
 
     def merge(self, other: OffsetBank) -> None:
         """Add the clips of another bank; a clip that both hold must have equal counts, and is kept once.
@@ -323,6 +229,7 @@ class OffsetBank:
             if not self._clips[name].equals(other._clips[name]):
                 raise StateError(f"sequence {name!r} has different counts in the two banks, expected equal ones")
         self._clips |= other._clips
+        self._all = None
 
     # ── on disk ──
 
@@ -332,7 +239,8 @@ class OffsetBank:
             "max_offset": self._max_offset,
             "fps": None if self._fps is None else str(self._fps),
             "ignore_index": self._config.ignore_index,
-            "persistence": self._rows > 1,
+            "class_names": self._config.class_names,
+            "persistence": self.has_persistence,
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -343,24 +251,14 @@ class OffsetBank:
         OSError
             If the file cannot be written.
         """
-        names = self.sequences
-        clips = [self._clips[name] for name in names]
-        entries = [
-            {"id": name, "num_frames": clip.num_frames, "labelled_frames": len(clip.frame)}
-            for name, clip in zip(names, clips, strict=True)
-        ]
-        header = {"format": _FORMAT, **self._header(), "clips": entries}
-        empty = _Clip.zero(self._rows, self._max_offset + 1, self._config.num_classes)
-        joined = {
-            name: np.concatenate([getattr(clip, name) for clip in (empty, *clips)], axis=axis)
-            for name, axis in _ARRAYS.items()
-        }
-        final = Path(path)
+        header = {"format": _FORMAT, **self._header(), "sequences": self.sequences}
+        joined = {name: getattr(self._joined(), name) for name in ARRAYS}
         joined["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        final = Path(path)
         temporary = final.with_name(f".{final.name}.{os.getpid()}")
         try:
             with temporary.open("wb") as file:
-                np.savez_compressed(file, **joined)  # type: ignore[arg-type]  # no array is named "allow_pickle"
+                np.savez_compressed(file, **joined)
             temporary.replace(final)
         finally:
             temporary.unlink(missing_ok=True)
@@ -378,7 +276,7 @@ class OffsetBank:
         """
         try:
             with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in ("header", *_ARRAYS)}
+                arrays = {name: archive[name] for name in ("header", *ARRAYS)}
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
         except Exception as error:  # an archive from outside may break in many ways
@@ -390,32 +288,15 @@ class OffsetBank:
                 max_offset=record["max_offset"],
                 fps=record["fps"],
                 ignore_index=record["ignore_index"],
+                class_names=record["class_names"],
                 persistence=record["persistence"],
             )
-            bank._clips = bank._split(record["clips"], arrays)
+            clips = from_arrays(arrays, bank._rows, bank._max_offset + 1, bank._config.num_classes).split()
+            names = record["sequences"]
+            if len({name for name in names if isinstance(name, str) and name}) != len(names):
+                raise StateError("a sequence id of this bank is no text or comes twice")
+            bank._clips = dict(zip(names, clips, strict=True))
         return bank
-
-    def _split(self, entries: list[dict[str, Any]], arrays: dict[str, npt.NDArray[Any]]) -> dict[str, _Clip]:
-        zero = _Clip.zero(self._rows, self._max_offset + 1, self._config.num_classes)
-        number = sum(check_integer("labelled_frames", entry["labelled_frames"], 0) for entry in entries)
-        for name, axis in _ARRAYS.items():
-            wanted = list(getattr(zero, name).shape)
-            wanted[axis] = number
-            if list(arrays[name].shape) != wanted or arrays[name].dtype != getattr(zero, name).dtype:
-                raise StateError(
-                    f"`{name}` of this bank is {arrays[name].dtype} {arrays[name].shape}, expected {wanted}"
-                )
-        clips: dict[str, _Clip] = {}
-        begin = 0
-        for entry in entries:
-            end = begin + entry["labelled_frames"]
-            parts = {name: np.take(arrays[name], range(begin, end), axis) for name, axis in _ARRAYS.items()}
-            clip = _Clip(check_integer("num_frames", entry["num_frames"], 0), **parts)
-            if not isinstance(entry["id"], str) or entry["id"] in clips or not clip.is_consistent():
-                raise StateError(f"the counts of sequence {entry['id']!r} contradict each other, or it comes twice")
-            clips[entry["id"]] = clip
-            begin = end
-        return clips
 
     # ── asking ──
 
@@ -425,6 +306,7 @@ class OffsetBank:
         frame_offset: int | None = None,
         latency_ms: Milliseconds | None = None,
         fps: Fps | None = None,
+        before_first: str = "skip",
         persistence: bool = False,
     ) -> FlameResult:
         """Return FLAME at a fixed offset, or at that of a latency (Eq. 5).
@@ -434,6 +316,8 @@ class OffsetBank:
         frame_offset : int, optional
         latency_ms, fps : optional
             Instead: milliseconds, and frames per second where the bank has none or others are meant.
+        before_first : {"skip", "void"}
+            What happens to a labelled frame before the first output.
         persistence : bool
             Score the labels as predictions.
 
@@ -441,32 +325,59 @@ class OffsetBank:
         ------
         ConfigError
             If the offset lies beyond the bank, or not exactly one of offset and latency is given.
+        StateError
+            If a prediction that is needed was not given.
         """
         if frame_offset is None and latency_ms is None:
             raise ConfigError("`frame_offset` and `latency_ms` are both missing, expected one of them")
-        rate = self._fps if fps is None else as_fps(fps)
         config = make_config(
             self._config.num_classes,
             frame_offset=frame_offset,
             latency_ms=latency_ms,
-            fps=rate,
+            fps=self._fps if fps is None else as_fps(fps),
             ignore_index=self._config.ignore_index,
+            class_names=self._config.class_names,
+            before_first=before_first,
         )
         offset = config.frame_offset or 0
         self._check_reach(offset)
-
-        def fixed(clip: _Clip) -> npt.NDArray[np.int64]:
-            return self._picked(clip, np.where(clip.frame >= offset, offset, NOTHING_YET))
-
-        return self._result(config, fixed, row=self._row(persistence=persistence))
+        return self._result(config, [(1, self._fixed(offset))], persistence=persistence)
 
     def curve(self) -> Curve:
         """Return the scores at every offset 0..K."""
         offsets = range(self._max_offset + 1)
         return Curve(
             tuple(self.score(frame_offset=offset) for offset in offsets),
-            tuple(self.score(frame_offset=offset, persistence=True) for offset in offsets if self._rows > 1),
+            tuple(self.score(frame_offset=offset, persistence=True) for offset in offsets if self.has_persistence),
         )
+
+    def schedules(
+        self,
+        latency: Milliseconds | LatencyTrace,
+        config: StreamConfig | None = None,
+        *,
+        fps: Fps | None = None,
+        seed: int = 0,
+    ) -> dict[str, Schedule]:
+        """Return the simulated schedule of each clip, by its id: what :meth:`stream` scores.
+
+        A trace is replayed from its beginning in each clip; random draws differ from clip to clip.
+
+        Raises
+        ------
+        ConfigError
+            If no frame rate is known, or the trace is too short for a clip.
+        """
+        rate = self._rate(fps)
+        is_random = isinstance(latency, LatencyTrace) and latency.replay == "random"
+        known: dict[tuple[int, str], Schedule] = {}
+        schedules = {}
+        for name in self.sequences:
+            key = int(self._clips[name].num_frames[0]), name if is_random else ""
+            if key not in known:
+                known[key] = simulate_stream(latency, config, num_frames=key[0], fps=rate, seed=seed, sequence=key[1])
+            schedules[name] = known[key]
+        return schedules
 
     def stream(
         self,
@@ -478,7 +389,7 @@ class OffsetBank:
         seed: int = 0,
         persistence: bool = False,
     ) -> FlameResult:
-        """Return the score on a stream: one simulated schedule for each sequence.
+        """Return the score on a stream: one simulated schedule for each clip.
 
         Parameters
         ----------
@@ -498,29 +409,14 @@ class OffsetBank:
         ------
         ConfigError
             If the stream is staler than the bank reaches, or no frame rate is known.
+        StateError
+            If a prediction that is on screen was not given.
         """
-        rate = self._rate(fps)
-        is_random = isinstance(latency, LatencyTrace) and latency.replay == "random"
-        known: dict[tuple[int, str], npt.NDArray[np.int64]] = {}
-
-        def staleness(name: str, clip: _Clip) -> npt.NDArray[np.int64]:
-            key = clip.num_frames, name if is_random else ""
-            if key not in known:
-                known[key] = simulate_stream(
-                    latency, config, num_frames=clip.num_frames, fps=rate, seed=seed, sequence=key[1]
-                ).staleness
-            return known[key]
-
-        weights = {name: self._picked(clip, staleness(name, clip)[clip.frame]) for name, clip in self._clips.items()}
-        median = latency.median_ns / 10**6 if isinstance(latency, LatencyTrace) else latency
-        settings = replace(
-            self._config,
-            frame_offset=None,
-            latency_ms=milliseconds_to_ns(median) / 1e6,
-            fps=rate,
-            before_first=before_first,
-        )
-        return self._result(settings, weights, row=self._row(persistence=persistence))
+        schedules = self.schedules(latency, config, fps=fps, seed=seed)
+        shown = [schedules[name].staleness[self._clips[name].frame] for name in self.sequences]
+        offsets = np.concatenate([np.zeros(0, np.int64), *shown])
+        settings = self._settings(latency, self._rate(fps), str(config or StreamConfig()))
+        return self._result(replace(settings, before_first=before_first), [(1, offsets)], persistence=persistence)
 
     def expected(self, trace: LatencyTrace, *, fps: Fps | None = None) -> FlameResult:
         """Return FLAME under a distribution of latencies: each sample's offset counts as often as it occurs.
@@ -531,8 +427,8 @@ class OffsetBank:
             If a sample's offset lies beyond the bank, or no frame rate is known.
         """
         rate = self._rate(fps)
-        times = np.bincount([offset_of_ns(sample, rate) for sample in trace.samples_ns])
-        return self._mixture(times, trace.median_ns / 10**6, rate)
+        times = np.bincount([offset_of_ns(sample, rate) for sample in trace.samples_ns]).tolist()
+        return self._mixture(self._settings(trace, rate, f"expected over {len(trace)} latencies"), times)
 
     def phase_averaged(self, latency_ms: Milliseconds, *, fps: Fps | None = None) -> FlameResult:
         """Return the score of one dropping worker, averaged over the phase at which a label meets it.
@@ -554,7 +450,10 @@ class OffsetBank:
         if x <= 1:  # a worker that keeps up: every frame is as stale as the latency
             shares = [Fraction(int(k == first)) for k in range(first + 1)]
         scale = math.lcm(*(share.denominator for share in shares))
-        return self._mixture(np.array([int(share * scale) for share in shares], np.int64), latency_ms, rate)
+        return self._mixture(
+            self._settings(latency_ms, rate, "1 worker, queue 1, phase-averaged"),
+            [int(share * scale) for share in shares],
+        )
 
     def latency_budget(self, miou: float, *, fps: Fps | None = None) -> Budget | None:
         """Return the longest latency with which the score stays at ``miou``; None if it is missed without any delay.
@@ -567,31 +466,49 @@ class OffsetBank:
             If no frame rate is known.
         """
         rate = self._rate(fps)
-        below = np.flatnonzero(~(self.curve().miou >= miou))
-        if below.size and below[0] == 0:
-            return None
-        offset = int(below[0]) - 1 if below.size else self._max_offset
-        return Budget(offset, float(offset * 1000 / rate), not below.size)
+        for offset in range(self._max_offset + 1):
+            if not self.score(frame_offset=offset).miou >= miou:
+                return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
+        return Budget(self._max_offset, float(self._max_offset * 1000 / rate), True)
 
     def losses(
-        self, latency: Milliseconds | LatencyTrace, config: StreamConfig | None = None, *, fps: Fps | None = None
+        self,
+        latency: Milliseconds | LatencyTrace,
+        config: StreamConfig | None = None,
+        *,
+        fps: Fps | None = None,
+        before_first: str = "skip",
+        seed: int = 0,
     ) -> Losses:
-        """Split what a network loses on a stream into latency and throughput.
+        """Split what a network loses on a stream into latency and throughput, beside what a perfect one would lose.
 
-        Raises
-        ------
-        ConfigError
-            If the stream is staler than the bank reaches, or no frame rate is known.
+        Parameters, errors: those of :meth:`stream`.
         """
         rate = self._rate(fps)
-        median = latency.median_ns / 10**6 if isinstance(latency, LatencyTrace) else latency
-        return Losses(
-            self.score(frame_offset=0, fps=rate),
-            self.score(latency_ms=median, fps=rate),
-            self.stream(latency, config, fps=rate),
-        )
+        median = _median_ms(latency)
+
+        def split(*, persistence: bool) -> Losses:
+            fixed = (
+                self.score(frame_offset=0, fps=rate, persistence=persistence),
+                self.score(latency_ms=median, fps=rate, before_first=before_first, persistence=persistence),
+            )
+            stream = self.stream(
+                latency, config, fps=rate, before_first=before_first, seed=seed, persistence=persistence
+            )
+            return Losses(*fixed, stream)
+
+        losses = split(persistence=False)
+        return replace(losses, persistence=split(persistence=True)) if self.has_persistence else losses
 
     # ── sums ──
+
+    def _joined(self) -> OffsetCounts:
+        """Return the counts of all clips, sorted by their ids."""
+        if self._all is None:
+            empty = OffsetCounts.empty(self._rows, self._max_offset + 1, self._config.num_classes)
+            self._all = OffsetCounts.join([empty, *(self._clips[name] for name in self.sequences)])
+            self._clips = dict(zip(self.sequences, self._all.split(), strict=True))  # views: the counts are held once
+        return self._all
 
     def _rate(self, fps: Fps | None) -> Fraction:
         rate = self._fps if fps is None else as_fps(fps)
@@ -599,29 +516,36 @@ class OffsetBank:
             raise ConfigError("`fps` is missing, expected the frame rate here or when the bank is made")
         return rate
 
-    def _row(self, *, persistence: bool) -> int:
-        if persistence and self._rows == 1:
-            raise ConfigError("`persistence` is asked of a bank that was made without, expected persistence=True there")
-        return _PERSISTENCE if persistence else _NETWORK
+    def _settings(self, latency: Milliseconds | LatencyTrace, rate: Fraction, schedule: str) -> ScoreConfig:
+        latency_ms = milliseconds_to_ns(_median_ms(latency)) / 1e6
+        return replace(self._config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
 
-    def _picked(self, clip: _Clip, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Weights that count one offset at each labelled frame; -1: none."""
-        self._check_reach(int(offsets.max(initial=0)))
-        weights = np.zeros((len(clip.frame), self._max_offset + 1), np.int64)
-        shown = np.flatnonzero(offsets != NOTHING_YET)
-        weights[shown, offsets[shown]] = 1
-        return weights
+    def _fixed(self, offset: int) -> Offsets:
+        """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
+        return np.where(self._joined().frame >= offset, offset, NOTHING_YET)
 
-    def _mixture(self, times: npt.NDArray[np.int64], latency_ms: Milliseconds, rate: Fraction) -> FlameResult:
+    def _mixture(self, config: ScoreConfig, times: Sequence[int]) -> FlameResult:
+        """Return the score in which offset k counts ``times[k]`` times."""
         self._check_reach(len(times) - 1)
-        padded = np.zeros(self._max_offset + 1, np.int64)
-        padded[: len(times)] = times
-        settings = replace(self._config, frame_offset=None, latency_ms=milliseconds_to_ns(latency_ms) / 1e6, fps=rate)
+        return self._result(config, [(number, self._fixed(offset)) for offset, number in enumerate(times) if number])
 
-        def mixed(clip: _Clip) -> npt.NDArray[np.int64]:
-            return np.where(np.arange(self._max_offset + 1) <= clip.frame[:, None], padded, 0)
-
-        return self._result(settings, mixed, row=_NETWORK, repeats=int(times.sum()))
+    def _result(
+        self, config: ScoreConfig, shown: Iterable[tuple[int, Offsets]], *, persistence: bool = False
+    ) -> FlameResult:
+        """Add up the counts at the offsets that some schedules show, each as often as the number beside it says."""
+        if persistence and not self.has_persistence:
+            raise ConfigError("`persistence` is asked of a bank that was made without, expected persistence=True there")
+        row, everything = PERSISTENCE if persistence else NETWORK, self._joined()
+        counts = np.zeros((len(self._clips), 3, self._config.num_classes), np.int64)
+        tallies = np.zeros((len(self._clips), 4), np.int64)
+        for times, offsets in shown:
+            self._check_reach(int(offsets.max(initial=0)))
+            if not persistence:
+                self._check_given(offsets)
+            of_clips, tallies_of_clips = everything.sums(offsets, row, void=config.before_first == "void")
+            counts += times * of_clips
+            tallies += times * tallies_of_clips
+        return FlameResult(config, self.sequences, counts, tallies)
 
     def _check_reach(self, offset: int) -> None:
         if offset > self._max_offset:
@@ -630,29 +554,18 @@ class OffsetBank:
                 "the bank with a larger one"
             )
 
-    def _result(
-        self, config: ScoreConfig, weights: Weights | dict[str, npt.NDArray[np.int64]], *, row: int, repeats: int = 1
-    ) -> FlameResult:
-        """Sum the counts of every sequence, each labelled frame and offset as often as its weight says."""
-        sums = {}
-        for name, clip in self._clips.items():
-            weight = weights[name] if isinstance(weights, dict) else weights(clip)
-            lost = np.argwhere((weight > 0) & ~clip.counted[row])
-            if lost.size and row == _NETWORK:
-                frame, offset = int(clip.frame[lost[0, 0]]), int(lost[0, 1])
-                raise StateError(
-                    f"the prediction of frame {frame - offset} of sequence {name!r} is None, but is on screen at frame "
-                    f"{frame}"
-                )
-            weight = weight * clip.counted[row]
-            sums[name] = self._sum(clip, weight, row, repeats, void=config.before_first == "void")
-        return FlameResult.from_counts(config, sums)
+    def _check_given(self, offsets: Offsets) -> None:
+        everything = self._joined()
+        shown = np.flatnonzero(offsets != NOTHING_YET)
+        missing = shown[everything.state[NETWORK, shown, offsets[shown]] == NO_MAP]
+        if missing.size:
+            frame, offset = int(everything.frame[missing[0]]), int(offsets[missing[0]])
+            raise StateError(
+                f"the prediction of frame {frame - offset} of sequence "
+                f"{self.sequences[everything.clip_of(int(missing[0]))]!r} is None, but is on screen at frame {frame} "
+                f"({missing.size} such label(s))"
+            )
 
-    def _sum(self, clip: _Clip, weight: npt.NDArray[np.int64], row: int, repeats: int, *, void: bool) -> Counts:
-        shown = weight.sum(axis=1)
-        counted = np.full_like(shown, repeats) if void else shown
-        per_class = np.empty((3, self._config.num_classes), np.int64)
-        per_class[:2] = np.einsum("jk,jkrc->rc", weight, clip.counts[row])
-        per_class[2] = counted @ clip.labelled
-        valid, everything = counted @ clip.pixels
-        return Counts(per_class, int(shown.sum()), repeats * len(clip.frame), int(valid), int(everything))
+
+def _median_ms(latency: Milliseconds | LatencyTrace) -> Milliseconds:
+    return latency.median_ns / 10**6 if isinstance(latency, LatencyTrace) else latency

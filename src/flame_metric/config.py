@@ -34,6 +34,8 @@ class ScoreConfig:
         A labelled frame before the first output is left out, or all its pixels are missed.
     device : str or None
         Free text for the signature: the hardware to which the latency belongs.
+    schedule : str or None
+        Free text for the signature: what decided which prediction was on screen, where no fixed offset did.
     """
 
     num_classes: int
@@ -44,6 +46,7 @@ class ScoreConfig:
     class_names: tuple[str, ...] | None = None
     before_first: str = "skip"
     device: str | None = None
+    schedule: str | None = None
 
     def __post_init__(self) -> None:
         space = LabelSpace(self.num_classes, self.ignore_index)  # checks both
@@ -54,8 +57,9 @@ class ScoreConfig:
             object.__setattr__(self, "frame_offset", offset)
         if self.latency_ms is not None:
             self._check_latency(self.latency_ms)
-        if self.device is not None and not isinstance(self.device, str):
-            raise ConfigError(f"`device` is {self.device!r}, expected text")
+        for name in ("device", "schedule"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ConfigError(f"`{name}` is {getattr(self, name)!r}, expected text")
         if self.class_names is not None and len(self.class_names) != self.num_classes:
             raise ConfigError(
                 f"`class_names` holds {len(self.class_names)} names, expected {self.num_classes}, one for each class"

@@ -162,7 +162,7 @@ class FlameResult:
         classes = f"{present} of {config.num_classes}" if present < config.num_classes else f"{config.num_classes}"
         parts = [
             f"FLAME {self.miou:.3f}",
-            "schedule" if config.frame_offset is None else f"k {config.frame_offset}",
+            (config.schedule or "schedule") if config.frame_offset is None else f"k {config.frame_offset}",
             None if config.latency_ms is None else milliseconds_text(config.latency_ms),
             None if config.fps is None else f"{rate_text(config.fps)} fps",
             f"{classes} classes",

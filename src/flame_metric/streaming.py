@@ -31,6 +31,7 @@ from flame_metric.checks import check_integer
 from flame_metric.errors import ConfigError
 from flame_metric.latency import LatencyTrace
 from flame_metric.schedule import NOTHING_YET, Schedule, StreamLog
+from flame_metric.table import milliseconds_text
 from flame_metric.timing import NS_PER_S, TIE_NS, Fps, Milliseconds, as_fps, milliseconds_to_ns
 
 __all__ = ["StreamConfig", "StreamStatistics", "simulate_stream"]
@@ -87,6 +88,19 @@ class StreamConfig:
                 f"`policy` is 'tail' with {self.workers} workers and a queue of {self.queue}, expected 1 and 1"
             )
         milliseconds_to_ns(self.extra_latency_ms, "extra_latency_ms")
+
+    def __str__(self) -> str:
+        """Say it in a few words for signatures; what is usual is left out."""
+        workers = "unlimited" if self.workers is None else self.workers
+        parts = [
+            f"{workers} worker{'' if self.workers == 1 else 's'}",
+            f"queue {'unlimited' if self.queue is None else self.queue}",
+            *(value for value, usual in ((self.policy, "greedy"), (self.tie, "inclusive")) if value != usual),
+            None if self.stride == 1 else f"stride {self.stride}",
+            None if self.show == "freshest" else "last finished shown",
+            f"+{milliseconds_text(float(self.extra_latency_ms))}" if self.extra_latency_ms else None,
+        ]
+        return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
