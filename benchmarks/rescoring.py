@@ -71,7 +71,8 @@ def main() -> None:
             each = seconds / arguments.scenarios
             rows.append([name, latency, f"{seconds:.1f}", f"{each * 1000:.1f}", f"{again / each:,.0f}"])
     print(
-        f"\n{arguments.clips} clips of {arguments.frames} frames, {arguments.scenarios} scenarios, offsets 0..{MAX_OFFSET}\n"
+        f"\n{arguments.clips} clips of {arguments.frames} frames, {arguments.scenarios} scenarios, "
+        f"offsets 0..{MAX_OFFSET}\n"
     )
     print(markdown(["labels", "latency", "all, s", "one, ms", "counting 1024x2048 maps again / it"], rows))
 

@@ -33,6 +33,8 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("data/__init__.py",),
     ("data/label_png.py", "data/lookup.py", "data/synthetic.py"),
     ("data/folder.py",),
+    ("plan.py",),
+    ("folder_counts.py",),
     ("evaluation.py", "demo.py"),
     ("cli/*",),
     ("__init__.py", "__main__.py"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric import FlameResult, demo
+from flame_metric import FlameResult, StreamConfig, demo
 from flame_metric.cli import main
 from flame_metric.data.synthetic import synthetic_video
 from flame_metric.evaluation import evaluate_folders
@@ -29,16 +29,16 @@ def clock_of(milliseconds: float) -> Callable[[], float]:
 def test_scores_follow_from_the_latency(tmp_path: Path) -> None:
     found = demo.run_demo(out=tmp_path, clock=clock_of(76))
     assert found.latency_ms == pytest.approx(76)
-    here, slow = found.scores["this machine"][0], found.scores["DeepLab-MN"][0]
-    assert [flame.frame_offset for flame, _ in found.scores.values()] == [2, 4, 2, 1, 1]
+    here, slow = found.scores["this machine"].flame, found.scores["DeepLab-MN"].flame
+    assert [losses.flame.frame_offset for losses in found.scores.values()] == [2, 4, 2, 1, 1]
     assert here.counts.tolist() == slow.counts.tolist()
-    on_disk = evaluate_folders(
-        tmp_path / "predictions", tmp_path / "labels", num_classes=8, fps="50/3", latency_ms=195, ignore_index=255
-    )
-    slowest, persistence = found.scores["DeepLab-R101"]
+    options = {"fps": "50/3", "latency_ms": 195, "ignore_index": 255, "stream": StreamConfig()}
+    on_disk = evaluate_folders(tmp_path / "predictions", tmp_path / "labels", num_classes=8, **options)
+    slowest = found.scores["DeepLab-R101"]
     assert on_disk.static.counts.tolist() == found.static.counts.tolist()
-    assert on_disk.flame.counts.tolist() == slowest.counts.tolist()
-    assert on_disk.persistence.counts.tolist() == persistence.counts.tolist()
+    assert on_disk.flame.counts.tolist() == slowest.flame.counts.tolist()
+    assert on_disk.streaming.result.counts.tolist() == slowest.streaming.counts.tolist()
+    assert on_disk.persistence.counts.tolist() == slowest.persistence.flame.counts.tolist()
 
 
 @pytest.mark.usefixtures("small")

@@ -186,8 +186,8 @@ def test_predictions_without_labels_are_mentioned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frame_offset": None}, "`latency_ms` and `frame_offset` are both missing, expected one of them"),
-        ({"latency_ms": 3.0}, "are both given, expected one"),
+        ({"frame_offset": None}, "none of latency_ms, frame_offset, trace is given, expected one of them"),
+        ({"latency_ms": 3.0}, "are given together, expected one"),
         ({"jobs": 0}, "`jobs` is 0, expected a whole number >= 1"),
         ({"class_names": ["a"]}, "`class_names` holds 1 names, expected 2"),
         ({"fps": 0}, "`fps` is 0"),

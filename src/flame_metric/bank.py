@@ -343,12 +343,21 @@ class OffsetBank:
         self._check_reach(offset)
         return self._result(config, [(1, self._fixed(offset))], persistence=persistence)
 
-    def curve(self) -> Curve:
-        """Return the scores at every offset 0..K."""
-        offsets = range(self._max_offset + 1)
+    def curve(self, max_offset: int | None = None, *, fps: Fps | None = None) -> Curve:
+        """Return the scores at every offset 0..K, or up to a smaller one; ``fps`` may be another than the bank's.
+
+        Raises
+        ------
+        ConfigError
+            If ``max_offset`` lies beyond the bank.
+        """
+        last = self._max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
+        offsets = range(last + 1)
         return Curve(
-            tuple(self.score(frame_offset=offset) for offset in offsets),
-            tuple(self.score(frame_offset=offset, persistence=True) for offset in offsets if self.has_persistence),
+            tuple(self.score(frame_offset=offset, fps=fps) for offset in offsets),
+            tuple(
+                self.score(frame_offset=offset, fps=fps, persistence=True) for offset in offsets if self.has_persistence
+            ),
         )
 
     def schedules(
@@ -359,7 +368,7 @@ class OffsetBank:
         fps: Fps | None = None,
         seed: int = 0,
     ) -> dict[str, Schedule]:
-        """Return the simulated schedule of each clip, by its id: what :meth:`stream` scores.
+        """Return the simulated schedule of the labelled frames of each clip, by its id: what :meth:`stream` scores.
 
         A trace is replayed from its beginning in each clip; random draws differ from clip to clip.
 
@@ -376,7 +385,7 @@ class OffsetBank:
             key = int(self._clips[name].num_frames[0]), name if is_random else ""
             if key not in known:
                 known[key] = simulate_stream(latency, config, num_frames=key[0], fps=rate, seed=seed, sequence=key[1])
-            schedules[name] = known[key]
+            schedules[name] = known[key].at(self._clips[name].frame.tolist())
         return schedules
 
     def stream(
@@ -413,8 +422,7 @@ class OffsetBank:
             If a prediction that is on screen was not given.
         """
         schedules = self.schedules(latency, config, fps=fps, seed=seed)
-        shown = [schedules[name].staleness[self._clips[name].frame] for name in self.sequences]
-        offsets = np.concatenate([np.zeros(0, np.int64), *shown])
+        offsets = np.concatenate([np.zeros(0, np.int64), *(schedules[name].staleness for name in self.sequences)])
         settings = self._settings(latency, self._rate(fps), str(config or StreamConfig()))
         return self._result(replace(settings, before_first=before_first), [(1, offsets)], persistence=persistence)
 

@@ -49,7 +49,7 @@ class Curve:
         rows = []
         for offset, result in enumerate(self.results):
             rate, interval = result.config.fps, result.interval
-            latency: Cell = None if rate is None else round(float(offset * 1000 / rate), 1)
+            latency: Cell = None if rate is None else f"{float(offset * 1000 / rate):.1f}"
             ends = (None, None) if interval is None else (interval.low, interval.high)
             late = self.persistence[offset].miou if self.persistence else None
             rows.append((str(offset), latency, result.miou, *ends, late, result.coverage))

@@ -1,5 +1,7 @@
 """A demonstration on built-in data: a real segmenter, its real latency here, and its score at other latencies.
 
+The segmenter is run once on each frame; an offset bank answers for all latencies and streams.
+
 The segmenter models the colours of each class, at each height of the image, as a Gaussian, and takes the likeliest
 class of each pixel (quadratic discriminant analysis). It needs NumPy alone and is fitted in a second.
 """
@@ -18,11 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flame_metric.bank import OffsetBank
+from flame_metric.curve import Losses
 from flame_metric.data.synthetic import CLASS_NAMES, VOID, synthetic_video
-from flame_metric.meter import FlameMeter
 from flame_metric.result import FlameResult
 from flame_metric.sequence import VideoSequence
+from flame_metric.streaming import simulate_stream
 from flame_metric.table import Cell, Table
+from flame_metric.timing import frame_offset
 
 __all__ = ["PAPER_LATENCIES_MS", "ColourClassifier", "Demo", "run_demo"]
 
@@ -122,48 +127,64 @@ class Demo:
 
     Attributes
     ----------
-    static : FlameResult
-        The segmenter without any delay.
     latency_ms : float
-        Its latency here: the median of 30 timed calls.
-    scores : dict of str to (FlameResult, FlameResult)
-        By origin of the latency: the segmenter at that latency, and the persistence baseline beside it.
+        Latency of the segmenter here: the median of 30 timed calls.
+    scores : dict of str to Losses
+        By origin of the latency: the segmenter without delay, at that latency and on a stream, with the persistence
+        baseline.
     """
 
-    static: FlameResult
     latency_ms: float
-    scores: dict[str, tuple[FlameResult, FlameResult]]
+    scores: dict[str, Losses]
+
+    @property
+    def static(self) -> FlameResult:
+        """The segmenter without any delay."""
+        return next(iter(self.scores.values())).static
 
     def table(self) -> str:
-        """Return the scores as text, with two sentences on what they mean."""
-        rows: list[tuple[Cell, ...]] = [("none", "0.0", 0, self.static.miou, None, 1.0)]
-        for name, (flame, persistence) in self.scores.items():
+        """Return the scores as text, with a few sentences on what they mean."""
+        static = self.static.miou
+        rows: list[tuple[Cell, ...]] = [("none", "0.0", 0, static, static, 1.0)]
+        for name, losses in self.scores.items():
+            late, flame = losses.persistence, losses.flame
+            perfect = None if late is None else late.flame.miou
             delay = f"{flame.config.latency_ms:.1f}"
-            rows.append((name, delay, flame.frame_offset, flame.miou, self.static.miou - flame.miou, persistence.miou))
-        columns = ("latency of", "ms", "k", "FLAME", "lost to it", "persistence")
-        here, _ = next(iter(self.scores.values()))
+            rows.append((name, delay, flame.frame_offset, flame.miou, losses.streaming.miou, perfect))
+        columns = ("latency of", "ms", "k", "FLAME", "streaming", "persistence")
+        here = next(iter(self.scores.values()))
         notes = [line for sentence in self._meaning() for line in textwrap.wrap(sentence, 98)]
-        return Table(columns, tuple(rows), notes=(*notes, "", here.signature)).render()
+        signatures = (here.flame.signature, here.streaming.signature)
+        return Table(columns, tuple(rows), notes=(*notes, "", *signatures)).render()
 
     def to_json(self) -> str:
         """Return latency and results as JSON text, the results as :meth:`FlameResult.to_dict` writes them."""
-        scores = {
-            name: {"flame": flame.to_dict(), "persistence": persistence.to_dict()}
-            for name, (flame, persistence) in self.scores.items()
-        }
-        record = {"latency_ms": self.latency_ms, "static": self.static.to_dict(), "scores": scores}
-        return json.dumps(record, indent=1)
+        scores = {name: _to_dict(losses) for name, losses in self.scores.items()}
+        return json.dumps({"latency_ms": self.latency_ms, "static": self.static.to_dict(), "scores": scores}, indent=1)
 
-    def _meaning(self) -> tuple[str, str]:
-        (here, _), *_ = self.scores.values()
-        name, (worst, perfect) = min(self.scores.items(), key=lambda item: item[1][0].miou)
+    def _meaning(self) -> tuple[str, str, str]:
+        here = next(iter(self.scores.values()))
+        name, worst = min(self.scores.items(), key=lambda item: item[1].flame.miou)
+        perfect = float("nan") if worst.persistence is None else worst.persistence.flame.miou
         return (
-            f"The same label maps are worth {self.static.miou:.3f} on the frames they were made from, {here.miou:.3f} "
-            "on the frames that are current when this machine has made them, and "
-            f"{worst.miou:.3f} with the latency of {name}.",
-            f"Even perfect label maps would be worth only {perfect.miou:.3f} if they came that late (persistence): a "
+            f"The same label maps are worth {self.static.miou:.3f} on the frames they were made from, "
+            f"{here.flame.miou:.3f} on the frames that are current when this machine has made them, and "
+            f"{worst.flame.miou:.3f} with the latency of {name}.",
+            f"FLAME assumes that an inference can start on every frame. One worker that drops the frames it cannot "
+            f"take (streaming) shows older label maps in between: {worst.streaming.miou:.3f}.",
+            f"Even perfect label maps would be worth only {perfect:.3f} if they came that late (persistence): a "
             "network that is to be used on live video has to be fast, or to predict what comes next.",
         )
+
+
+def _to_dict(losses: Losses) -> dict[str, Any]:
+    late = losses.persistence
+    return {
+        "flame": losses.flame.to_dict(),
+        "streaming": losses.streaming.to_dict(),
+        "persistence": None if late is None else late.flame.to_dict(),
+        "persistence_streaming": None if late is None else late.streaming.to_dict(),
+    }
 
 
 def run_demo(
@@ -196,32 +217,35 @@ def run_demo(
     segment = ColourClassifier(len(CLASS_NAMES)).fit(training)
     latency_ms = _median_ms(segment, training[0].frames, clock)
     latencies: dict[str, float] = {"this machine": latency_ms, **PAPER_LATENCIES_MS}
-    static = _meter(0)
-    meters = {name: (_meter(latency), _meter(latency)) for name, latency in latencies.items()}
+    bank = OffsetBank(
+        len(CLASS_NAMES),
+        max_offset=max(_oldest(latency) for latency in latencies.values()),
+        fps=_FPS,
+        ignore_index=VOID,
+        class_names=CLASS_NAMES,
+        persistence=True,
+    )
     for seed in range(_TEST_VIDEOS):
         video = _video(seed)
         predictions = [segment(frame) for frame in video.frames]
         targets = list(video.targets)
-        static.update_sequence(predictions, targets, sequence=video.name)
-        for flame, persistence in meters.values():
-            flame.update_sequence(predictions, targets, sequence=video.name)
-            persistence.update_sequence(targets, targets, sequence=video.name)
+        bank.update_sequence(predictions, targets, sequence=video.name)
         if out is not None:
             _save(out / "predictions" / video.name, predictions)
             _save(out / "labels" / video.name, targets)
         if progress is not None:
             progress(seed + 1, _TEST_VIDEOS)
-    scores = {name: (flame.compute(), persistence.compute()) for name, (flame, persistence) in meters.items()}
-    return Demo(static.compute(), latency_ms, scores)
+    return Demo(latency_ms, {name: bank.losses(latency) for name, latency in latencies.items()})
+
+
+def _oldest(latency_ms: float) -> int:
+    """Return the greatest offset that a score with this latency needs, in frames."""
+    shown = simulate_stream(latency_ms, num_frames=_FRAMES, fps=_FPS).staleness
+    return max(frame_offset(latency_ms, _FPS), int(shown.max()))
 
 
 def _video(seed: int) -> VideoSequence:
     return synthetic_video(num_frames=_FRAMES, height=_HEIGHT, width=_WIDTH, fps=_FPS, seed=seed)
-
-
-def _meter(latency_ms: float) -> FlameMeter:
-    names = CLASS_NAMES
-    return FlameMeter(len(names), latency_ms=latency_ms, fps=_FPS, ignore_index=VOID, class_names=names)
 
 
 def _median_ms(segment: ColourClassifier, frames: Sequence[Any], clock: Callable[[], float]) -> float:

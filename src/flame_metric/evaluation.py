@@ -1,46 +1,115 @@
-"""Evaluation of folders: two folders of label maps become three scores.
+"""Evaluation: label maps in folders, or an offset bank, become scores side by side.
 
 ``static`` compares frame with frame (the usual mean IoU), ``flame`` with the ground truth of k frames later, and
-``persistence`` does the latter with the labels themselves as predictions: a network that is perfect, but late. Each
-file is read and decoded once; only the last k frames of a clip are in memory.
+``streaming`` shows at each frame what a stream of limited workers would show. ``persistence`` does the same with the
+labels themselves as predictions: a network that is perfect, but late.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+from flame_metric.bank import OffsetBank
 from flame_metric.checks import check_integer
 from flame_metric.config import ScoreConfig, make_config
-from flame_metric.counting import CodedMap, Counts, LabelSpace, code_map, count_coded
-from flame_metric.data.folder import Clip, Frame, LabelFolder, match_folders
+from flame_metric.counting import Counts
+from flame_metric.curve import Curve, Losses
+from flame_metric.data.folder import Clip, LabelFolder, match_folders
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning, LabelError, ShapeError, shortened
+from flame_metric.errors import ConfigError, StateError, shortened
+from flame_metric.folder_counts import FolderReader, count_folders
+from flame_metric.latency import LatencyTrace
 from flame_metric.meter import FlameMeter
+from flame_metric.offset_counts import NETWORK, PERSISTENCE
+from flame_metric.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
 from flame_metric.record import load_record, reading
 from flame_metric.result import FlameResult, interval_note
-from flame_metric.schedule import NOTHING_YET, FixedOffset
+from flame_metric.schedule import Schedule
+from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
 from flame_metric.table import Cell, Table
-from flame_metric.timing import Fps, Milliseconds
+from flame_metric.timing import Fps, Milliseconds, as_fps
 
-__all__ = ["Evaluation", "evaluate_folders"]
+__all__ = ["Evaluation", "Streaming", "evaluate_bank", "evaluate_folders"]
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""
 
 _FORMAT = "flame-metric evaluation 1"
+_RESULTS = ("static", "flame", "persistence")
+_LABELS_AS_PREDICTIONS = "labels as predictions"
+_MOST_AGES = 8
+_WIDTH = 110  # of notes; signatures stay whole
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """A score on a stream, and what happened there.
+
+    Attributes
+    ----------
+    result : FlameResult
+    persistence : FlameResult or None
+        The same stream with the labels as predictions; None if they were not counted.
+    config : StreamConfig
+    statistics : StreamStatistics
+    """
+
+    result: FlameResult
+    persistence: FlameResult | None
+    config: StreamConfig
+    statistics: StreamStatistics
+
+    def note(self) -> str:
+        """Say in two sentences what happened."""
+        found, histogram = self.statistics, self.statistics.staleness_histogram
+        ages = [f"{age}: {times / sum(histogram):.0%}" for age, times in enumerate(histogram) if times]
+        shares = f" ({', '.join(ages)})" if len(ages) <= _MOST_AGES else ""
+        return (
+            f"Stream of {self.config}: {found.runs:,} frames run, {found.dropped:,} dropped, {found.overruns:,} "
+            f"overruns (longer than a frame interval). What is on screen is {found.mean_staleness:.2f} frames old on "
+            f"average, {found.max_staleness} at most{shares}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in types that JSON knows."""
+        config = {**asdict(self.config), "extra_latency_ms": float(self.config.extra_latency_ms)}
+        return {
+            "result": self.result.to_dict(),
+            "persistence": None if self.persistence is None else self.persistence.to_dict(),
+            "config": config,
+            "statistics": {
+                **asdict(self.statistics),
+                "coverage": self.statistics.coverage if self.statistics.labelled_frames else None,
+                "mean_staleness": self.statistics.mean_staleness if any(self.statistics.staleness_histogram) else None,
+                "max_staleness": self.statistics.max_staleness,
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Streaming:
+        """Read what :meth:`to_dict` returned."""
+        found = record["statistics"]
+        numbers = {
+            name: check_integer(name, found[name], 0) for name in ("runs", "dropped", "overruns", "labelled_frames")
+        }
+        histogram = tuple(check_integer("staleness_histogram", times, 0) for times in found["staleness_histogram"])
+        late = record["persistence"]
+        return cls(
+            FlameResult.from_dict(record["result"]),
+            None if late is None else FlameResult.from_dict(late),
+            StreamConfig(**record["config"]),
+            StreamStatistics(**numbers, staleness_histogram=histogram),
+        )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Three scores of the same predictions, and what should be known about them.
+    """Scores of the same predictions, and what should be known about them.
 
     Attributes
     ----------
@@ -51,23 +120,49 @@ class Evaluation:
     persistence : FlameResult or None
         Labels of frame j - k against those of frame j; None if no two labels are k frames apart.
     notes : tuple of str
+    streaming : Streaming or None
+        On a stream, if one was asked for.
+    curve : Curve or None
+        At every offset, if it was asked for.
+    bank : OffsetBank or None
+        The counts at every offset, if they were asked for; not in JSON.
     """
 
     static: FlameResult | None
     flame: FlameResult
     persistence: FlameResult | None
     notes: tuple[str, ...] = ()
+    streaming: Streaming | None = None
+    curve: Curve | None = None
+    bank: OffsetBank | None = field(default=None, compare=False, repr=False)
 
     @property
     def results(self) -> dict[str, FlameResult]:
-        """Those of the three that could be computed, by name."""
-        named = {"static": self.static, "FLAME": self.flame, "persistence": self.persistence}
+        """Those that could be computed, by name."""
+        stream = self.streaming
+        named = {
+            "static": self.static,
+            "FLAME": self.flame,
+            "streaming": None if stream is None else stream.result,
+            "persistence": self.persistence,
+            "persistence, streaming": None if stream is None else stream.persistence,
+        }
         return {name: result for name, result in named.items() if result is not None}
 
+    @property
+    def losses(self) -> Losses | None:
+        """What is lost to latency and to throughput; None without a static or a streaming score."""
+        if self.static is None or self.streaming is None:
+            return None
+        return Losses(self.static, self.flame, self.streaming.result)
+
     def table(self, format: str = "text") -> str:
-        """Return one table of the scores: ``"text"``, ``"markdown"`` or ``"csv"``."""
+        """Return one table of the scores: ``"text"``, ``"markdown"`` or ``"csv"``.
+
+        The curve, if there is one, is a second table below it; in CSV it stands alone, as :meth:`Curve.table`.
+        """
         results = self.results.values()
-        columns = ("class", *(f"{name} k={result.frame_offset}" for name, result in self.results.items()))
+        columns = ("class", *(_column(name, result) for name, result in self.results.items()))
         names = self.flame.class_names
         iou = [result.iou.tolist() for result in results]
         rows: tuple[tuple[Cell, ...], ...] = tuple(zip(names, *iou, strict=True))
@@ -81,14 +176,28 @@ class Evaluation:
             ("valid pixels", *(result.valid_fraction for result in results)),
             ("label maps", *(result.num_pairs for result in results)),
         ]
-        notes = (*self.notes, interval_note(self.flame), self.flame.signature)
-        return Table(columns, rows, tuple(summary), notes).render(format)
+        text = Table(columns, rows, tuple(summary), self._below()).render(format)
+        return text if self.curve is None or format == "csv" else f"{text}\n{self.curve.table(format)}"
+
+    def _below(self) -> tuple[str, ...]:
+        stream, losses = self.streaming, self.losses
+        lines = [*self.notes, interval_note(self.flame)]
+        if stream is not None:
+            lines.append(stream.note())
+        if losses is not None:
+            lines.append(
+                f"Lost to latency {losses.to_latency:.4f} (static - FLAME), to throughput {losses.to_throughput:.4f} "
+                "(FLAME - streaming)."
+            )
+        wrapped = [part for line in lines for part in textwrap.wrap(line, _WIDTH)]
+        return (*wrapped, self.flame.signature, *(() if stream is None else (stream.result.signature,)))
 
     def to_json(self) -> str:
         """Return all results as JSON text, without loss."""
+        parts = {name: getattr(self, name) for name in (*_RESULTS, "streaming", "curve")}
         record = {
             "format": _FORMAT,
-            **{name: self._results_or_none(name) for name in ("static", "flame", "persistence")},
+            **{name: None if part is None else part.to_dict() for name, part in parts.items()},
             "notes": list(self.notes),
         }
         return json.dumps(record, indent=1)
@@ -104,13 +213,23 @@ class Evaluation:
         """
         record = load_record(text, _FORMAT)
         with reading(_FORMAT):
-            flame = FlameResult.from_dict(record["flame"])
-            others = [record[name] and FlameResult.from_dict(record[name]) for name in ("static", "persistence")]
-            return cls(others[0], flame, others[1], tuple(str(note) for note in record["notes"]))
+            static, persistence = (
+                None if record[name] is None else FlameResult.from_dict(record[name])
+                for name in ("static", "persistence")
+            )
+            streaming, curve = record["streaming"], record["curve"]
+            return cls(
+                static,
+                FlameResult.from_dict(record["flame"]),
+                persistence,
+                tuple(str(note) for note in record["notes"]),
+                None if streaming is None else Streaming.from_dict(streaming),
+                None if curve is None else Curve.from_dict(curve),
+            )
 
-    def _results_or_none(self, name: str) -> dict[str, Any] | None:
-        result: FlameResult | None = getattr(self, name)
-        return None if result is None else result.to_dict()
+
+def _column(name: str, result: FlameResult) -> str:
+    return name if result.frame_offset is None else f"{name} k={result.frame_offset}"
 
 
 def evaluate_folders(
@@ -121,6 +240,12 @@ def evaluate_folders(
     fps: Fps,
     latency_ms: Milliseconds | None = None,
     frame_offset: int | None = None,
+    trace: LatencyTrace | None = None,
+    stream: StreamConfig | None = None,
+    seed: int = 0,
+    before_first: str = "skip",
+    max_offset: int | None = None,
+    keep_bank: bool = False,
     ignore_index: int | None = None,
     pred_map: LabelLookup | None = None,
     label_map: LabelLookup | None = None,
@@ -141,10 +266,20 @@ def evaluate_folders(
     predictions, labels : str or path
         ``<root>/<sequence>/<frame>.png`` or one flat sequence; .npy label maps too, and .npy scores (C, H, W) as
         predictions. Frames are matched by name.
-    num_classes, latency_ms, frame_offset, ignore_index, class_names, device
-        As :class:`~flame_metric.FlameMeter` takes them; one of ``latency_ms`` and ``frame_offset`` is needed.
+    num_classes, latency_ms, frame_offset, ignore_index, class_names, device, before_first
+        As :class:`~flame_metric.FlameMeter` takes them; one of latency, offset and ``trace`` is needed.
     fps : int, float, Fraction or str
         Steps of the frame numbers per second.
+    trace : LatencyTrace, optional
+        Measured latencies: their median gives k, and the stream replays them.
+    stream : StreamConfig, optional
+        Score this stream too; with a trace, one of one worker and a queue of one is scored anyway.
+    seed : int
+        Seed of a trace that is replayed at random.
+    max_offset : int, optional
+        Count every offset up to this one: the result has a curve and a bank.
+    keep_bank : bool
+        Whether the result has a bank without ``max_offset`` too; it then reaches as far as the scores do.
     pred_map, label_map : LabelLookup, optional
         From labels in the files to classes.
     pred_prefix, pred_suffix, label_prefix, label_suffix : str
@@ -166,7 +301,8 @@ def evaluate_folders(
         If a file is missing, damaged, of another size, or holds a label that is no class; or if k reaches beyond the
         first frame of a sequence with one label.
     ConfigError
-        If an option is out of range, or not exactly one of latency and offset is given.
+        If an option is out of range, not exactly one of latency, offset and trace is given, or a stream is asked for
+        with an offset.
 
     Warns
     -----
@@ -176,6 +312,7 @@ def evaluate_folders(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> import numpy as np
     >>> root = Path(tempfile.mkdtemp())
     >>> for folder, maps in (("labels", [[0, 1, 1], [0, 0, 1]]), ("out", [[0, 1, 1], [0, 1, 1]])):
@@ -186,130 +323,218 @@ def evaluate_folders(
     >>> round(found.static.miou, 4), found.flame.miou
     (0.7083, 0.5)
     """
-    if latency_ms is None and frame_offset is None:
-        raise ConfigError("`latency_ms` and `frame_offset` are both missing, expected one of them")
+    latency, stream = _latency(latency_ms, frame_offset, trace, stream)
     jobs = check_integer("jobs", jobs, 1)
     config = make_config(
         num_classes,
-        latency_ms=latency_ms,
+        latency_ms=None if latency is None else _median_ms(latency),
         fps=fps,
         frame_offset=frame_offset,
         ignore_index=ignore_index,
         class_names=class_names,
+        before_first=before_first,
         device=device,
     )
     pred_folder = LabelFolder.scan(predictions, prefix=pred_prefix, suffix=pred_suffix, lookup=pred_map)
     label_folder = LabelFolder.scan(labels, prefix=label_prefix, suffix=label_suffix, lookup=label_map)
     clips = match_folders(pred_folder, label_folder, step=step)
-    timeline = FixedOffset(config.frame_offset or 0)
-    notes = _check_complete(pred_folder, clips, timeline)
-    notes += _remarks(pred_folder, label_folder, clips)
-    counts = _count(clips, timeline, _Reader(pred_folder, label_folder, config.space), jobs, progress)
-    return _evaluation(config, clips, counts, notes)
-
-
-def _evaluation(
-    config: ScoreConfig, clips: Sequence[Clip], counts: Mapping[str, _Scores], notes: list[str]
-) -> Evaluation:
-    """Turn counts into results; leave out those for which predictions, or labels k frames apart, are not there."""
-    without_own = [
-        f"{clip.name}/{frame.name}" for clip in clips for frame in clip.frames if frame.label and not frame.pred
-    ]
+    schedules = {} if latency is None or stream is None else _simulate(clips, latency, stream, config, seed)
+    plan = _plan(pred_folder, clips, config, schedules, max_offset, keep_bank=keep_bank)
+    notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
+    reader = FolderReader(pred_folder, label_folder, config.space)
+    counted = count_folders(plan, reader, void=before_first == "void", jobs=jobs, progress=progress)
     meter = FlameMeter.from_config(config)
-    for name, scores in counts.items():
-        meter.add_counts(scores.flame, sequence=name)
-    static = persistence = None
-    if without_own:
+    for name, counts in counted.scores[FLAME, NETWORK].items():
+        meter.add_counts(counts, sequence=name)
+    static = None
+    if without_own := plan.without_own_prediction:
         notes.append(
             f"No static score: {len(without_own)} labelled frame(s) have no prediction of their own "
             f"({shortened(without_own)})."
         )
     else:
-        settings = replace(config, frame_offset=0, latency_ms=None, device=None)
-        static = FlameResult.from_counts(settings, {name: scores.static for name, scores in counts.items()})
-    if any(scores.persistence.pairs for scores in counts.values()):
-        settings = replace(config, device="labels as predictions")
-        persistence = FlameResult.from_counts(settings, {name: scores.persistence for name, scores in counts.items()})
-    else:
+        settings = replace(config, frame_offset=0, latency_ms=None, device=None, before_first="skip")
+        static = FlameResult.from_counts(settings, counted.scores[STATIC, NETWORK])
+    persistence = _late_labels(config, counted.scores[FLAME, PERSISTENCE])
+    if persistence is None:
         notes.append(f"No persistence baseline: no two labelled frames are {config.frame_offset} frames apart.")
-    return Evaluation(static, meter.compute(), persistence, tuple(notes))
+    streaming = None
+    if stream is not None:
+        settings = replace(config, frame_offset=None, schedule=str(stream))
+        streaming = Streaming(
+            FlameResult.from_counts(settings, counted.scores[STREAMING, NETWORK]),
+            _late_labels(settings, counted.scores[STREAMING, PERSISTENCE]),
+            stream,
+            StreamStatistics.of(schedules.values()),
+        )
+    bank = None
+    if plan.bank_offset is not None:
+        bank = OffsetBank(
+            num_classes,
+            max_offset=plan.bank_offset,
+            fps=fps,
+            ignore_index=ignore_index,
+            class_names=class_names,
+            persistence=True,
+        )
+        for name, offset_counts in counted.banks.items():
+            bank.add_counts(offset_counts, sequence=name)
+    curve = None if bank is None or max_offset is None else bank.curve()
+    return Evaluation(static, meter.compute(), persistence, tuple(notes), streaming, curve, bank)
 
 
-# ── what must be there, before anything is decoded ──
+def evaluate_bank(
+    bank: OffsetBank,
+    *,
+    latency_ms: Milliseconds | None = None,
+    frame_offset: int | None = None,
+    trace: LatencyTrace | None = None,
+    stream: StreamConfig | None = None,
+    fps: Fps | None = None,
+    every: int = 1,
+    seed: int = 0,
+    before_first: str = "skip",
+    max_offset: int | None = None,
+    device: str | None = None,
+) -> Evaluation:
+    """Score a bank at another latency, rate or stream: what :func:`evaluate_folders` finds, without any image.
 
+    Parameters
+    ----------
+    bank : OffsetBank
+    latency_ms, frame_offset, trace, stream, seed, before_first, device
+        As :func:`evaluate_folders` takes them.
+    fps : optional
+        Read the same frames at another rate than the bank's.
+    every : int
+        Keep each ``every``-th frame, and the labels on those; the rate falls accordingly.
+    max_offset : int, optional
+        Give the curve up to this offset.
 
-class _Coverage(NamedTuple):
-    """Which labelled frames of a clip have a prediction on screen."""
+    Returns
+    -------
+    Evaluation
 
-    pairs: int
-    in_holes: int  # the numbering has no frame that could be on screen: nothing was recorded there
-    missing: tuple[str, ...]  # the frame exists, its prediction does not
+    Raises
+    ------
+    ConfigError
+        If an option is out of range, or an offset beyond the bank is needed.
+    StateError
+        If a prediction that is needed was not counted.
 
-
-def _coverage(clip: Clip, timeline: FixedOffset) -> _Coverage:
-    """Tell pairs, holes and missing predictions apart.
-
-    A number that neither folder has is a hole, unless the network was run on unlabelled frames of the clip: then a hole
-    cannot be told from a lost prediction, and losing the hard ones would raise the score.
+    Examples
+    --------
+    >>> video = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]], [[0, 1, 0]]]
+    >>> bank = OffsetBank(2, max_offset=2, fps=30)
+    >>> bank.update_sequence(video, video, sequence="clip")
+    >>> found = evaluate_bank(bank, latency_ms=50, stream=StreamConfig())
+    >>> found.flame.frame_offset, found.streaming.statistics.dropped
+    (2, 1)
     """
-    frames = {frame.index: frame for frame in clip.frames}
-    runs_on_unlabelled = any(frame.pred and not frame.label for frame in clip.frames)
-    missing: list[str] = []
-    pairs = in_holes = 0
-    for frame in clip.frames:
-        index = timeline.source(frame.index)
-        if not frame.label or index == NOTHING_YET:
-            continue
-        source = frames.get(index)
-        if source is not None and source.pred:
-            pairs += 1
-        elif source is not None:
-            missing.append(f"{clip.name}/{source.name}")
-        elif runs_on_unlabelled:
-            missing.append(f"{clip.name}: {frame.index - index} frame(s) before {frame.name}")
-        else:
-            in_holes += 1
-    return _Coverage(pairs, in_holes, tuple(missing))
+    latency, stream = _latency(latency_ms, frame_offset, trace, stream)
+    rate = bank.fps if fps is None else as_fps(fps)
+    if every != 1:
+        bank, rate = bank.every(every), None if rate is None else rate / check_integer("every", every, 1)
+    late = bank.has_persistence
 
-
-def _check_complete(preds: LabelFolder, clips: Iterable[Clip], timeline: FixedOffset) -> list[str]:
-    """Raise for predictions that are missing; return what should be known about what is there."""
-    clips = [clip for clip in clips if any(frame.label for frame in clip.frames)]
-    coverage = [_coverage(clip, timeline) for clip in clips]
-    missing = [name for found in coverage for name in found.missing]
-    if missing:
-        raise DatasetError(
-            f"{preds.root}: {len(missing)} prediction(s) are missing, expected one for every frame that is scored: "
-            f"{shortened(missing)}",
-            path=preds.root,
+    def at(offset: int | None, median_ms: Milliseconds | None, *, persistence: bool = False) -> FlameResult:
+        found = bank.score(
+            frame_offset=offset, latency_ms=median_ms, fps=rate, before_first=before_first, persistence=persistence
         )
-    without_pair = [clip for clip, found in zip(clips, coverage, strict=True) if not found.pairs]
-    for clip in without_pair:
-        _check_history(preds, clip, timeline)
-    if without_pair:
-        message = (
-            f"{len(without_pair)} of {len(clips)} sequence(s) have no two frames {timeline.offset} frame(s) of step "
-            f"{without_pair[0].step or 'unknown'} apart: {shortened(clip.name for clip in without_pair)}"
-        )
-        if len(without_pair) == len(clips):
-            raise DatasetError(f"{preds.root}: {message}; a smaller offset, or another step (--step)?", path=preds.root)
-        warnings.warn(f"{message}; they add nothing to FLAME", FlameWarning, stacklevel=3)
-    in_holes = sum(found.in_holes for found in coverage)
-    if in_holes:
-        return [f"{in_holes} labelled frame(s) lie {timeline.offset} frame(s) after a hole in the numbering: no pair."]
-    return []
+        return replace(found, config=replace(found.config, device=_LABELS_AS_PREDICTIONS if persistence else device))
+
+    median_ms = None if latency is None else _median_ms(latency)
+    flame = at(frame_offset, median_ms)
+    notes = []
+    try:
+        static = bank.score(frame_offset=0)
+    except StateError as error:
+        static = None
+        notes.append(f"No static score: {error}.")
+    persistence = at(frame_offset, median_ms, persistence=True) if late else None
+    streaming = None
+    if latency is not None and stream is not None:
+        results = [
+            bank.stream(latency, stream, fps=rate, before_first=before_first, seed=seed, persistence=row)
+            for row in ((False, True) if late else (False,))
+        ]
+        named = [
+            replace(result, config=replace(result.config, device=name))
+            for result, name in zip(results, (device, _LABELS_AS_PREDICTIONS), strict=False)
+        ]
+        schedules = bank.schedules(latency, stream, fps=rate, seed=seed).values()
+        streaming = Streaming(named[0], named[1] if late else None, stream, StreamStatistics.of(schedules))
+    curve = None if max_offset is None else bank.curve(max_offset, fps=rate)
+    return Evaluation(static, flame, persistence, tuple(notes), streaming, curve, bank)
 
 
-def _check_history(preds: LabelFolder, clip: Clip, timeline: FixedOffset) -> None:
-    """Refuse an offset beyond the history of a clip's only label: that clip would silently fall out."""
-    labelled = [frame for frame in clip.frames if frame.label]
-    if len(labelled) == 1:
-        raise DatasetError(
-            f"{preds.root}: sequence {clip.name} has one label, that of frame {labelled[0].name}, and "
-            f"{labelled[0].index} frame(s) before it, expected a prediction {timeline.offset} frame(s) before it; a "
-            f"smaller offset, or another step (--step, now {clip.step or 'unknown'})?",
-            path=preds.root,
+def _latency(
+    latency_ms: Milliseconds | None, frame_offset: int | None, trace: LatencyTrace | None, stream: StreamConfig | None
+) -> tuple[Milliseconds | LatencyTrace | None, StreamConfig | None]:
+    """Return the latency, and the stream on which to score; None where an offset was given instead."""
+    given = {"latency_ms": latency_ms, "frame_offset": frame_offset, "trace": trace}
+    names = [f"`{name}`" for name, value in given.items() if value is not None]
+    if len(names) != 1:
+        found = f"{' and '.join(names)} are given together" if names else f"none of {', '.join(given)} is given"
+        raise ConfigError(f"{found}, expected one of them")
+    if frame_offset is not None and stream is not None:
+        raise ConfigError("`stream` is given with `frame_offset`, expected a latency: a stream needs its time")
+    if trace is not None:
+        return trace, stream or StreamConfig()
+    return latency_ms, stream
+
+
+def _median_ms(latency: Milliseconds | LatencyTrace) -> Milliseconds:
+    return latency.median_ns / 10**6 if isinstance(latency, LatencyTrace) else latency
+
+
+def _simulate(
+    clips: Sequence[Clip], latency: Milliseconds | LatencyTrace, stream: StreamConfig, config: ScoreConfig, seed: int
+) -> dict[str, Schedule]:
+    """Simulate each clip from its first to its last frame: a camera also delivers what was not recorded."""
+    is_random = isinstance(latency, LatencyTrace) and latency.replay == "random"
+    schedules = {}
+    for clip in clips:
+        found = simulate_stream(
+            latency,
+            stream,
+            num_frames=clip.frames[-1].index + 1,
+            fps=config.fps,
+            seed=seed,
+            sequence=clip.name if is_random else "",
         )
+        schedules[clip.name] = found.at([frame.index for frame in clip.frames if frame.label])
+    return schedules
+
+
+def _plan(
+    preds: LabelFolder,
+    clips: Sequence[Clip],
+    config: ScoreConfig,
+    schedules: Mapping[str, Schedule],
+    max_offset: int | None,
+    *,
+    keep_bank: bool,
+) -> Plan:
+    offset = config.frame_offset or 0
+    reach = max_offset
+    if max_offset is None and keep_bank:
+        reach = max(offset, *(int(schedule.staleness.max(initial=0)) for schedule in schedules.values()), 0)
+    plans = []
+    for clip in clips:
+        shown = schedules.get(clip.name)
+        ages = None
+        if shown is not None:
+            ages = dict(zip(shown.label_frame.tolist(), shown.staleness.tolist(), strict=True))
+        plans.append(ClipPlan(clip, offset, ages, reach))
+    return Plan(preds, tuple(plans), offset, max_offset, schedules)
+
+
+def _late_labels(config: ScoreConfig, counts: Mapping[str, Counts]) -> FlameResult | None:
+    """Return the persistence baseline; None if no pair of labels was there."""
+    if not any(one.pairs for one in counts.values()):
+        return None
+    return FlameResult.from_counts(replace(config, device=_LABELS_AS_PREDICTIONS), counts)
 
 
 def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip]) -> list[str]:
@@ -325,123 +550,3 @@ def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip]) -> 
     if extra and len(clips) != len(preds.sequences):
         remarks.append(f"{len(extra)} sequence(s) of predictions have no labels: {shortened(extra)}.")
     return remarks
-
-
-# ── reading and counting ──
-
-
-class _Scores(NamedTuple):
-    """Counts of one frame or one sequence, in the order of the three scores."""
-
-    static: Counts
-    flame: Counts
-    persistence: Counts
-
-
-class _Maps(NamedTuple):
-    """A frame and its label maps, read, checked and coded once."""
-
-    frame: Frame
-    pred: CodedMap | None
-    label: CodedMap | None
-
-
-@dataclass(frozen=True)
-class _Reader:
-    preds: LabelFolder
-    labels: LabelFolder
-    space: LabelSpace
-
-    def read(self, frame: Frame) -> _Maps:
-        label = None if frame.label is None else self._code(self.labels, frame.label, None)
-        shape = None if label is None else label.shape
-        return _Maps(frame, None if frame.pred is None else self._code(self.preds, frame.pred, shape), label)
-
-    def _code(self, folder: LabelFolder, path: Path, shape: tuple[int, int] | None) -> CodedMap:
-        argument = "target" if folder is self.labels else "pred"
-        labels = folder.read(path, shape=shape, scores=argument == "pred")
-        try:
-            return code_map(labels, self.space, argument=argument)
-        except (LabelError, ShapeError) as error:
-            raise DatasetError(f"{path}: {error}", path=path) from error
-
-    def count(self, source: _Maps | None, current: _Maps) -> _Scores:
-        """Count the three pairs of which the labels of ``current`` are the target."""
-        static = self._pair(current.frame.pred, current.pred, current)
-        if source is None:
-            nothing = Counts.zero(self.space.num_classes, labelled_frames=1)
-            return _Scores(static, nothing, nothing)
-        flame = static if source is current else self._pair(source.frame.pred, source.pred, current)
-        return _Scores(static, flame, self._pair(source.frame.label, source.label, current))
-
-    def _pair(self, path: Path | None, pred: CodedMap | None, current: _Maps) -> Counts:
-        if pred is None or current.label is None:
-            return Counts.zero(self.space.num_classes, labelled_frames=1)
-        try:
-            return count_coded(pred, current.label, self.space)
-        except ShapeError as error:
-            raise DatasetError(f"{path} and {current.frame.label}: {error}", path=path) from error
-
-
-def _count(
-    clips: Sequence[Clip], timeline: FixedOffset, reader: _Reader, jobs: int, progress: Progress | None
-) -> dict[str, _Scores]:
-    """Count all clips with a few threads: decoding and array arithmetic run outside the interpreter's lock."""
-    zero = Counts.zero(reader.space.num_classes)
-    counts = {clip.name: _Scores(zero, zero, zero) for clip in clips}
-    frames = [(clip.name, frame) for clip in clips for frame in _needed(clip, timeline)]
-    ahead = jobs + 2
-    done = 0
-
-    def collect(name: str, future: Future[_Scores]) -> None:
-        counts[name] = _Scores(*(known + new for known, new in zip(counts[name], future.result(), strict=True)))
-
-    with ThreadPoolExecutor(jobs) as pool:
-        pending: deque[tuple[str, Future[_Scores]]] = deque()
-        history: dict[int, _Maps] = {}
-        clip_name = None
-        try:
-            for name, maps in _read_ahead(frames, reader, pool, ahead):
-                if name != clip_name:
-                    history, clip_name = {}, name
-                index = maps.frame.index
-                history = {past: kept for past, kept in history.items() if timeline.last_use(past) >= index}
-                history[index] = maps
-                if maps.label is not None:
-                    source = history.get(timeline.source(index))
-                    pending.append((name, pool.submit(reader.count, source, maps)))
-                if len(pending) > ahead:
-                    collect(*pending.popleft())
-                done += 1
-                if progress is not None:
-                    progress(done, len(frames))
-            while pending:
-                collect(*pending.popleft())
-        finally:
-            for _, future in pending:
-                future.cancel()
-    return counts
-
-
-def _needed(clip: Clip, timeline: FixedOffset) -> list[Frame]:
-    """Return the frames of a clip that take part in a score."""
-    sources = {timeline.source(frame.index) for frame in clip.frames if frame.label}
-    return [frame for frame in clip.frames if frame.label or frame.index in sources]
-
-
-def _read_ahead(
-    frames: Iterable[tuple[str, Frame]], reader: _Reader, pool: ThreadPoolExecutor, ahead: int
-) -> Iterator[tuple[str, _Maps]]:
-    waiting: deque[tuple[str, Future[_Maps]]] = deque()
-    try:
-        for name, frame in frames:
-            waiting.append((name, pool.submit(reader.read, frame)))
-            if len(waiting) > ahead:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        for _, future in waiting:
-            future.cancel()

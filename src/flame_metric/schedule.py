@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -133,6 +133,21 @@ class Schedule:
         frame_offset = check_integer("frame_offset", frame_offset, 0, unit="frames")
         frames = np.arange(num_frames)
         return cls(frames, np.where(frames >= frame_offset, frames - frame_offset, NOTHING_YET))
+
+    def at(self, frames: Sequence[int]) -> Schedule:
+        """Return the schedule of some of its labelled frames, given in order: labels are often sparse.
+
+        Raises
+        ------
+        ConfigError
+            If one of them is none of its labelled frames, or labels have times of their own.
+        """
+        wanted = np.asarray(frames, np.int64)
+        place = np.searchsorted(self.label_frame, wanted)
+        known = place < len(self.label_frame)
+        if self.per_label or not known.all() or not np.array_equal(self.label_frame[place], wanted):
+            raise ConfigError("`frames` are not all labelled frames of this schedule, expected some of them, in order")
+        return replace(self, label_frame=wanted, source=self.source[place])
 
     @property
     def shown(self) -> npt.NDArray[np.bool_]:

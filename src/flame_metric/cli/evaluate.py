@@ -6,7 +6,15 @@ import argparse
 import os
 
 from flame_metric.cli.console import progress
-from flame_metric.cli.output import check_outputs, write
+from flame_metric.cli.options import (
+    add_latency_options,
+    add_score_options,
+    add_stream_options,
+    given_trace,
+    stream_config,
+    write_evaluation,
+)
+from flame_metric.cli.output import check_outputs, save_bank
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError
 from flame_metric.evaluation import evaluate_folders
@@ -23,6 +31,8 @@ examples:
   flame-metric evaluate out/ labels/ --num-classes 19 --fps 17 --latency-ms 76 --ignore-index 255
   flame-metric evaluate out/ gt/ --num-classes 2 --fps 24 --frame-offset 10 \\
       --pred-map '0:0,*:1' --label-map 0:0,255:1
+  flame-metric evaluate out/ labels/ --num-classes 19 --fps 17 --trace latency.json --workers 1 \\
+      --queue 1 --max-offset 10 --bank bank.npz
 """
 
 _MAP_HELP = {
@@ -48,9 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--fps", required=True, metavar="F", help="frames (steps) per second: 15, 29.97, 50/3, 30000/1001"
     )
-    delay = parser.add_mutually_exclusive_group(required=True)
-    delay.add_argument("--latency-ms", type=float, metavar="L", help="latency of one prediction in milliseconds")
-    delay.add_argument("--frame-offset", type=int, metavar="K", help="the offset in frames itself")
+    add_latency_options(parser)
     parser.add_argument("--ignore-index", type=int, metavar="I", help="label of void pixels (after the maps below)")
 
     files = parser.add_argument_group("files")
@@ -64,20 +72,27 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--step", type=int, metavar="S", help="frame numbers per frame (default: the smallest difference)"
     )
 
-    output = parser.add_argument_group("output")
-    output.add_argument(
+    parser.add_argument(
         "--class-names", type=_names, metavar="A,B,..", help="names of the classes, separated by commas"
     )
-    output.add_argument("--device", metavar="NAME", help="hardware the latency belongs to, for the signature")
-    output.add_argument("--jobs", type=int, default=_default_jobs(), metavar="J", help="threads (default: %(default)s)")
-    output.add_argument("--json", metavar="FILE", help="write counts and scores as JSON; - for standard output")
-    output.add_argument("--csv", metavar="FILE", help="write the table as CSV; - for standard output")
+    parser.add_argument("--jobs", type=int, default=_default_jobs(), metavar="J", help="threads (default: %(default)s)")
+    add_stream_options(parser)
+    add_score_options(parser)
+    parser.add_argument(
+        "--bank",
+        metavar="FILE",
+        help="keep the counts at every offset (.npz), up to that of --max-offset or as far as the scores reach; "
+        "`flame-metric rescore FILE` answers from them",
+    )
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate, then print the table, or what goes to standard output instead."""
-    check_outputs(json=arguments.json, csv=arguments.csv)
+    check_outputs(json=arguments.json, csv=arguments.csv, bank=arguments.bank)
+    if arguments.bank == "-":
+        raise ConfigError("--bank is -, expected a file: a bank is binary")
+    trace = given_trace(arguments)
     with progress("frames") as step:
         evaluation = evaluate_folders(
             arguments.predictions,
@@ -86,6 +101,12 @@ def run(arguments: argparse.Namespace) -> None:
             fps=arguments.fps,
             latency_ms=arguments.latency_ms,
             frame_offset=arguments.frame_offset,
+            trace=trace,
+            stream=stream_config(arguments),
+            seed=arguments.seed,
+            before_first=arguments.before_first,
+            max_offset=arguments.max_offset,
+            keep_bank=arguments.bank is not None,
             ignore_index=arguments.ignore_index,
             pred_map=arguments.pred_map,
             label_map=arguments.label_map,
@@ -99,12 +120,14 @@ def run(arguments: argparse.Namespace) -> None:
             jobs=arguments.jobs,
             progress=step,
         )
-    if arguments.json is not None:
-        write(evaluation.to_json(), arguments.json)
-    if arguments.csv is not None:
-        write(evaluation.table("csv"), arguments.csv)
-    if "-" not in (arguments.json, arguments.csv):
-        write(evaluation.table())
+    more = []
+    if arguments.bank is not None and evaluation.bank is not None:
+        save_bank(evaluation.bank, arguments.bank)
+        last = evaluation.bank.max_offset
+        more.append(
+            f"The counts at offsets 0..{last} are in {arguments.bank}: flame-metric rescore {arguments.bank} ..."
+        )
+    write_evaluation(evaluation, arguments, *more)
 
 
 def _default_jobs() -> int:

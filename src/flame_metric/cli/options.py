@@ -1,4 +1,4 @@
-"""Options that several commands share: the latency, and how a stream is served."""
+"""Options that several commands share: the latency, how a stream is served, and where scores go."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from flame_metric.errors import DatasetError, FlameError
+from flame_metric.cli.output import write
+from flame_metric.errors import ConfigError, DatasetError, FlameError
+from flame_metric.evaluation import Evaluation
 from flame_metric.latency import LatencyTrace
 from flame_metric.streaming import StreamConfig
 
-__all__ = ["add_stream_options", "read_trace", "stream_config"]
+__all__ = [
+    "add_latency_options",
+    "add_score_options",
+    "add_stream_options",
+    "given_trace",
+    "read_trace",
+    "stream_config",
+    "write_evaluation",
+]
 
 _UNLIMITED = "unlimited"
 _STREAM_FIELDS = tuple(field.name for field in fields(StreamConfig))
@@ -45,6 +55,62 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
         "--replay", choices=("call", "frame", "random"), help="how samples of the trace are used (default: its own)"
     )
     group.add_argument("--seed", type=int, default=0, help="seed of a random replay (default: %(default)s)")
+
+
+def add_latency_options(parser: argparse.ArgumentParser) -> None:
+    """Declare where the delay comes from: a latency, an offset or a trace."""
+    delay = parser.add_mutually_exclusive_group(required=True)
+    delay.add_argument("--latency-ms", type=float, metavar="L", help="latency of one prediction in milliseconds")
+    delay.add_argument("--frame-offset", type=int, metavar="K", help="the offset in frames itself")
+    delay.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="measured latencies (JSON, or CSV with a column latency_ms): their median gives the offset, and a stream "
+        "is scored that replays them",
+    )
+
+
+def add_score_options(parser: argparse.ArgumentParser) -> None:
+    """Declare how much is scored, and where results go."""
+    scores = parser.add_argument_group("scores")
+    scores.add_argument(
+        "--before-first",
+        choices=("skip", "void"),
+        default="skip",
+        help="leave out labelled frames before the first output, or count them as missed (default: %(default)s)",
+    )
+    scores.add_argument("--max-offset", type=int, metavar="K", help="print the curve over all offsets up to K")
+    scores.add_argument("--device", metavar="NAME", help="hardware the latency belongs to, for the signature")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", metavar="FILE", help="write counts and scores as JSON; - for standard output")
+    output.add_argument("--csv", metavar="FILE", help="write the table as CSV; - for standard output")
+
+
+def given_trace(arguments: argparse.Namespace) -> LatencyTrace | None:
+    """Return the trace of :func:`add_latency_options`, replayed as :func:`add_stream_options` says.
+
+    Raises
+    ------
+    DatasetError
+        If its file cannot be read or holds no trace.
+    ConfigError
+        If there is none, but a replay was asked for.
+    """
+    if arguments.trace is not None:
+        return read_trace(arguments.trace, arguments.replay)
+    if arguments.replay is not None:
+        raise ConfigError(f"--replay {arguments.replay} is given without --trace, expected the samples to replay")
+    return None
+
+
+def write_evaluation(evaluation: Evaluation, arguments: argparse.Namespace, *more: str) -> None:
+    """Write an evaluation as :func:`add_score_options` says; ``more`` stands below the table."""
+    if arguments.json is not None:
+        write(evaluation.to_json(), arguments.json)
+    if arguments.csv is not None:
+        write(evaluation.table("csv"), arguments.csv)
+    if "-" not in (arguments.json, arguments.csv):
+        write("\n".join([evaluation.table(), *more]))
 
 
 def stream_config(arguments: argparse.Namespace) -> StreamConfig | None:

@@ -8,9 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from flame_metric.bank import OffsetBank
 from flame_metric.errors import ConfigError
 
-__all__ = ["check_outputs", "write"]
+__all__ = ["check_outputs", "save_bank", "write"]
 
 STANDARD_OUTPUT = "-"
 
@@ -59,6 +60,20 @@ def write(text: str, file: str | None = None) -> None:
         raise
     except OSError as error:
         raise ConfigError(f"{file or 'standard output'}: cannot be written: {error.strerror or error}") from error
+
+
+def save_bank(bank: OffsetBank, file: str) -> None:
+    """Write a bank to a file, whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    try:
+        bank.save(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written: {error.strerror or error}") from error
 
 
 def _replace(path: Path, text: str) -> None:
