@@ -219,7 +219,7 @@ def simulate_stream(
     if config.policy == "tail" and rate is None:
         raise ConfigError("`policy` is 'tail' with `arrivals_ms`, expected regular arrivals: `num_frames` and `fps`")
     if not isinstance(latency, LatencyTrace):
-        latency = LatencyTrace([latency], replay="random")
+        latency = LatencyTrace.from_ns([milliseconds_to_ns(latency, "latency")], replay="random")
     latency_of = latency.latencies(seed, sequence)
     tail = _Tail(rate, latency.mean_ns) if config.policy == "tail" and rate is not None else None
     log = StreamLog.of(arrivals, config.stride, *_run(arrivals, config, latency_of, tail))
