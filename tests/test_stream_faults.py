@@ -558,6 +558,7 @@ class Intruder:
         "Bänke, Bänke".encode("utf-16"),
         b'{"format": "flame-metric bank 1"}',
     ],
+    ids=["pickle that runs", "pickle", "PNG", "text", "JSON"],
 )
 def test_files_of_another_kind(content: bytes, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
