@@ -61,12 +61,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Load the bank, answer, print."""
     check_outputs(json=arguments.json, csv=arguments.csv)
     trace, latency_ms = given_trace(arguments), arguments.latency_ms
-    if arguments.frame_offset is not None and arguments.scale != "1":
-        raise ConfigError("--scale is given with --frame-offset, expected a latency to scale")
-    if trace is not None:
-        trace = trace.scaled(arguments.scale) if arguments.scale != "1" else trace
-    elif latency_ms is not None:
-        latency_ms = LatencyTrace([latency_ms]).scaled(arguments.scale).median_ns / 10**6
+    if arguments.scale != "1":
+        if arguments.frame_offset is not None:
+            raise ConfigError("--scale is given with --frame-offset, expected a latency to scale")
+        if trace is not None:
+            trace = trace.scaled(arguments.scale)
+        else:
+            latency_ms = LatencyTrace([latency_ms]).scaled(arguments.scale).median_ns / 10**6
     bank = OffsetBank.load(arguments.bank)
     evaluation = evaluate_bank(
         bank,
