@@ -1,12 +1,15 @@
 """What the README shows works as it stands there."""
 
 import doctest
+import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from flame_metric.cli import main
+from flame_metric.evaluation import Evaluation
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -27,10 +30,36 @@ def test_the_table_of_the_demonstration_is_what_it_prints(capsys: pytest.Capture
         line.split(" ")[0]: line.split()[-5:] for line in text.splitlines() if line.startswith(("DeepLab", "Swift"))
     }
     assert set(shown) == {"DeepLab-R101", "DeepLab-MN", "SwiftNet-R18", "SwiftNet-R18-X"}
-    for name, (latency, offset, flame, lost, persistence) in shown.items():
+    for name, (latency, offset, flame, streaming, persistence) in shown.items():
         assert lines[name][:2] == [latency, offset]
         assert lines[name][4] == persistence
-        assert [float(value) for value in lines[name][2:4]] == pytest.approx([float(flame), float(lost)], abs=2e-3)
+        assert [float(value) for value in lines[name][2:4]] == pytest.approx([float(flame), float(streaming)], abs=2e-3)
+
+
+@pytest.mark.skipif(
+    not os.environ.get("FLAME_METRIC_TEST_DATA"), reason="FLAME_METRIC_TEST_DATA names no folder of real label maps"
+)
+def test_the_table_of_streams_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    text = README.read_text(encoding="utf-8")
+    (command,) = re.findall(r"^flame-metric (evaluate osvos/ gt/ .*?)--queue 1 ", text, re.DOTALL | re.MULTILINE)
+    words = shlex.split(command.replace("\\\n", " "))
+    root = Path(os.environ["FLAME_METRIC_TEST_DATA"], "davis2016")
+    words[1:3] = [str(root / "osvos"), str(root / "gt")]
+    scores, ages = {}, {}
+    for queue in ("1", "unlimited"):
+        assert main([*words, "--queue", queue, "--json", "-"]) == 0
+        found = Evaluation.from_json(capsys.readouterr().out)
+        histogram = found.streaming.statistics.staleness_histogram
+        name = f"one worker, queue {queue}"
+        ages[name] = f"{next(age for age, times in enumerate(histogram) if times)} to {len(histogram) - 1}"
+        scores[name] = found.streaming.result.miou, found.streaming.persistence.miou
+        scores |= {"static": (found.static.miou, 1.0), "FLAME": (found.flame.miou, found.persistence.miou)}
+        ages |= {"static": "0", "FLAME": str(found.flame.frame_offset)}
+    rows = re.findall(r"^\| ([\w ,]+) \| ([\w ]+) \| (0\.\d{4}) \| ([01]\.\d{4}) \|", text, re.MULTILINE)
+    assert {row[0]: row[1] for row in rows} == ages
+    assert {row[0]: row[2:] for row in rows} == {
+        name: tuple(f"{score:.4f}" for score in pair) for name, pair in scores.items()
+    }
 
 
 def test_the_questions_to_a_bank_have_these_answers() -> None:

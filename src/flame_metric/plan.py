@@ -46,7 +46,7 @@ class ClipPlan:
     staleness: Mapping[int, int] | None
     bank_offset: int | None
 
-    @property
+    @cached_property
     def labelled(self) -> list[Frame]:
         """The labelled frames."""
         return [frame for frame in self.clip.frames if frame.label]
