@@ -24,6 +24,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("record.py",),
     ("latency.py",),
     ("streaming.py",),
+    ("timeline.py",),
     ("result.py",),
     ("meter.py",),
     ("bank.py",),
