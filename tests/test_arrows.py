@@ -25,6 +25,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("latency.py",),
     ("streaming.py",),
     ("timeline.py",),
+    ("stream_summary.py",),
     ("result.py",),
     ("meter.py",),
     ("bank.py",),
