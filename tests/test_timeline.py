@@ -208,6 +208,12 @@ def test_a_result_that_is_late_by_little_covers_the_frame_it_misses():
         """)
 
 
+def test_equal_runs_are_drawn_alike_whatever_the_rounding_of_arrivals():
+    schedule = simulate_stream(20, num_frames=100, fps=30)  # 33.333333 or 33.333334 ms apart; 20 ms are 3/5 of that
+    line = dict(lines_of(stream_timeline(schedule, width=10**6)))["worker 1"]
+    assert [(end - begin) for _, begin, end in bars_of(line)] == [4] * 100
+
+
 def test_many_starts_in_one_interval_widen_it():
     # frames 1, 2, 3 run at 200, 205 and 210 ms, frame 4 waits for nobody
     assert drawn([200, 5, 5, 5, 5, 5], frames=6, queue=None) == dedent("""\
@@ -232,9 +238,10 @@ def test_many_runs_at_one_time():
 def test_an_interval_with_more_starts_than_a_line_holds():
     # frames 1..30 run one after the other, a millisecond each, from the arrival of frame 30 on
     schedule = simulate_stream(LatencyTrace([1000] + [1] * 39), StreamConfig(queue=None), num_frames=40, fps=30)
-    text = stream_timeline(schedule, width=60)
-    assert rows_of(text)["worker 1"] == [str(frame) for frame in range(40)]
-    assert max(map(len, text.splitlines())) <= 60
+    for width in range(60, 101):  # wherever the lines break
+        text = stream_timeline(schedule, width=width)
+        assert rows_of(text)["worker 1"] == [str(frame) for frame in range(40)]
+        assert max(map(len, text.splitlines())) <= width
     crowded = [line for name, line in lines_of(text) if name == "worker 1" and line.startswith("1>2>3>")]
     assert len(crowded) == 1
 
