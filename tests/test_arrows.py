@@ -24,6 +24,8 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("record.py",),
     ("latency.py",),
     ("streaming.py",),
+    ("timeline.py",),
+    ("stream_summary.py",),
     ("result.py",),
     ("curve.py",),
     ("offset_counts.py",),

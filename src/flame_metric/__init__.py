@@ -37,6 +37,7 @@ from flame_metric.schedule import FrameDelay, Schedule, StreamLog
 from flame_metric.sequence import VideoSequence
 from flame_metric.statistics import Interval, bootstrap_interval
 from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
+from flame_metric.timeline import stream_timeline
 from flame_metric.timing import frame_offset
 
 __all__ = [
@@ -71,4 +72,5 @@ __all__ = [
     "iou_per_class",
     "mean_iou",
     "simulate_stream",
+    "stream_timeline",
 ]

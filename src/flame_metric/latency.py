@@ -271,8 +271,18 @@ class LatencyTrace:
         ConfigError
             If there is no such column, or an entry is no latency.
         """
-        rows = csv.DictReader(io.StringIO(text))
-        if _CSV_COLUMN not in (rows.fieldnames or ()):
-            raise ConfigError(f"the CSV has the columns {rows.fieldnames or []}, expected one named {_CSV_COLUMN}")
-        samples = [exact_fraction(f"{_CSV_COLUMN} in line {rows.line_num}", row[_CSV_COLUMN]) for row in rows]
-        return cls(samples, **options)
+        return cls(numbers_from_csv(text, _CSV_COLUMN), **options)
+
+
+def numbers_from_csv(text: str, column: str) -> list[Fraction]:
+    """Read the numbers >= 0 of one column, exactly; other columns are passed over.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column, or an entry is no number.
+    """
+    rows = csv.DictReader(io.StringIO(text))
+    if column not in (rows.fieldnames or ()):
+        raise ConfigError(f"the CSV has the columns {rows.fieldnames or []}, expected one named {column}")
+    return [exact_fraction(f"{column} in line {rows.line_num}", row[column]) for row in rows]

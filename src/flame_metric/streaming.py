@@ -222,8 +222,8 @@ def simulate_stream(
         latency = LatencyTrace.from_ns([milliseconds_to_ns(latency, "latency")], replay="random")
     latency_of = latency.latencies(seed, sequence)
     tail = _Tail(rate, latency.mean_ns) if config.policy == "tail" and rate is not None else None
-    log = StreamLog.of(arrivals, config.stride, *_run(arrivals, config, latency_of, tail))
-    labels = arrivals if label_times_ms is None else _times("label_times_ms", label_times_ms)
+    labels = arrivals if label_times_ms is None else ascending_ns("label_times_ms", label_times_ms)
+    log = StreamLog.of(arrivals, labels, config.stride, _run(arrivals, config, latency_of, tail))
     frames, sources = _on_screen(log, arrivals, labels, config)
     return Schedule(
         np.array(frames, np.int64), np.array(sources, np.int64), log=log, per_label=label_times_ms is not None
@@ -234,7 +234,7 @@ def _arrivals(num_frames: int | None, rate: Fraction | None, arrivals_ms: Iterab
     if arrivals_ms is not None:
         if num_frames is not None or rate is not None:
             raise ConfigError("`arrivals_ms` is given beside `num_frames` or `fps`, expected one of the two")
-        return _times("arrivals_ms", arrivals_ms)
+        return ascending_ns("arrivals_ms", arrivals_ms)
     if num_frames is None or rate is None:
         raise ConfigError("`num_frames` and `fps` are not both given, expected both, or `arrivals_ms`")
     ticks, doubled = NS_PER_S * rate.denominator, 2 * rate.numerator
@@ -243,7 +243,14 @@ def _arrivals(num_frames: int | None, rate: Fraction | None, arrivals_ms: Iterab
     return [(2 * frame * ticks + rate.numerator) // doubled for frame in frames]
 
 
-def _times(argument: str, given: Iterable[Milliseconds]) -> list[int]:
+def ascending_ns(argument: str, given: Iterable[Milliseconds]) -> list[int]:
+    """Return times in milliseconds as whole nanoseconds.
+
+    Raises
+    ------
+    ConfigError
+        If one is no number >= 0, or they do not ascend.
+    """
     if not isinstance(given, Iterable):
         raise ConfigError(f"`{argument}` is {given!r}, expected a list of times in milliseconds")
     times = [milliseconds_to_ns(time, argument) for time in given]
