@@ -22,13 +22,13 @@ def simulated(latency, config=None, **stream):
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        ({}, "1 worker | queue 1"),
-        ({"workers": 3, "queue": 2}, "3 workers | queue 2"),
-        ({"workers": None, "queue": None}, "unlimited workers | queue unlimited"),
-        ({"policy": "tail", "tie": "strict"}, "1 worker | queue 1 | policy tail | strict ties"),
+        ({}, "1 worker, queue 1"),
+        ({"workers": 3, "queue": 2}, "3 workers, queue 2"),
+        ({"workers": None, "queue": None}, "unlimited workers, queue unlimited"),
+        ({"policy": "tail", "tie": "strict"}, "1 worker, queue 1, policy tail, strict ties"),
         (
             {"stride": 2, "show": "last_finished", "extra_latency_ms": 2.5},
-            "1 worker | queue 1 | stride 2 | last finished on screen | results may be 2.5 ms late",
+            "1 worker, queue 1, stride 2, last finished on screen, results may be 2.5 ms late",
         ),
     ],
 )
@@ -44,7 +44,7 @@ def test_how_it_was_served(config, text):
 def test_what_was_replayed(replay, text):
     schedule, trace = simulated(LatencyTrace([50, 70], replay=replay), arrivals_ms=[3])
     assert stream_title(schedule, trace, StreamConfig()) == (
-        f"1 frame at times of their own | latency 60.0 ms (median of 2, {text}) | 1 worker | queue 1"
+        f"1 frame at times of their own | latency 60.0 ms (median of 2, {text}) | 1 worker, queue 1"
     )
 
 

@@ -35,24 +35,15 @@ def stream_title(schedule: Schedule, latency: LatencyTrace, config: StreamConfig
     >>> from flame_metric import simulate_stream
     >>> config, trace = StreamConfig(workers=2, tie="strict"), LatencyTrace([70, 76, 90])
     >>> stream_title(simulate_stream(trace, config, num_frames=3, fps=15), trace, config, fps=15)
-    '3 frames at 15 fps | latency 76.0 ms (median of 3, by call) | 2 workers | queue 1 | strict ties'
+    '3 frames at 15 fps | latency 76.0 ms (median of 3, by call) | 2 workers, queue 1, strict ties'
     """
     frames = _many(len(_log(schedule).arrival_ns), "frame")
     samples = "" if len(latency) == 1 else f" (median of {len(latency):,}, {_REPLAYS[latency.replay]})"
-    unlike_default = (
-        (config.policy != "greedy", f"policy {config.policy}"),
-        (config.stride != 1, f"stride {config.stride}"),
-        (config.tie != "inclusive", f"{config.tie} ties"),
-        (config.show != "freshest", "last finished on screen"),
-        (config.extra_latency_ms != 0, f"results may be {milliseconds_text(float(config.extra_latency_ms))} late"),
-    )
     return " | ".join(
         [
             f"{frames} at {rate_text(as_fps(fps))} fps" if fps is not None else f"{frames} at times of their own",
             f"latency {milliseconds_text(latency.median_ms)}{samples}",
-            "unlimited workers" if config.workers is None else _many(config.workers, "worker"),
-            f"queue {config.queue or 'unlimited'}",
-            *(text for differs, text in unlike_default if differs),
+            str(config),
         ]
     )
 
@@ -151,8 +142,6 @@ def stream_record(
     """
     log = _log(schedule)
     rate = _rate(log, fps)
-    statistics = StreamStatistics.of([schedule])
-    shown = bool(statistics.staleness_histogram)
     options = asdict(config)
     options["extra_latency_ns"] = milliseconds_to_ns(options.pop("extra_latency_ms"))
     return {
@@ -177,13 +166,7 @@ def stream_record(
             "worker": log.worker.tolist(),
         },
         "dropped": log.dropped.tolist(),
-        "statistics": {
-            **asdict(statistics),
-            "staleness_histogram": list(statistics.staleness_histogram),
-            "coverage": statistics.coverage if statistics.labelled_frames else None,
-            "mean_staleness": statistics.mean_staleness if shown else None,
-            "max_staleness": statistics.max_staleness if shown else None,
-        },
+        "statistics": StreamStatistics.of([schedule]).to_dict(),
     }
 
 

@@ -22,8 +22,9 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -91,16 +92,20 @@ class StreamConfig:
 
     def __str__(self) -> str:
         """Say it in a few words for signatures; what is usual is left out."""
-        workers = "unlimited" if self.workers is None else self.workers
-        parts = [
-            f"{workers} worker{'' if self.workers == 1 else 's'}",
-            f"queue {'unlimited' if self.queue is None else self.queue}",
-            *(value for value, usual in ((self.policy, "greedy"), (self.tie, "inclusive")) if value != usual),
-            None if self.stride == 1 else f"stride {self.stride}",
-            None if self.show == "freshest" else "last finished shown",
-            f"+{milliseconds_text(float(self.extra_latency_ms))}" if self.extra_latency_ms else None,
-        ]
-        return ", ".join(part for part in parts if part)
+        unlike_usual = (
+            (self.policy != "greedy", f"policy {self.policy}"),
+            (self.stride != 1, f"stride {self.stride}"),
+            (self.tie != "inclusive", f"{self.tie} ties"),
+            (self.show != "freshest", "last finished on screen"),
+            (self.extra_latency_ms != 0, f"results may be {milliseconds_text(float(self.extra_latency_ms))} late"),
+        )
+        return ", ".join(
+            [
+                f"{'unlimited' if self.workers is None else self.workers} worker{'s' if self.workers != 1 else ''}",
+                f"queue {'unlimited' if self.queue is None else self.queue}",
+                *(text for differs, text in unlike_usual if differs),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,17 @@ class StreamStatistics:
         return cls(
             runs, dropped, overruns, labelled, tuple(histogram[age] for age in range(max(histogram, default=-1) + 1))
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in types that JSON knows; what is undefined is None."""
+        shown = any(self.staleness_histogram)
+        return {
+            **asdict(self),
+            "staleness_histogram": list(self.staleness_histogram),
+            "coverage": self.coverage if self.labelled_frames else None,
+            "mean_staleness": self.mean_staleness if shown else None,
+            "max_staleness": self.max_staleness if shown else None,
+        }
 
     @property
     def coverage(self) -> float:

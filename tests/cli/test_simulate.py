@@ -30,7 +30,7 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     assert out == dedent("""\
-        6 frames at 50/3 fps | latency 90.0 ms | 1 worker | queue 1
+        6 frames at 50/3 fps | latency 90.0 ms | 1 worker, queue 1
 
         frame       0     1     2     3     4     5
         ms          0     60    120   180   240   300
@@ -70,7 +70,7 @@ def test_stream_options_reach_the_stream(capsys: pytest.CaptureFixture[str]) -> 
     assert stream_timeline(schedule) in out
     assert stream_table(schedule, LatencyTrace([150]), fps="50/3").render() in out
     assert out.startswith(
-        "9 frames at 50/3 fps | latency 150.0 ms | 2 workers | queue unlimited | stride 2 | strict ties"
+        "9 frames at 50/3 fps | latency 150.0 ms | 2 workers, queue unlimited, stride 2, strict ties"
     )
 
 
@@ -82,7 +82,7 @@ def test_tail(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_trace_serves_as_many_frames_as_it_can(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", str(trace), *RATE]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("10 frames at 50/3 fps | latency 50.0 ms (median of 10, by call) | 1 worker | queue 1\n")
+    assert out.startswith("10 frames at 50/3 fps | latency 50.0 ms (median of 10, by call) | 1 worker, queue 1\n")
     assert "on screen   -     0     1     1     1     1     2     6     7     8\n" in out
     assert main(["simulate", str(trace), *RATE, "--replay", "frame"]) == 0
     assert capsys.readouterr().out.startswith("10 frames ")
@@ -116,7 +116,7 @@ def test_a_camera_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     file.write_bytes(b"\xef\xbb\xbfframe,arrival_ms\r\n0,0\r\n1,60\r\n2,121.5\r\n3,600\r\n")  # as spreadsheets save it
     assert main(["simulate", "--latency-ms", "70", "--arrivals", str(file)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("4 frames at times of their own | latency 70.0 ms | 1 worker | queue 1\n")
+    assert out.startswith("4 frames at times of their own | latency 70.0 ms | 1 worker, queue 1\n")
     assert stream_timeline(simulate_stream(70, arrivals_ms=[0, 60, 121.5, 600])) in out
     assert "k = ceil(70.0 ms / 61.5 ms, the median interval)" in out
 
