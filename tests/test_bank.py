@@ -235,6 +235,13 @@ def test_predictions_that_are_missing_are_named_when_they_are_needed() -> None:
         bank.score(frame_offset=1)
 
 
+def test_labels_count_where_no_prediction_is_at_hand() -> None:
+    """Nothing was predicted for frame 0: its labels are missed, as on any stream that has not shown anything yet."""
+    bank = OffsetBank(2, max_offset=1, fps=15)
+    bank.update_sequence([None, [[1, 0]], None], [[[0, 1]], None, [[1, 1]]], sequence="clip")
+    assert bank.stream(60, before_first="void").total.tolist() == [[0, 1], [1, 1], [1, 3]]
+
+
 def test_a_clip_counts_once() -> None:
     bank = falling()
     with pytest.raises(StateError, match="sequence 'clip' is in the bank already"):

@@ -265,14 +265,16 @@ class OffsetBank:
                 recent[_PERSISTENCE].appendleft(label)
             if label is None:
                 continue
-            own = count_coded(label, label, space)
+            own: Counts | None = None  # labelled pixels do not depend on what they are compared with
             here = np.zeros((self._rows, size, 2, space.num_classes), np.int64)
             there = np.zeros((self._rows, size), np.bool_)
             for row, maps in enumerate(recent):
                 for offset, shown in enumerate(maps):
                     if shown is not None:
-                        here[row, offset] = count_coded(shown, label, space).per_class[:2]
+                        own = count_coded(shown, label, space)
+                        here[row, offset] = own.per_class[:2]
                         there[row, offset] = True
+            own = own or count_coded(label, label, space)
             frames.append(frame)
             labelled.append(own.per_class[2])
             pixels.append((own.valid_pixels, own.all_pixels))
