@@ -25,6 +25,8 @@ from flame_metric import (
 )
 from flame_metric.bank import OffsetBank
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 C, VOID = 4, 9
 
 
@@ -43,7 +45,7 @@ CLIPS = {"a": clip_of(1, 12), "b": clip_of(2, 9), "c": clip_of(3, 1)}
 
 
 @pytest.fixture(scope="module")
-def bank() -> OffsetBank:
+def bank(loops: str) -> OffsetBank:
     bank = OffsetBank(C, max_offset=11, fps=15, ignore_index=VOID, persistence=True)
     for name, (preds, targets) in CLIPS.items():
         bank.update_sequence(iter(preds), iter(targets), sequence=name)

@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as npst
 from flame_metric import LabelError, ShapeError
 from flame_metric.counting import LabelSpace, code_map, count_coded, count_pairs
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 SPACE = LabelSpace(3, 255)
 LABELS = st.sampled_from([0, 1, 2, 255])
 

@@ -1,4 +1,4 @@
-"""Counting: two label maps become per-class pixel counts. This is the only place where pixels are touched.
+"""Counting: two label maps become per-class pixel counts. Here and in compiled.py alone, pixels are touched.
 
 A *label map* holds one class 0..C-1 per pixel, or ``ignore_index`` where the pixel is void. Of a pair (prediction,
 target) only the pixels whose target is not void are counted:
@@ -20,12 +20,14 @@ The rule for void pixels is that of the Cityscapes evaluator (Cordts et al., CVP
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -56,6 +58,8 @@ _CHUNK = 1 << 18  # pixels counted at a time, so that the work on them stays in 
 _SCORE_CHUNK = 1 << 16
 _DENSE = 0.2  # above this share of pixels that start a run, counting every pixel is faster than finding the runs
 _BYTE_VALUES = 256
+_LOAD_AFTER = 5000  # maps coded and pairs counted; numba takes as long to load as it saves on about that many
+_STEPS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -303,6 +307,9 @@ def count_coded(pred: CodedMap, target: CodedMap, space: LabelSpace) -> Counts:
         raise ShapeError(_shape_message(pred.shape, target.shape))
     if pred.starts is None or target.starts is None:
         matrix = _histogram(pred.pixels(), target.pixels(), space)
+    elif loops := _compiled():
+        runs = pred.starts, pred.labels, target.starts, target.labels
+        matrix = loops.count_runs(*runs, pred.size, space.num_classes + 1)[:-1]
     else:
         rises = np.concatenate([pred.rises, target.rises * (space.num_classes + 1)])
         matrix = _tabulate(*_overlaps(pred.starts, target.starts, rises, pred.size), space)
@@ -487,6 +494,20 @@ def _check_nan(pixels: int) -> None:
 # ── the kernel ──
 
 
+def _compiled() -> ModuleType | None:
+    """Return the compiled loops; None without numba, and before there was work enough for loading it to pay."""
+    return _load_compiled() if next(_STEPS) >= _LOAD_AFTER else None
+
+
+@cache
+def _load_compiled() -> ModuleType | None:
+    try:
+        from flame_metric import compiled  # noqa: PLC0415  see _LOAD_AFTER
+    except ImportError:
+        return None
+    return compiled
+
+
 def _confusion(pred: Array, target: Array, space: LabelSpace) -> npt.NDArray[np.int64]:
     """Count one pair of integer arrays of equal shape: int64 (C, C + 1).
 
@@ -524,16 +545,21 @@ def _histogram(
 
 def _run_starts(labels: Array) -> npt.NDArray[np.int64] | None:
     """Find the pixels at which the label differs from the one before, the first included; None if they are many."""
+    limit = int(_DENSE * labels.size)
+    starts: npt.NDArray[np.int64] | None
+    if labels.itemsize == 1 and (loops := _compiled()):
+        starts = loops.run_starts(labels, limit)
+        return starts
     differs = np.zeros(-(-labels.size // 8) * 8, np.bool_)
     differs[0] = True
     np.not_equal(labels[1:], labels[:-1], out=differs[1 : labels.size])
     words = differs.view(np.uint64)
     hit = np.flatnonzero(words != 0)  # few: most runs are longer than a word of eight pixels
     flags = words[hit].view(np.bool_)
-    if np.count_nonzero(flags) > _DENSE * labels.size:
+    if np.count_nonzero(flags) > limit:
         return None
     found = np.flatnonzero(flags)
-    starts: npt.NDArray[np.int64] = hit[found >> 3] * 8 + (found & 7)
+    starts = hit[found >> 3] * 8 + (found & 7)
     return starts
 
 
