@@ -2,4 +2,5 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("PIL") else ["src/flame_metric/data/label_png.py"]
+NEEDED = {"PIL": "src/flame_metric/data/label_png.py", "numba": "src/flame_metric/compiled.py"}
+collect_ignore = [file for package, file in NEEDED.items() if not find_spec(package)]

@@ -14,6 +14,7 @@ PACKAGE = Path(flame_metric.__file__).parent
 FLOORS = (  # ground floor first; files of one floor do not import each other
     ("errors.py", "_version.py"),
     ("checks.py",),
+    ("compiled.py",),
     ("counting.py",),
     ("iou.py",),
     ("timing.py",),
@@ -45,6 +46,7 @@ ONE_ROOM = ("cli/*",)  # its files may use each other
 
 OUTSIDE = {
     "numpy": None,
+    "numba": "compiled.py",
     "PIL": "data/label_png.py",
     "rich": "cli/console.py",
     "scipy": "statistics.py",

@@ -164,7 +164,9 @@ class OffsetBank:
                 offset: [None if shown is None else count_coded(shown, label, space) for shown in maps[: self._rows]]
                 for offset, maps in enumerate(recent)
             }
-            builder.add(frame, count_coded(label, label, space), found)
+            pairs = (counts for of_offset in found.values() for counts in of_offset if counts is not None)
+            own = next(pairs, None) or count_coded(label, label, space)  # labelled pixels are the same in any pair
+            builder.add(frame, own, found)
         self.add_counts(builder.build(frame + 1), sequence=sequence)
 
     def add_counts(self, counts: OffsetCounts, *, sequence: str) -> None:
