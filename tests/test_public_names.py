@@ -153,6 +153,35 @@ def test_import_leaves_edges_and_the_command_line_alone(run_python):
     assert [name for name in loaded if name.startswith(("flame_metric.cli", "flame_metric.data."))] == []
 
 
+@pytest.mark.parametrize("name", ["LatencyAware"])
+def test_names_that_need_torch_load_on_first_use(name, run_python):
+    pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
+    program = (
+        "import sys, flame_metric; before = 'torch' in sys.modules; "
+        f"print(before, flame_metric.{name}.__name__, 'torch' in sys.modules, '{name}' in flame_metric.__all__, "
+        f"'{name}' in dir(flame_metric))"
+    )
+    assert run_python(program).split() == ["False", name, "True", "False", "True"]
+
+
+@pytest.mark.parametrize("missing", ["torch", "torchmetrics"])
+@pytest.mark.parametrize("name", ["LatencyAware"])
+def test_names_that_need_torch_say_which_extra_brings_it(name, missing, run_python):
+    if missing == "torchmetrics":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    program = (
+        f"import sys; sys.modules['{missing}'] = None\n"
+        f"try: from flame_metric import {name}\n"
+        "except ImportError as error: print(type(error).__name__, error)"
+    )
+    assert run_python(program) == f"MissingExtraError {name} needs torchmetrics: pip install 'flame-metric[torch]'"
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match="module 'flame_metric' has no attribute 'LatencyAwre'"):
+        flame_metric.LatencyAwre  # noqa: B018 - looking it up is the test
+
+
 def test_r21_warnings_are_errors():
     import warnings  # noqa: PLC0415 - to be seen beside its use
 

@@ -15,6 +15,9 @@ References
 Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation networks, 2020, arXiv:2004.02574.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from flame_metric._version import __version__
 from flame_metric.bank import OffsetBank
 from flame_metric.counting import class_counts, confusion_matrix
@@ -39,6 +42,9 @@ from flame_metric.statistics import Interval, bootstrap_interval
 from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
 from flame_metric.timeline import stream_timeline
 from flame_metric.timing import frame_offset
+
+if TYPE_CHECKING:
+    from flame_metric.torch.aware import LatencyAware as LatencyAware
 
 __all__ = [
     "Budget",
@@ -74,3 +80,24 @@ __all__ = [
     "simulate_stream",
     "stream_timeline",
 ]
+
+_ON_FIRST_USE = {  # name: (module, the extra that brings what it imports)
+    "LatencyAware": ("flame_metric.torch.aware", "torch"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use (PEP 562), so that importing this package loads NumPy alone."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, extra = _ON_FIRST_USE[name]
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "torchmetrics"):
+            raise
+        raise MissingExtraError(f"{name} needs torchmetrics: pip install 'flame-metric[{extra}]'") from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_FIRST_USE})
