@@ -147,10 +147,46 @@ def test_import_loads_numpy_alone(run_python):
     assert loaded & heavy == set()
 
 
+def test_names_that_need_torch_load_on_first_use(run_python):
+    program = (
+        "import sys, flame_metric as f; before = 'torch' in sys.modules; "
+        "print(before, 'FlameMetric' in f.__all__, 'FlameMetric' in dir(f), f.FlameMetric.__module__)"
+    )
+    for package in ("torch", "torchmetrics"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    assert run_python(program) == "False False True flame_metric.torch.metric"
+
+
+@pytest.mark.parametrize("package", ["torch", "torchmetrics"])
+def test_missing_package_names_its_extra(run_python, package):
+    if package != "torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "import flame_metric\n"
+        "try: flame_metric.FlameMetric\n"
+        "except flame_metric.MissingExtraError as error: print(error)"
+    )
+    assert run_python(program) == f"FlameMetric needs {package}: pip install 'flame-metric[torch]'"
+
+
+def test_a_fault_of_this_package_is_no_missing_extra(monkeypatch):
+    monkeypatch.setitem(flame_metric._ON_FIRST_USE, "FlameMetric", ("flame_metric.torch.nowhere", "torch"))
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'flame_metric\.torch\.nowhere'"):
+        flame_metric.FlameMetric  # noqa: B018 - loading it is the point
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'flame_metric' has no attribute 'FlameMetre'"):
+        flame_metric.FlameMetre  # noqa: B018 - looking it up is the point
+
+
 def test_import_leaves_edges_and_the_command_line_alone(run_python):
     program = "import sys, flame_metric; print(*[name for name in sys.modules if name.startswith('flame_metric')])"
     loaded = run_python(program).split()
-    assert [name for name in loaded if name.startswith(("flame_metric.cli", "flame_metric.data."))] == []
+    assert [
+        name for name in loaded if name.startswith(("flame_metric.cli", "flame_metric.data.", "flame_metric.torch"))
+    ] == []
 
 
 def test_r21_warnings_are_errors():

@@ -15,6 +15,11 @@ References
 Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation networks, 2020, arXiv:2004.02574.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from flame_metric._version import __version__
 from flame_metric.bank import Budget, Curve, Losses, OffsetBank
 from flame_metric.counting import class_counts, confusion_matrix
@@ -37,6 +42,9 @@ from flame_metric.sequence import VideoSequence
 from flame_metric.statistics import Interval, bootstrap_interval
 from flame_metric.streaming import StreamConfig, simulate_stream
 from flame_metric.timing import frame_offset
+
+if TYPE_CHECKING:
+    from flame_metric.torch.metric import FlameMetric as FlameMetric
 
 __all__ = [
     "Budget",
@@ -70,3 +78,25 @@ __all__ = [
     "mean_iou",
     "simulate_stream",
 ]
+
+_ON_FIRST_USE = {  # name: (module, the extra that brings what it imports)
+    "FlameMetric": ("flame_metric.torch.metric", "torch"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use (PEP 562), so that importing this package loads NumPy alone."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, extra = _ON_FIRST_USE[name]
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        package = (error.name or module).split(".")[0]
+        if package == __name__:
+            raise
+        raise MissingExtraError(f"{name} needs {package}: pip install 'flame-metric[{extra}]'") from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_FIRST_USE})
