@@ -147,7 +147,7 @@ def spoil(name, change):
 @pytest.mark.parametrize(
     ("state", "match"),
     [
-        (lambda: {"counts": make().counts}, "the state lacks tallies, faults, configuration, sequence_index"),
+        (lambda: {"counts": make().counts}, "the state lacks configuration, sequence_index, tallies, faults"),
         (lambda: spoil("counts", lambda counts: counts.float()), "`counts` of the state is torch.float32"),
         (lambda: spoil("counts", lambda counts: counts[:1]), r"of shape \(1, 3, 2\), expected int64 of \(2, 3, 2\)"),
         (lambda: spoil("counts", lambda counts: counts + 1), "contradict each other"),
@@ -343,6 +343,7 @@ def test_r14_unlike_configurations_never_share_counts(collect):
         assert {name: metric.result() for name, metric in metrics.items()} == expected
         computed = {name: value.item() for name, value in metrics.compute().items()}
         assert computed == pytest.approx({name: result.miou for name, result in expected.items()}, abs=1e-6)
+    assert next(iter(metrics["k 1"].metric_state)) == "configuration"  # some releases of torchmetrics compare no more
     if collect == "update":
         groups = [set(group) for group in metrics.compute_groups.values()]
         assert sorted(map(sorted, groups)) == [["7 classes"], ["k 1"], ["twin", "void 255"], ["void 0"]]
@@ -386,12 +387,12 @@ def peer():
 
 def test_tracker_and_minmax():
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the tracker speaks of its own experience
+        warnings.simplefilter("ignore")  # the tracker speaks of its own experience
         tracker = torchmetrics.wrappers.MetricTracker(FlameMetric(2), maximize=True)
-    for pred in (A, B):
-        tracker.increment()
-        tracker.update(pred, B)
-    best, step = tracker.best_metric(return_step=True)
+        for pred in (A, B):
+            tracker.increment()
+            tracker.update(pred, B)
+        best, step = tracker.best_metric(return_step=True)
     assert (best, step) == (1.0, 1)
     extremes = torchmetrics.wrappers.MinMaxMetric(FlameMetric(2))
     extremes.update(A, B)

@@ -2,13 +2,13 @@
 
 Five tensors, so that whatever saves, copies, moves or compares the state of a metric takes all of it along:
 
+- ``configuration``: uint8, JSON of the :class:`~flame_metric.config.ScoreConfig`;
+- ``sequence_index``: uint8, JSON of the :class:`SequenceIndex`;
 - ``counts``: int64 (S, 3, C), intersection, predicted and labelled pixels of each sequence and class;
 - ``tallies``: int64 (S, 4), pairs, labelled frames, valid pixels, all pixels;
-- ``faults``: int64 (S, 3), pixels with a wrong target, a wrong prediction, NaN scores, counted on a device;
-- ``configuration``: uint8, JSON of the :class:`~flame_metric.config.ScoreConfig`;
-- ``sequence_index``: uint8, JSON of the :class:`SequenceIndex`.
+- ``faults``: int64 (S, 3), pixels with a wrong target, a wrong prediction, NaN scores, counted on a device.
 
-The first three are on the device of the metric; the last two stay on the host, which has to read them.
+The first two stay on the host, which has to read them; the others are on the device of the metric.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from flame_metric.result import FlameResult
 __all__ = ["HOST_STATES", "SequenceIndex", "checked_state", "encode", "meter_of", "state_of"]
 
 HOST_STATES = ("configuration", "sequence_index")
-_STATES = ("counts", "tallies", "faults", *HOST_STATES)
+_STATES = (*HOST_STATES, "counts", "tallies", "faults")
 _NAME = "FlameMetric state"
 
 
@@ -95,11 +95,13 @@ def state_of(meter: FlameMeter, device: torch.device) -> dict[str, Tensor]:
     held = FlameResult.from_counts(meter.config, meter.sequences)
     index = SequenceIndex({name: row for row, name in enumerate(held.sequences)}, meter.closed, meter.by_schedule)
     return {
+        "configuration": encode(
+            meter.config.to_dict()
+        ),  # first: torchmetrics 1.6 compares no more to find equal metrics
+        "sequence_index": index.to_tensor(),
         "counts": torch.tensor(held.counts, device=device),
         "tallies": torch.tensor(held.tallies, device=device),
         "faults": torch.zeros((len(held.sequences), 3), dtype=torch.int64, device=device),
-        "configuration": encode(meter.config.to_dict()),
-        "sequence_index": index.to_tensor(),
     }
 
 
