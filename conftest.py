@@ -6,6 +6,7 @@ NEEDS = {  # files: packages
     "src/flame_metric/data/label_png.py": ("PIL",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
     "tests/metrics_to_wrap.py": ("torch", "torchmetrics"),
+    "tests/ranks.py": ("torch", "torchmetrics"),
 }
 
 collect_ignore_glob = [

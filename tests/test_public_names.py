@@ -147,13 +147,26 @@ def test_import_loads_numpy_alone(run_python):
     assert loaded & heavy == set()
 
 
+def test_a_fault_of_this_package_is_no_missing_extra(monkeypatch):
+    monkeypatch.setitem(flame_metric._ON_FIRST_USE, "FlameMetric", ("flame_metric.torch.nowhere", "torch", "torch"))
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'flame_metric\.torch\.nowhere'"):
+        flame_metric.FlameMetric  # noqa: B018 - loading it is the point
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'flame_metric' has no attribute 'FlameMetre'"):
+        flame_metric.FlameMetre  # noqa: B018 - looking it up is the point
+
+
 def test_import_leaves_edges_and_the_command_line_alone(run_python):
     program = "import sys, flame_metric; print(*[name for name in sys.modules if name.startswith('flame_metric')])"
     loaded = run_python(program).split()
-    assert [name for name in loaded if name.startswith(("flame_metric.cli", "flame_metric.data."))] == []
+    assert [
+        name for name in loaded if name.startswith(("flame_metric.cli", "flame_metric.data.", "flame_metric.torch"))
+    ] == []
 
 
-@pytest.mark.parametrize("name", ["LatencyAware"])
+@pytest.mark.parametrize("name", ["FlameMetric", "LatencyAware"])
 def test_names_that_need_torch_load_on_first_use(name, run_python):
     pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
     program = (
@@ -165,7 +178,7 @@ def test_names_that_need_torch_load_on_first_use(name, run_python):
 
 
 @pytest.mark.parametrize("missing", ["torch", "torchmetrics"])
-@pytest.mark.parametrize("name", ["LatencyAware"])
+@pytest.mark.parametrize("name", ["FlameMetric", "LatencyAware"])
 def test_names_that_need_torch_say_which_extra_brings_it(name, missing, run_python):
     if missing == "torchmetrics":
         pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -175,11 +188,6 @@ def test_names_that_need_torch_say_which_extra_brings_it(name, missing, run_pyth
         "except ImportError as error: print(type(error).__name__, error)"
     )
     assert run_python(program) == f"MissingExtraError {name} needs torchmetrics: pip install 'flame-metric[torch]'"
-
-
-def test_a_name_that_is_not_there():
-    with pytest.raises(AttributeError, match="module 'flame_metric' has no attribute 'LatencyAwre'"):
-        flame_metric.LatencyAwre  # noqa: B018 - looking it up is the test
 
 
 def test_r21_warnings_are_errors():

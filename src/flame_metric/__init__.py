@@ -15,6 +15,8 @@ References
 Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation networks, 2020, arXiv:2004.02574.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,7 @@ from flame_metric.timing import frame_offset
 
 if TYPE_CHECKING:
     from flame_metric.torch.aware import LatencyAware as LatencyAware
+    from flame_metric.torch.metric import FlameMetric as FlameMetric
 
 __all__ = [
     "Budget",
@@ -81,8 +84,9 @@ __all__ = [
     "stream_timeline",
 ]
 
-_ON_FIRST_USE = {  # name: (module, the extra that brings what it imports)
-    "LatencyAware": ("flame_metric.torch.aware", "torch"),
+_ON_FIRST_USE = {  # name: (module, what it needs, the extra that brings that)
+    "LatencyAware": ("flame_metric.torch.aware", "torchmetrics", "torch"),
+    "FlameMetric": ("flame_metric.torch.metric", "torchmetrics", "torch"),
 }
 
 
@@ -90,13 +94,13 @@ def __getattr__(name: str) -> Any:
     """Load a name on first use (PEP 562), so that importing this package loads NumPy alone."""
     if name not in _ON_FIRST_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, extra = _ON_FIRST_USE[name]
+    module, package, extra = _ON_FIRST_USE[name]
     try:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "torchmetrics"):
+        if (error.name or "").split(".")[0] not in ("torch", "torchmetrics"):
             raise
-        raise MissingExtraError(f"{name} needs torchmetrics: pip install 'flame-metric[{extra}]'") from error
+        raise MissingExtraError(f"{name} needs {package}: pip install 'flame-metric[{extra}]'") from error
 
 
 def __dir__() -> list[str]:

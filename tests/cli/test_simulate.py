@@ -69,9 +69,7 @@ def test_stream_options_reach_the_stream(capsys: pytest.CaptureFixture[str]) -> 
     out = capsys.readouterr().out
     assert stream_timeline(schedule) in out
     assert stream_table(schedule, LatencyTrace([150]), fps="50/3").render() in out
-    assert out.startswith(
-        "9 frames at 50/3 fps | latency 150.0 ms | 2 workers, queue unlimited, stride 2, strict ties"
-    )
+    assert out.startswith("9 frames at 50/3 fps | latency 150.0 ms | 2 workers, queue unlimited, stride 2, strict ties")
 
 
 def test_tail(capsys: pytest.CaptureFixture[str]) -> None:
