@@ -3,3 +3,5 @@
 from importlib.util import find_spec
 
 collect_ignore = [] if find_spec("PIL") else ["src/flame_metric/data/label_png.py"]
+if not find_spec("torch"):
+    collect_ignore.append("src/flame_metric/torch")

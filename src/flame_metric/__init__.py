@@ -15,6 +15,9 @@ References
 Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation networks, 2020, arXiv:2004.02574.
 """
 
+from importlib import import_module
+from typing import Any
+
 from flame_metric._version import __version__
 from flame_metric.bank import Budget, Curve, Losses, OffsetBank
 from flame_metric.counting import class_counts, confusion_matrix
@@ -30,6 +33,8 @@ from flame_metric.errors import (
 )
 from flame_metric.iou import iou_per_class, mean_iou
 from flame_metric.latency import LatencyTrace
+from flame_metric.latency_report import LatencyReport, latency_report
+from flame_metric.measuring import measure_latency
 from flame_metric.meter import FlameMeter, flame_score
 from flame_metric.result import FlameResult
 from flame_metric.schedule import FrameDelay, Schedule, StreamLog
@@ -50,6 +55,7 @@ __all__ = [
     "FrameDelay",
     "Interval",
     "LabelError",
+    "LatencyReport",
     "LatencyTrace",
     "Losses",
     "MissingExtraError",
@@ -67,6 +73,27 @@ __all__ = [
     "flame_score",
     "frame_offset",
     "iou_per_class",
+    "latency_report",
     "mean_iou",
+    "measure_latency",
     "simulate_stream",
 ]
+
+_ON_FIRST_USE = {  # name: (module, extra that it needs)
+    "CudaTimer": ("flame_metric.torch.timer", "torch"),
+    "torch_runner": ("flame_metric.torch.runner", "torch"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name that needs more than NumPy (PEP 562)."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, extra = _ON_FIRST_USE[name]
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == __name__:
+            raise
+        needed = error.name.partition(".")[0]
+        raise MissingExtraError(f"{name} needs {needed}: pip install 'flame-metric[{extra}]'") from error

@@ -28,11 +28,20 @@ from flame_metric.checks import check_integer
 from flame_metric.errors import ConfigError
 from flame_metric.iou import mean_iou
 
-__all__ = ["Interval", "block_length", "bootstrap_interval", "median_interval", "upper_bound_rank"]
+__all__ = [
+    "Interval",
+    "block_length",
+    "bootstrap_interval",
+    "fewest_samples",
+    "median_interval",
+    "upper_bound_rank",
+]
+
+FEWEST = 10
+"""Samples below which blocks of them tell nothing about a median."""
 
 _BLOCK = 1000  # resamples computed at a time: bounds the memory
 _VALUES = 2_000_000  # values drawn at a time, likewise
-_FEWEST = 10  # samples below which blocks tell nothing
 _EXACT_FLOAT = 2**53
 
 
@@ -171,8 +180,8 @@ def median_interval(
     """
     series = np.asarray(samples, np.float64)
     size = series.size
-    if size < _FEWEST:
-        raise ConfigError(f"`samples` holds {size} samples, expected at least {_FEWEST} for an interval")
+    if size < FEWEST:
+        raise ConfigError(f"`samples` holds {size} samples, expected at least {FEWEST} for an interval")
     resamples, seed = _checked(level, resamples, seed)
     length = block_length(series) if length is None else check_integer("length", length, 1, unit="samples")
     if length > size:
@@ -255,27 +264,39 @@ def upper_bound_rank(samples: int, share: float, confidence: float) -> int:
     >>> upper_bound_rank(100, 0.9, 0.99)
     98
     """
+    t = _samples_above(samples, share, confidence)
+    if t >= 1:
+        return samples - t + 1
+    raise ConfigError(
+        f"{samples} samples are too few for an upper bound of the {share:.4g} quantile with confidence {confidence:g}, "
+        f"expected at least {fewest_samples(share, confidence)}"
+    )
+
+
+def fewest_samples(share: float, confidence: float) -> int:
+    """Return how many samples :func:`upper_bound_rank` takes at least.
+
+    Examples
+    --------
+    >>> [fewest_samples(share, 0.99) for share in (0.9, 0.95, 0.99)]
+    [64, 130, 662]
+    """
+    most = 1
+    while _samples_above(most, share, confidence) < 1:
+        most *= 2
+    low = most // 2
+    while most - low > 1:  # t never falls when samples are added
+        middle = (low + most) // 2
+        low, most = (low, middle) if _samples_above(middle, share, confidence) >= 1 else (middle, most)
+    return most
+
+
+def _samples_above(samples: int, share: float, confidence: float) -> int:
+    """Return the largest t with P(Binomial(samples, 1 - share) <= t) <= 1 - confidence; -1 if there is none."""
     if not 0 < share < 1 or not 0 < confidence < 1:
         raise ConfigError(f"`share` is {share} and `confidence` {confidence}, expected numbers between 0 and 1")
     # Loaded on use: it takes longer than the rest of the package.
     from scipy.stats import binom  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
 
-    def allowed(count: int) -> int:
-        """Return the largest t."""
-        t = int(binom.ppf(1 - confidence, count, 1 - share))  # the smallest with P(X <= t) >= 1 - confidence
-        return t if binom.cdf(t, count, 1 - share) <= 1 - confidence else t - 1
-
-    t = allowed(samples)
-    if t >= 1:
-        return samples - t + 1
-    fewest = samples
-    while allowed(fewest) < 1:
-        fewest *= 2
-    low = fewest // 2
-    while fewest - low > 1:  # t never falls when samples are added
-        middle = (low + fewest) // 2
-        low, fewest = (low, middle) if allowed(middle) >= 1 else (middle, fewest)
-    raise ConfigError(
-        f"{samples} samples are too few for an upper bound of the {share:.4g} quantile with confidence {confidence:g}, "
-        f"expected at least {fewest}"
-    )
+    t = int(binom.ppf(1 - confidence, samples, 1 - share))  # the smallest with P(X <= t) >= 1 - confidence
+    return t if binom.cdf(t, samples, 1 - share) <= 1 - confidence else t - 1
