@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -134,7 +135,8 @@ class LatencyReport:
         rows += [("smallest", self.trace.percentile_ms(1e-9)), ("largest", self.trace.percentile_ms(100))]
         if self.device_median_ms is not None:
             rows.append(("median on the device", self.device_median_ms))
-        notes = tuple(line for note in self._notes() for line in textwrap.wrap(note, _WIDTH))
+        width = _WIDTH if format == "text" else sys.maxsize
+        notes = tuple(line for note in self._notes() for line in textwrap.wrap(note, width))
         if self.fps is None:
             return Table(("latency", "ms"), tuple(rows), notes=notes).render(format)
         with_k: list[tuple[Cell, ...]] = [(*row, None if row[1] is None else self._offset(row[1])) for row in rows]
