@@ -5,8 +5,8 @@ from importlib.util import find_spec
 NEEDS = {  # files: packages
     "src/flame_metric/data/label_png.py": ("PIL",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
-    "tests/metrics_to_wrap.py": ("torch", "torchmetrics"),
-    "tests/ranks.py": ("torch", "torchmetrics"),
+    "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
+    "tests/helpers/ranks.py": ("torch", "torchmetrics"),
 }
 
 collect_ignore_glob = [

@@ -12,7 +12,7 @@ NAMES = {
     *("FlameMeter", "FlameResult", "flame_score", "frame_offset", "confusion_matrix", "class_counts"),
     *("iou_per_class", "mean_iou", "Schedule", "FrameDelay", "VideoSequence", "Interval", "bootstrap_interval"),
     *("FlameError", "LabelError", "ShapeError", "ConfigError", "DatasetError", "StateError", "MissingExtraError"),
-    *("FlameWarning", "__version__"),
+    *("FlameWarning", "__version__", "LatencyReport", "LatencyTrace", "latency_report", "measure_latency"),
 }
 
 
@@ -80,6 +80,15 @@ def split(function):
         (Schedule.fixed, ["num_frames", "frame_offset"], set()),
         (FrameDelay.push, ["item"], set()),
         (flame_metric.bootstrap_interval, ["result"], {"level", "resamples", "seed"}),
+        (flame_metric.latency_report, ["trace"], {"fps", "level", "resamples", "seed"}),
+        (
+            flame_metric.measure_latency,
+            ["run", "inputs"],
+            {
+                *("warmup", "samples", "timer", "boundary", "pace_fps", "warmup_cap_s", "time_cap_s", "min_samples"),
+                *("min_inputs", "metadata", "progress", "sleep", "today"),
+            },
+        ),
     ],
     ids=lambda value: getattr(value, "__qualname__", None),
 )
@@ -188,6 +197,27 @@ def test_names_that_need_torch_say_which_extra_brings_it(name, missing, run_pyth
         "except ImportError as error: print(type(error).__name__, error)"
     )
     assert run_python(program) == f"MissingExtraError {name} needs torchmetrics: pip install 'flame-metric[torch]'"
+
+
+@pytest.mark.parametrize("name", ["CudaTimer", "torch_runner"])
+def test_names_that_need_torch_say_so(name, run_python):
+    program = (
+        "import sys, flame_metric; sys.modules['torch'] = None\n"
+        f"try: flame_metric.{name}\n"
+        "except flame_metric.MissingExtraError as error: print(error)"
+    )
+    assert run_python(program) == f"{name} needs torch: pip install 'flame-metric[torch]'"
+
+
+def test_names_that_need_torch_are_there_with_it():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    assert flame_metric.torch_runner.__module__ == "flame_metric.torch.runner"
+    assert flame_metric.CudaTimer.__module__ == "flame_metric.torch.timer"
+
+
+def test_a_name_that_does_not_exist():
+    with pytest.raises(AttributeError, match="module 'flame_metric' has no attribute 'CudoTimer'"):
+        flame_metric.CudoTimer  # noqa: B018 - the look-up is what fails
 
 
 def test_r21_warnings_are_errors():

@@ -36,6 +36,8 @@ from flame_metric.errors import (
 )
 from flame_metric.iou import iou_per_class, mean_iou
 from flame_metric.latency import LatencyTrace
+from flame_metric.latency_report import LatencyReport, latency_report
+from flame_metric.measuring import measure_latency
 from flame_metric.meter import FlameMeter, flame_score
 from flame_metric.result import FlameResult
 from flame_metric.schedule import FrameDelay, Schedule, StreamLog
@@ -48,6 +50,8 @@ from flame_metric.timing import frame_offset
 if TYPE_CHECKING:
     from flame_metric.torch.aware import LatencyAware as LatencyAware
     from flame_metric.torch.metric import FlameMetric as FlameMetric
+    from flame_metric.torch.runner import torch_runner as torch_runner
+    from flame_metric.torch.timer import CudaTimer as CudaTimer
 
 __all__ = [
     "Budget",
@@ -61,6 +65,7 @@ __all__ = [
     "FrameDelay",
     "Interval",
     "LabelError",
+    "LatencyReport",
     "LatencyTrace",
     "Losses",
     "MissingExtraError",
@@ -79,7 +84,9 @@ __all__ = [
     "flame_score",
     "frame_offset",
     "iou_per_class",
+    "latency_report",
     "mean_iou",
+    "measure_latency",
     "simulate_stream",
     "stream_timeline",
 ]
@@ -87,6 +94,8 @@ __all__ = [
 _ON_FIRST_USE = {  # name: (module, what it needs, the extra that brings that)
     "LatencyAware": ("flame_metric.torch.aware", "torchmetrics", "torch"),
     "FlameMetric": ("flame_metric.torch.metric", "torchmetrics", "torch"),
+    "CudaTimer": ("flame_metric.torch.timer", "torch", "torch"),
+    "torch_runner": ("flame_metric.torch.runner", "torch", "torch"),
 }
 
 
