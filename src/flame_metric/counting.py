@@ -324,16 +324,27 @@ def _per_class(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 # ── the door: what is handed over becomes pairs of integer arrays of equal shape ──
 
 
-def _label_pairs(pred: LabelMaps, target: LabelMaps, space: LabelSpace) -> Iterator[tuple[Array, Array]]:
+def pair_up(pred: LabelMaps, target: LabelMaps) -> Iterator[tuple[Any, Any]]:
+    """Take lists of label maps apart into (prediction, target); what is no list is one pair already.
+
+    Raises
+    ------
+    ShapeError
+        If one holds more than the other, or they hold none.
+    """
     if not (_is_list_of_maps(pred) or _is_list_of_maps(target)):
-        yield _label_pair(pred, target, space)
+        yield pred, target
         return
     num_preds, num_targets = (_num_maps(maps) for maps in (pred, target))
     if num_preds != num_targets:
         raise ShapeError(f"`pred` holds {num_preds} label maps and `target` {num_targets}, expected as many of both")
     if num_preds == 0:
         raise ShapeError("`pred` and `target` are empty, expected at least one label map")
-    for pred_item, target_item in zip(pred, target, strict=True):
+    yield from zip(pred, target, strict=True)
+
+
+def _label_pairs(pred: LabelMaps, target: LabelMaps, space: LabelSpace) -> Iterator[tuple[Array, Array]]:
+    for pred_item, target_item in pair_up(pred, target):
         yield _label_pair(pred_item, target_item, space)
 
 
@@ -350,16 +361,35 @@ def _num_maps(maps: LabelMaps) -> int:
 
 def _label_pair(pred: Any, target: Any, space: LabelSpace) -> tuple[Array, Array]:
     target_map = _as_array(target, "target")
-    _check_labels(target_map, "target", space)
     if _on_accelerator(pred) and pred.is_floating_point() and pred.shape[-3:-2] == (space.num_classes,):
+        _check_labels(target_map, "target", space)
         pred = _labels_on_device(pred)
     pred_map = _as_array(pred, "pred")
-    if pred_map.dtype.kind not in "iubf":
-        _check_labels(pred_map, "pred", space)
-    if _are_scores(pred_map, target_map, space):
+    if check_pair(pred_map, target_map, space):
         return _labels_of_scores(pred_map), target_map
-    _check_labels(pred_map, "pred", space)
     return pred_map, target_map
+
+
+def check_pair(pred: Array, target: Array, space: LabelSpace) -> bool:
+    """Check the kinds and shapes of a pair, by which predictions are labels or scores; no value is looked at.
+
+    Returns
+    -------
+    bool
+        Whether ``pred`` holds scores.
+
+    Raises
+    ------
+    LabelError, ShapeError
+        As :func:`confusion_matrix` does.
+    """
+    _check_labels(target, "target", space)
+    if pred.dtype.kind not in "iubf":
+        _check_labels(pred, "pred", space)
+    if _are_scores(pred, target, space):
+        return True
+    _check_labels(pred, "pred", space)
+    return False
 
 
 def _are_scores(pred: Array, target: Array, space: LabelSpace) -> bool:

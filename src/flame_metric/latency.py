@@ -28,6 +28,9 @@ __all__ = ["LatencyTrace"]
 
 REPLAYS = ("call", "frame", "random")
 
+PROVENANCE = "provenance"
+"""The key of what is true of one run alone: a list in the metadata, with an entry for each run."""
+
 _FORMAT = "flame-metric latency trace 1"
 _CSV_COLUMN = "latency_ms"
 
@@ -46,7 +49,9 @@ class LatencyTrace:
     warmup_ms : iterable of float
         Samples from before the network was warm. They are kept, and used nowhere.
     metadata : mapping of str to JSON values, optional
-        Device, versions, input shape: whatever makes two runs comparable. Traces that differ in it do not merge.
+        Device, versions, input shape: whatever makes two runs comparable. Traces that differ in it do not merge. A list
+        under ``"provenance"`` is not compared: it has an entry for each run, such as the time of day, and a merged
+        trace has all of them.
 
     Attributes
     ----------
@@ -190,10 +195,14 @@ class LatencyTrace:
         Raises
         ------
         StateError
-            If the runs differ in replay or metadata: their samples do not describe one thing.
+            If the runs differ in replay or metadata, provenance apart: their samples do not describe one thing.
         """
-        names = sorted({*self.metadata, *other.metadata})
-        unlike = [name for name in names if self.metadata.get(name) != other.metadata.get(name)]
+        metadata, names = dict(self.metadata), {*self.metadata, *other.metadata}
+        runs = [trace.metadata.get(PROVENANCE, []) for trace in (self, other)]
+        if PROVENANCE in names and all(isinstance(run, list) for run in runs):
+            metadata[PROVENANCE] = runs[0] + runs[1]
+            names.remove(PROVENANCE)
+        unlike = [name for name in sorted(names) if self.metadata.get(name) != other.metadata.get(name)]
         differences = [f"{name}: {self.metadata.get(name)} / {other.metadata.get(name)}" for name in unlike]
         if self.replay != other.replay:
             differences.append(f"replay: {self.replay} / {other.replay}")
@@ -203,7 +212,7 @@ class LatencyTrace:
             self.samples_ns + other.samples_ns,
             replay=self.replay,
             warmup_ns=self.warmup_ns + other.warmup_ns,
-            metadata=self.metadata,
+            metadata=metadata,
         )
 
     def latencies(self, seed: int = 0, sequence: str = "") -> Callable[[int, int], int]:
