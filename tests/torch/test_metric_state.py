@@ -259,8 +259,9 @@ def test_merge_of_something_else_is_refused(other):
         lambda metric: torchmetrics.MetricCollection([metric]).set_dtype(torch.half)["FlameMetric"],
     ],
 )
-def test_r19_counts_stay_integers(cast):
-    metric = make("clip")
+@pytest.mark.parametrize("cached", [False, True])
+def test_r19_counts_stay_integers(cast, cached):
+    metric = make("clip", compute_with_cache=cached)
     value, before = metric.compute(), metric.to_meter().to_json()
     metric = cast(metric)
     assert metric.to_meter().to_json() == before

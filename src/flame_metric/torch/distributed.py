@@ -126,7 +126,8 @@ def _exchange(
     padded[: len(message)] = torch.frombuffer(bytearray(message), dtype=torch.uint8).to(padded.device)
     messages = gather(padded, group=group)
     return [
-        (word, bytes(text[:length].tolist()).decode()) for (word, length), text in zip(words, messages, strict=True)
+        (word, text[:length].cpu().numpy().tobytes().decode())
+        for (word, length), text in zip(words, messages, strict=True)
     ]
 
 

@@ -255,6 +255,7 @@ class FlameMetric(Metric):
         after = replace(index, rows=rows, closed=index.closed | page.closed, by_schedule=page.by_schedule)
         if after != index:
             self.sequence_index = after.to_tensor()
+            self._index_read = self.sequence_index, after
 
     def _index(self) -> SequenceIndex:
         """Read the index; once for each tensor, as a new one comes with every change."""

@@ -67,11 +67,11 @@ class SequenceIndex:
 
 def encode(record: Any) -> Tensor:
     """Write what JSON knows as a uint8 tensor on the host."""
-    return torch.tensor(list(json.dumps(record).encode()), dtype=torch.uint8, device="cpu")
+    return torch.frombuffer(bytearray(json.dumps(record).encode()), dtype=torch.uint8)
 
 
 def _decode(text: Tensor) -> Any:
-    return json.loads(bytes(text.tolist()))
+    return json.loads(text.cpu().numpy().tobytes())
 
 
 def meter_of(state: Mapping[str, Tensor]) -> FlameMeter:
