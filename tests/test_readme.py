@@ -14,11 +14,23 @@ from flame_metric.evaluation import Evaluation
 README = Path(__file__).parents[1] / "README.md"
 
 
+LOOP, TORCH = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
 def test_the_loop_runs(run_python) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    printed = run_python(program)
+    printed = run_python(LOOP)
     assert re.search(r"^mean IoU +0\.\d{4}", printed, re.MULTILINE)
     assert " | k 2 | 76.0 ms | 15 fps | 8 classes | ignore 255 | coverage 0.87 | flame-metric 0.1.0" in printed
+
+
+def test_the_loop_in_pytorch_runs(run_python) -> None:
+    """Depths grow by 0.5 a frame on average, and each is compared with that of two frames before."""
+    pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
+    signature, depths = run_python(TORCH).splitlines()
+    assert " | k 2 | 76.0 ms | 17 fps | 19 classes | ignore 255 | coverage 0.67 | flame-metric 0.1.0" in signature
+    error, coverage = re.fullmatch(r"tensor\((.*)\) (.*)", depths).groups()
+    assert float(error) == pytest.approx(1, abs=0.02)
+    assert float(coverage) == pytest.approx(2 / 3)
 
 
 def test_the_table_of_the_demonstration_is_what_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
