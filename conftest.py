@@ -1,5 +1,15 @@
-"""Doctests of a file that needs an extra are collected only where the extra is installed."""
+"""A file that needs an extra is searched for doctests only where the extra is installed."""
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("PIL") else ["src/flame_metric/data/label_png.py"]
+NEEDS = {  # files: packages
+    "src/flame_metric/compiled.py": ("numba",),
+    "src/flame_metric/data/label_png.py": ("PIL",),
+    "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
+    "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
+    "tests/helpers/ranks.py": ("torch", "torchmetrics"),
+}
+
+collect_ignore_glob = [
+    files for files, packages in NEEDS.items() if not all(find_spec(package) for package in packages)
+]

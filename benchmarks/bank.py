@@ -3,16 +3,19 @@
     python benchmarks/bank.py [--frames 24] [--rounds 5]
 
 Both count the same pairs of 1024x2048 label maps, the bank after coding each map once; the counts are compared first.
+Where numba is installed, the bank is also filled by compiled loops, which are compiled and loaded before.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from importlib.util import find_spec
 
 import numpy as np
 from common import interleaved_ms, label_maps, machine, markdown
 
-from flame_metric import OffsetBank, class_counts
+from flame_metric import OffsetBank, class_counts, counting
 from flame_metric.data.synthetic import VOID
 
 CLASSES = 19
@@ -26,7 +29,8 @@ def separate(preds: list[np.ndarray], targets: list[np.ndarray], max_offset: int
     return counts
 
 
-def banked(preds: list[np.ndarray], targets: list[np.ndarray], max_offset: int) -> OffsetBank:
+def banked(preds: list[np.ndarray], targets: list[np.ndarray], max_offset: int, *, compiled: bool) -> OffsetBank:
+    counting._LOAD_AFTER = 0 if compiled else sys.maxsize
     bank = OffsetBank(CLASSES, max_offset=max_offset, ignore_index=VOID)
     bank.update_sequence(preds, targets, sequence="clip")
     return bank
@@ -40,21 +44,19 @@ def main() -> None:
     print(machine())
     source, maps = label_maps(arguments.frames + 1)
     preds, targets = maps[1:], maps[:-1]
+    banks = {"bank": False, "bank, compiled": True} if find_spec("numba") else {"bank": False}
     rows = []
     for max_offset in (1, 4, 10, 19):
-        curve = banked(preds, targets, max_offset).curve()
-        assert [result.total.tolist() for result in curve.results] == separate(preds, targets, max_offset).tolist()
-        times = interleaved_ms(
-            {
-                "separate": lambda k=max_offset: separate(preds, targets, k),
-                "bank": lambda k=max_offset: banked(preds, targets, k),
-            },
-            arguments.rounds,
-        )
-        factor = times["bank"] / times["separate"]
-        rows.append([f"{max_offset}", f"{times['separate']:.0f}", f"{times['bank']:.0f}", f"{factor:.2f}"])
+        methods = {"separate counts": lambda k=max_offset: separate(preds, targets, k)}
+        for name, compiled in banks.items():
+            curve = banked(preds, targets, max_offset, compiled=compiled).curve()
+            assert [result.total.tolist() for result in curve.results] == separate(preds, targets, max_offset).tolist()
+            methods[name] = lambda k=max_offset, compiled=compiled: banked(preds, targets, k, compiled=compiled)
+        times = interleaved_ms(methods, arguments.rounds)
+        factors = [f"{times[name] / times['separate counts']:.2f}" for name in banks]
+        rows.append([f"{max_offset}", *(f"{times[name]:.0f}" for name in methods), *factors])
     print(f"\n{arguments.frames} frames, uint8 label maps, {source}\n")
-    print(markdown(["K", "separate counts, ms", "bank, ms", "factor"], rows))
+    print(markdown(["K", *(f"{name}, ms" for name in methods), *(f"{name}, factor" for name in banks)], rows))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from flame_metric import counting
 
 settings.register_profile(
     "flame-metric",
@@ -14,6 +17,16 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("flame-metric")
+
+
+@pytest.fixture(scope="module", params=["numpy", "compiled"])
+def loops(request):
+    """Count with NumPy alone, and again with compiled loops from the first map on."""
+    if request.param == "compiled" and not find_spec("numba"):
+        pytest.skip("compiled loops need numba")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_LOAD_AFTER", 0 if request.param == "compiled" else sys.maxsize)
+        yield request.param
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ PACKAGE = Path(flame_metric.__file__).parent
 FLOORS = (  # ground floor first; files of one floor do not import each other
     ("errors.py", "_version.py"),
     ("checks.py",),
+    ("compiled.py",),
     ("counting.py",),
     ("iou.py",),
     ("timing.py",),
@@ -23,7 +24,13 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("table.py",),
     ("record.py", "archive.py"),
     ("latency.py",),
+    ("timers.py",),
+    ("ring.py",),
+    ("measuring.py",),
+    ("latency_report.py",),
     ("streaming.py",),
+    ("timeline.py",),
+    ("stream_summary.py",),
     ("result.py",),
     ("curve.py",),
     ("offset_counts.py",),
@@ -35,6 +42,10 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("data/folder.py",),
     ("plan.py",),
     ("folder_counts.py",),
+    ("torch/__init__.py",),
+    ("torch/counting.py", "torch/distributed.py", "torch/rows.py", "torch/timer.py"),
+    ("torch/state.py", "torch/delay.py", "torch/runner.py"),
+    ("torch/metric.py", "torch/aware.py"),
     ("evaluation.py", "demo.py"),
     ("cli/*",),
     ("__init__.py", "__main__.py"),
@@ -43,9 +54,12 @@ ONE_ROOM = ("cli/*",)  # its files may use each other
 
 OUTSIDE = {
     "numpy": None,
+    "numba": "compiled.py",
     "PIL": "data/label_png.py",
     "rich": "cli/console.py",
     "scipy": "statistics.py",
+    "torch": "torch/*",
+    "torchmetrics": "torch/*",
 }  # None: everywhere
 
 
@@ -53,9 +67,13 @@ def files():
     return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
+def room_of(file):
+    return f"{file.split('/')[0]}/*"
+
+
 def floor_of(file):
     """The index of the floor on which a file is, or None."""
-    room = file if any(file in floor for floor in FLOORS) else f"{file.split('/')[0]}/*"
+    room = file if any(file in floor for floor in FLOORS) else room_of(file)
     return next((index for index, floor in enumerate(FLOORS) if room in floor), None)
 
 
@@ -107,7 +125,7 @@ def faults_of(file, source, known):
             continue
         if name not in OUTSIDE:
             yield f"{file} imports {name}: expected NumPy, and other packages at the edges only"
-        elif OUTSIDE[name] not in (None, file):
+        elif OUTSIDE[name] not in (None, file, room_of(file)):
             yield f"{file} imports {name}: expected in {OUTSIDE[name]} alone"
 
 
@@ -141,7 +159,10 @@ KNOWN = {
     "data/lookup.py",
     "data/synthetic.py",
     "data/folder.py",
+    "torch/counting.py",
+    "torch/metric.py",
     "cli/x.py",
+    "torch/x.py",
 }
 
 
@@ -176,12 +197,19 @@ def test_arrows_are_found(file, source, found):
         ("data/lookup.py", "from flame_metric.data.synthetic import x", 1),
         ("data/folder.py", "from flame_metric.data.lookup import x", 0),
         ("counting.py", "import torch", 1),
+        ("torch/metric.py", "import torch, torchmetrics", 0),
+        ("torch/metric.py", "from flame_metric.torch.counting import x\nfrom flame_metric.meter import y", 0),
+        ("torch/counting.py", "from flame_metric.torch.metric import x", 1),
+        ("torch/metric.py", "import PIL", 1),
+        ("meter.py", "from flame_metric.torch.counting import x", 1),
         ("counting.py", "def f():\n    import scipy.stats", 1),
         ("counting.py", "__import__('matplotlib')", 1),
         ("counting.py", "from PIL import Image", 1),
         ("data/label_png.py", "from PIL import Image", 0),
         ("cli/console.py", "import rich.progress", 0),
         ("cli/x.py", "import rich", 1),
+        ("torch/x.py", "import torch.nn, torchmetrics", 0),
+        ("torch/x.py", "import scipy", 1),
         ("cli/x.py", "from flame_metric.cli import x, y", 0),
     ],
 )

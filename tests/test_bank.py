@@ -25,7 +25,10 @@ from flame_metric import (
 )
 from flame_metric.bank import OffsetBank
 
-pytestmark = pytest.mark.filterwarnings(r"ignore:\d sequence\(s\) yield no pair")  # one clip has a single frame
+pytestmark = [
+    pytest.mark.usefixtures("loops"),
+    pytest.mark.filterwarnings(r"ignore:\d sequence\(s\) yield no pair"),  # one clip has a single frame
+]
 
 C, VOID = 4, 9
 
@@ -45,7 +48,7 @@ CLIPS = {"a": clip_of(1, 12), "b": clip_of(2, 9), "c": clip_of(3, 1)}
 
 
 @pytest.fixture(scope="module")
-def bank() -> OffsetBank:
+def bank(loops: str) -> OffsetBank:
     bank = OffsetBank(C, max_offset=11, fps=15, ignore_index=VOID, persistence=True)
     for name, (preds, targets) in CLIPS.items():
         bank.update_sequence(iter(preds), iter(targets), sequence=name)
@@ -235,6 +238,13 @@ def test_predictions_that_are_missing_are_named_when_they_are_needed() -> None:
         StateError, match="the prediction of frame 1 of sequence 'clip' is None, but is on screen at frame 2"
     ):
         bank.score(frame_offset=1)
+
+
+def test_labels_count_where_no_prediction_is_at_hand() -> None:
+    """Nothing was predicted for frame 0: its labels are missed, as on any stream that has not shown anything yet."""
+    bank = OffsetBank(2, max_offset=1, fps=15)
+    bank.update_sequence([None, [[1, 0]], None], [[[0, 1]], None, [[1, 1]]], sequence="clip")
+    assert bank.stream(60, before_first="void").total.tolist() == [[0, 1], [1, 1], [1, 3]]
 
 
 def test_a_clip_counts_once() -> None:

@@ -186,7 +186,7 @@ def test_arrays_in_the_order_of_fortran(saved: bytes, file: Path) -> None:
 def test_counts_that_contradict_each_other(saved: bytes, file: Path) -> None:
     arrays = arrays_of(saved)
     messages = {
-        "num_frames": "sequence '.' has . labelled frames of -?\\d+, expected 0 <= labelled <= all <= 10,000,000$",
+        "num_frames": "sequence '.' has . labelled frames of -?\\d+, expected 0 <= labelled <= all <= 3,000,000$",
         "num_labelled": f"sequence 'a' has -?\\d+ labelled frames of 4, expected|{NO_BANK}`frame` is int64 .5,.,",
     }
     edited = 0
@@ -352,7 +352,7 @@ def test_edited_headers(saved: bytes, file: Path, change: dict[str, Any], messag
         ("num_frames", [3, 2], CONTRADICT),
         ("num_frames", [2, 4], "sequence 'a' has 3 labelled frames of 2, expected"),
         ("num_frames", [-1, 2], "sequence 'a' has 3 labelled frames of -1, expected"),
-        ("num_frames", [4, 10_000_001], "sequence 'b' has 2 labelled frames of 10000001, expected .* <= 10,000,000$"),
+        ("num_frames", [4, 3_000_001], "sequence 'b' has 2 labelled frames of 3000001, expected .* <= 3,000,000$"),
         ("num_frames", [4, 10**15], "sequence 'b' has 2 labelled frames of 10{15}, expected"),
         ("num_labelled", [2, 3], "sequence 'b' has 3 labelled frames of 2, expected"),
         ("num_labelled", [4, 1], CONTRADICT),
@@ -368,7 +368,7 @@ def test_edited_lengths_of_clips(saved: bytes, file: Path, name: str, lengths: l
 
 
 def test_the_longest_clip(saved: bytes, file: Path) -> None:
-    np.savez(file, **arrays_of(saved) | {"num_frames": np.array([10_000_000, 2])})
+    np.savez(file, **arrays_of(saved) | {"num_frames": np.array([3_000_000, 2])})
     assert OffsetBank.load(file).score(frame_offset=1) == bank_of().score(frame_offset=1)
 
 
@@ -488,17 +488,17 @@ def lying(file: Path, members: dict[str, bytes], method: int, **claims: int) -> 
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
-        ({}, "`frame` holds 80 bytes, expected 80000000 for int64"),
-        ({"file_size": 80_000_128}, "claims 80000128 bytes for frame.npy, expected at most"),
+        ({}, "`frame` holds 80 bytes, expected 24000000 for int64"),
+        ({"file_size": 24_000_128}, "claims 24000128 bytes for frame.npy, expected at most"),
         (
-            {"file_size": 80_000_128, "compress_size": 80_000_128},
-            "claims 80000128 bytes for frame.npy, expected at most",
+            {"file_size": 24_000_128, "compress_size": 24_000_128},
+            "claims 24000128 bytes for frame.npy, expected at most",
         ),
         ({"file_size": 2**62, "compress_size": 2**62}, "claims 46\\d+ bytes for frame.npy, expected at most"),
     ],
 )
 def test_a_small_file_takes_little_memory(claims: dict[str, int], message: str, method: int, file: Path) -> None:
-    lying(file, huge(10_000_000), method, **claims)
+    lying(file, huge(3_000_000), method, **claims)
     assert file.stat().st_size < 4000
     tracemalloc.start()
     try:
@@ -607,7 +607,7 @@ def works(bank: OffsetBank) -> int:
 
 
 VALUES = st.one_of(
-    st.integers(-2, 6), st.integers(-(2**63), 2**63 - 1), st.sampled_from([2**47, 2**48 - 1, 2**62, 10**7])
+    st.integers(-2, 6), st.integers(-(2**63), 2**63 - 1), st.sampled_from([2**47, 2**48 - 1, 2**62, 3_000_001])
 )
 
 

@@ -261,7 +261,7 @@ def test_json_and_table_hold_the_stream_and_the_curve(tmp_path: Path) -> None:
     assert re.search(
         "^class +static k=0   FLAME k=2   streaming   persistence k=2   persistence, streaming$", table, re.M
     )
-    assert "Stream of 1 worker, queue unlimited, +5.0 ms: " in table
+    assert "Stream of 1 worker, queue unlimited, results may be 5.0 ms late: " in table
     assert f"Lost to latency {found.losses.to_latency:.4f} (static - FLAME)" in table
     assert "k   up to ms   mean IoU   95 % from   95 % to   persistence   coverage" in table
     assert "before first: void" in found.streaming.result.signature

@@ -147,3 +147,18 @@ def test_damaged_records(edit: dict) -> None:
     record = json.loads(LatencyTrace([1]).to_json()) | edit
     with pytest.raises(StateError, match="'flame-metric latency trace 1' record is incomplete or damaged"):
         LatencyTrace.from_json(json.dumps(record))
+
+
+def test_provenance_is_kept_and_not_compared() -> None:
+    runs = [{"measured_at": "2030-01-01T10:00:00+00:00"}, {"measured_at": "2030-01-01T11:00:00+00:00"}]
+    first, second = (LatencyTrace([1], metadata={"device": "A", "provenance": [run]}) for run in runs)
+    assert first.merge(second).metadata == {"device": "A", "provenance": runs}
+    assert second.merge(first).metadata["provenance"] == runs[::-1]
+    assert first.merge(LatencyTrace([2], metadata={"device": "A"})).metadata == first.metadata
+    assert LatencyTrace([2], metadata={"device": "A"}).merge(first).metadata == first.metadata
+    with pytest.raises(StateError, match=r"unlike runs cannot merge: device: A / B$"):
+        first.merge(LatencyTrace([2], metadata={"device": "B"}))
+    other = LatencyTrace([1], metadata={"device": "A", "provenance": "the lab"})  # somebody's own text is compared
+    with pytest.raises(StateError, match="provenance: "):
+        first.merge(other)
+    assert other.merge(other).metadata == other.metadata

@@ -12,7 +12,7 @@ NAMES = {
     *("FlameMeter", "FlameResult", "flame_score", "frame_offset", "confusion_matrix", "class_counts"),
     *("iou_per_class", "mean_iou", "Schedule", "FrameDelay", "VideoSequence", "Interval", "bootstrap_interval"),
     *("FlameError", "LabelError", "ShapeError", "ConfigError", "DatasetError", "StateError", "MissingExtraError"),
-    *("FlameWarning", "__version__"),
+    *("FlameWarning", "__version__", "LatencyReport", "LatencyTrace", "latency_report", "measure_latency"),
 }
 
 
@@ -80,6 +80,15 @@ def split(function):
         (Schedule.fixed, ["num_frames", "frame_offset"], set()),
         (FrameDelay.push, ["item"], set()),
         (flame_metric.bootstrap_interval, ["result"], {"level", "resamples", "seed"}),
+        (flame_metric.latency_report, ["trace"], {"fps", "level", "resamples", "seed"}),
+        (
+            flame_metric.measure_latency,
+            ["run", "inputs"],
+            {
+                *("warmup", "samples", "timer", "boundary", "pace_fps", "warmup_cap_s", "time_cap_s", "min_samples"),
+                *("min_inputs", "metadata", "progress", "sleep", "today"),
+            },
+        ),
     ],
     ids=lambda value: getattr(value, "__qualname__", None),
 )
@@ -147,10 +156,68 @@ def test_import_loads_numpy_alone(run_python):
     assert loaded & heavy == set()
 
 
+def test_a_fault_of_this_package_is_no_missing_extra(monkeypatch):
+    monkeypatch.setitem(flame_metric._ON_FIRST_USE, "FlameMetric", ("flame_metric.torch.nowhere", "torch", "torch"))
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'flame_metric\.torch\.nowhere'"):
+        flame_metric.FlameMetric  # noqa: B018 - loading it is the point
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'flame_metric' has no attribute 'FlameMetre'"):
+        flame_metric.FlameMetre  # noqa: B018 - looking it up is the point
+
+
 def test_import_leaves_edges_and_the_command_line_alone(run_python):
     program = "import sys, flame_metric; print(*[name for name in sys.modules if name.startswith('flame_metric')])"
     loaded = run_python(program).split()
-    assert [name for name in loaded if name.startswith(("flame_metric.cli", "flame_metric.data."))] == []
+    assert [
+        name for name in loaded if name.startswith(("flame_metric.cli", "flame_metric.data.", "flame_metric.torch"))
+    ] == []
+
+
+@pytest.mark.parametrize("name", ["FlameMetric", "LatencyAware"])
+def test_names_that_need_torch_load_on_first_use(name, run_python):
+    pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
+    program = (
+        "import sys, flame_metric; before = 'torch' in sys.modules; "
+        f"print(before, flame_metric.{name}.__name__, 'torch' in sys.modules, '{name}' in flame_metric.__all__, "
+        f"'{name}' in dir(flame_metric))"
+    )
+    assert run_python(program).split() == ["False", name, "True", "False", "True"]
+
+
+@pytest.mark.parametrize("missing", ["torch", "torchmetrics"])
+@pytest.mark.parametrize("name", ["FlameMetric", "LatencyAware"])
+def test_names_that_need_torch_say_which_extra_brings_it(name, missing, run_python):
+    if missing == "torchmetrics":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    program = (
+        f"import sys; sys.modules['{missing}'] = None\n"
+        f"try: from flame_metric import {name}\n"
+        "except ImportError as error: print(type(error).__name__, error)"
+    )
+    assert run_python(program) == f"MissingExtraError {name} needs torchmetrics: pip install 'flame-metric[torch]'"
+
+
+@pytest.mark.parametrize("name", ["CudaTimer", "torch_runner"])
+def test_names_that_need_torch_say_so(name, run_python):
+    program = (
+        "import sys, flame_metric; sys.modules['torch'] = None\n"
+        f"try: flame_metric.{name}\n"
+        "except flame_metric.MissingExtraError as error: print(error)"
+    )
+    assert run_python(program) == f"{name} needs torch: pip install 'flame-metric[torch]'"
+
+
+def test_names_that_need_torch_are_there_with_it():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    assert flame_metric.torch_runner.__module__ == "flame_metric.torch.runner"
+    assert flame_metric.CudaTimer.__module__ == "flame_metric.torch.timer"
+
+
+def test_a_name_that_does_not_exist():
+    with pytest.raises(AttributeError, match="module 'flame_metric' has no attribute 'CudoTimer'"):
+        flame_metric.CudoTimer  # noqa: B018 - the look-up is what fails
 
 
 def test_r21_warnings_are_errors():

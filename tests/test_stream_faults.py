@@ -228,7 +228,7 @@ def test_a_stride_beyond_the_stream(stride: int) -> None:
 @pytest.mark.parametrize(
     ("stream", "message"),
     [
-        ({"num_frames": 10_000_001, "fps": 10}, r"`num_frames` is 10000001, .* of frames >= 0 \(at most 10,000,000\)"),
+        ({"num_frames": 3_000_001, "fps": 10}, r"`num_frames` is 3000001, .* of frames >= 0 \(at most 3,000,000\)"),
         ({"num_frames": 10**30, "fps": 10}, "`num_frames` is 10{30}, expected a whole number"),
         ({"num_frames": 1.5, "fps": 10}, "`num_frames` is 1.5, expected a whole number of frames >= 0"),
         ({"num_frames": True, "fps": 10}, "`num_frames` is True, expected a whole number"),

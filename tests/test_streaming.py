@@ -119,3 +119,28 @@ def test_statistics_of_nothing():
     assert statistics.max_staleness == 0
     assert np.isnan(statistics.coverage)
     assert np.isnan(statistics.mean_staleness)
+
+
+def test_the_log_knows_when_frames_and_labels_come():
+    log = simulate_stream(20, num_frames=3, fps=30, label_times_ms=[0.5, 70]).log
+    assert log.arrival_ns.tolist() == [0, 33_333_333, 66_666_667]
+    assert log.label_ns.tolist() == [500_000, 70_000_000]
+    log = simulate_stream(20, StreamConfig(extra_latency_ms=5), arrivals_ms=[1, 2]).log
+    assert log.arrival_ns.tolist() == log.label_ns.tolist() == [1_000_000, 2_000_000]
+
+
+@pytest.mark.parametrize(
+    ("latency", "options", "workers"),
+    [
+        (195, DROP, [0, 0, 0, 0]),
+        (150, {"workers": 2, "queue": 1}, [0, 1, 0, 1, 0, 1, 0, 1, 0]),
+        (195, EVERY, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]),
+        (50, {"workers": 3}, [0] * 10),
+        (60, {"workers": 3}, [0] * 10),  # free just when the next frame arrives
+        (60.0005, {"workers": 3}, [0] * 10),  # the same time
+        (60.002, {"workers": 3}, [0, 1] * 5),
+        (0, EVERY, [0] * 10),
+    ],
+)
+def test_workers_are_the_first_that_are_free(latency, options, workers):
+    assert simulate_stream(latency, StreamConfig(**options), num_frames=10, fps=D).log.worker.tolist() == workers

@@ -15,6 +15,11 @@ References
 Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation networks, 2020, arXiv:2004.02574.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from flame_metric._version import __version__
 from flame_metric.bank import OffsetBank
 from flame_metric.counting import class_counts, confusion_matrix
@@ -31,13 +36,22 @@ from flame_metric.errors import (
 )
 from flame_metric.iou import iou_per_class, mean_iou
 from flame_metric.latency import LatencyTrace
+from flame_metric.latency_report import LatencyReport, latency_report
+from flame_metric.measuring import measure_latency
 from flame_metric.meter import FlameMeter, flame_score
 from flame_metric.result import FlameResult
 from flame_metric.schedule import FrameDelay, Schedule, StreamLog
 from flame_metric.sequence import VideoSequence
 from flame_metric.statistics import Interval, bootstrap_interval
 from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
+from flame_metric.timeline import stream_timeline
 from flame_metric.timing import frame_offset
+
+if TYPE_CHECKING:
+    from flame_metric.torch.aware import LatencyAware as LatencyAware
+    from flame_metric.torch.metric import FlameMetric as FlameMetric
+    from flame_metric.torch.runner import torch_runner as torch_runner
+    from flame_metric.torch.timer import CudaTimer as CudaTimer
 
 __all__ = [
     "Budget",
@@ -51,6 +65,7 @@ __all__ = [
     "FrameDelay",
     "Interval",
     "LabelError",
+    "LatencyReport",
     "LatencyTrace",
     "Losses",
     "MissingExtraError",
@@ -69,6 +84,33 @@ __all__ = [
     "flame_score",
     "frame_offset",
     "iou_per_class",
+    "latency_report",
     "mean_iou",
+    "measure_latency",
     "simulate_stream",
+    "stream_timeline",
 ]
+
+_ON_FIRST_USE = {  # name: (module, what it needs, the extra that brings that)
+    "LatencyAware": ("flame_metric.torch.aware", "torchmetrics", "torch"),
+    "FlameMetric": ("flame_metric.torch.metric", "torchmetrics", "torch"),
+    "CudaTimer": ("flame_metric.torch.timer", "torch", "torch"),
+    "torch_runner": ("flame_metric.torch.runner", "torch", "torch"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use (PEP 562), so that importing this package loads NumPy alone."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, package, extra = _ON_FIRST_USE[name]
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("torch", "torchmetrics"):
+            raise
+        raise MissingExtraError(f"{name} needs {package}: pip install 'flame-metric[{extra}]'") from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_FIRST_USE})

@@ -185,8 +185,12 @@ class OffsetBank:
             with located(f"frame {frame}{of}"):
                 label = None if target is None else code_map(target, space, argument="target")
                 recent.appendleft((None if pred is None else code_map(pred, space), label))
-                if label is not None:
-                    builder.add(frame, count_coded(label, label, space), self._found(recent, label, frame))
+                if label is None:
+                    continue
+                found = self._found(recent, label, frame)
+                pairs = (counts for of_offset in found.values() for counts in of_offset if counts is not None)
+                own = next(pairs, None) or count_coded(label, label, space)  # labelled pixels are the same in any pair
+                builder.add(frame, own, found)
         self.add_counts(builder.build(frame + 1), sequence=sequence)
 
     def _found(
@@ -208,7 +212,7 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If they are of other offsets or classes, or of more than ten million frames.
+            If they are of other offsets or classes, or of more than three million frames.
         StateError
             If the sequence is in the bank already.
         """
@@ -233,7 +237,7 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If the step is below 1 or above ten million.
+            If the step is below 1 or above three million.
         """
         step = check_integer("step", step, 1, most=MAX_FRAMES, unit="frames")
         slower = {"max_offset": self._max_offset // step, "fps": None if self._fps is None else self._fps / step}

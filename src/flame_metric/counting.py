@@ -1,4 +1,4 @@
-"""Counting: two label maps become per-class pixel counts. This is the only place where pixels are touched.
+"""Counting: two label maps become per-class pixel counts. Here and in compiled.py alone, pixels are touched.
 
 A *label map* holds one class 0..C-1 per pixel, or ``ignore_index`` where the pixel is void. Of a pair (prediction,
 target) only the pixels whose target is not void are counted:
@@ -20,11 +20,14 @@ The rule for void pixels is that of the Cityscapes evaluator (Cordts et al., CVP
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
+from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -55,6 +58,8 @@ _CHUNK = 1 << 18  # pixels counted at a time, so that the work on them stays in 
 _SCORE_CHUNK = 1 << 16
 _DENSE = 0.2  # above this share of pixels that start a run, counting every pixel is faster than finding the runs
 _BYTE_VALUES = 256
+_LOAD_AFTER = 5000  # maps coded and pairs counted; numba takes as long to load as it saves on about that many
+_STEPS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -240,24 +245,30 @@ class CodedMap:
     Attributes
     ----------
     shape : (int, int)
-    labels : ndarray of uint8 or uint16
-        Classes 0..C-1, and C for void: of each run of equal labels, or of each pixel where runs are short.
     starts : ndarray of int64 or None
-        The pixel at which each run starts; None where every pixel has its label.
+        The pixel at which each run of equal labels starts; None where runs are short.
+    labels : ndarray of uint16
+        Classes 0..C-1, and C for void: of each run, or of each pixel where there are no runs.
     """
 
     shape: tuple[int, int]
-    labels: npt.NDArray[np.unsignedinteger[Any]] = field(repr=False)
     starts: npt.NDArray[np.int64] | None = field(repr=False)
+    labels: npt.NDArray[np.uint16] = field(repr=False)
 
     @property
     def size(self) -> int:
         """Number of pixels."""
         return math.prod(self.shape)
 
-    def pixels(self) -> npt.NDArray[np.unsignedinteger[Any]]:
+    def pixels(self) -> npt.NDArray[np.uint16]:
         """Return the label of each pixel, (H * W,)."""
         return self.labels if self.starts is None else np.repeat(self.labels, np.diff(self.starts, append=self.size))
+
+    @cached_property
+    def rises(self) -> npt.NDArray[np.int64]:
+        """By how much each label is higher than the one before, int64; the first: than 0."""
+        labels = self.labels.astype(np.int64)
+        return np.concatenate([labels[:1], labels[1:] - labels[:-1]])
 
 
 def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") -> CodedMap:
@@ -277,14 +288,11 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     if array.ndim != 2 or not array.size:
         raise ShapeError(f"`{argument}` has shape {array.shape}, expected one label map (H, W)")
     flat = array.reshape(-1)
-    starts: npt.NDArray[np.int64] | None = _run_starts(flat)
-    if starts is not None and starts.size > _DENSE * flat.size:
-        starts = None
+    starts = _run_starts(flat)
     kept = flat if starts is None else flat[starts]
     if _bad_labels(kept, space).any():
         _raise_bad_labels({argument: array}, space)
-    narrow = np.uint8 if space.num_classes < _BYTE_VALUES else np.uint16
-    return CodedMap((array.shape[0], array.shape[1]), _class_numbers(kept, space).astype(narrow), starts)
+    return CodedMap((array.shape[0], array.shape[1]), starts, _class_numbers(kept, space).astype(np.uint16))
 
 
 def count_coded(pred: CodedMap, target: CodedMap, space: LabelSpace) -> Counts:
@@ -298,9 +306,13 @@ def count_coded(pred: CodedMap, target: CodedMap, space: LabelSpace) -> Counts:
     if pred.shape != target.shape:
         raise ShapeError(_shape_message(pred.shape, target.shape))
     if pred.starts is None or target.starts is None:
-        matrix = _tabulate(pred.pixels(), target.pixels(), None, space)
+        matrix = _histogram(pred.pixels(), target.pixels(), space)
+    elif loops := _compiled():
+        runs = pred.starts, pred.labels, target.starts, target.labels
+        matrix = loops.count_runs(*runs, pred.size, space.num_classes + 1)[:-1]
     else:
-        matrix = _tabulate(*_overlaps(pred.starts, pred.labels, target.starts, target.labels, pred.size), space)
+        rises = np.concatenate([pred.rises, target.rises * (space.num_classes + 1)])
+        matrix = _tabulate(*_overlaps(pred.starts, target.starts, rises, pred.size), space)
     return Counts(_per_class(matrix), 1, 1, int(matrix.sum()), pred.size)
 
 
@@ -312,16 +324,27 @@ def _per_class(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 # ── the door: what is handed over becomes pairs of integer arrays of equal shape ──
 
 
-def _label_pairs(pred: LabelMaps, target: LabelMaps, space: LabelSpace) -> Iterator[tuple[Array, Array]]:
+def pair_up(pred: LabelMaps, target: LabelMaps) -> Iterator[tuple[Any, Any]]:
+    """Take lists of label maps apart into (prediction, target); what is no list is one pair already.
+
+    Raises
+    ------
+    ShapeError
+        If one holds more than the other, or they hold none.
+    """
     if not (_is_list_of_maps(pred) or _is_list_of_maps(target)):
-        yield _label_pair(pred, target, space)
+        yield pred, target
         return
     num_preds, num_targets = (_num_maps(maps) for maps in (pred, target))
     if num_preds != num_targets:
         raise ShapeError(f"`pred` holds {num_preds} label maps and `target` {num_targets}, expected as many of both")
     if num_preds == 0:
         raise ShapeError("`pred` and `target` are empty, expected at least one label map")
-    for pred_item, target_item in zip(pred, target, strict=True):
+    yield from zip(pred, target, strict=True)
+
+
+def _label_pairs(pred: LabelMaps, target: LabelMaps, space: LabelSpace) -> Iterator[tuple[Array, Array]]:
+    for pred_item, target_item in pair_up(pred, target):
         yield _label_pair(pred_item, target_item, space)
 
 
@@ -338,16 +361,35 @@ def _num_maps(maps: LabelMaps) -> int:
 
 def _label_pair(pred: Any, target: Any, space: LabelSpace) -> tuple[Array, Array]:
     target_map = _as_array(target, "target")
-    _check_labels(target_map, "target", space)
     if _on_accelerator(pred) and pred.is_floating_point() and pred.shape[-3:-2] == (space.num_classes,):
+        _check_labels(target_map, "target", space)
         pred = _labels_on_device(pred)
     pred_map = _as_array(pred, "pred")
-    if pred_map.dtype.kind not in "iubf":
-        _check_labels(pred_map, "pred", space)
-    if _are_scores(pred_map, target_map, space):
+    if check_pair(pred_map, target_map, space):
         return _labels_of_scores(pred_map), target_map
-    _check_labels(pred_map, "pred", space)
     return pred_map, target_map
+
+
+def check_pair(pred: Array, target: Array, space: LabelSpace) -> bool:
+    """Check the kinds and shapes of a pair, by which predictions are labels or scores; no value is looked at.
+
+    Returns
+    -------
+    bool
+        Whether ``pred`` holds scores.
+
+    Raises
+    ------
+    LabelError, ShapeError
+        As :func:`confusion_matrix` does.
+    """
+    _check_labels(target, "target", space)
+    if pred.dtype.kind not in "iubf":
+        _check_labels(pred, "pred", space)
+    if _are_scores(pred, target, space):
+        return True
+    _check_labels(pred, "pred", space)
+    return False
 
 
 def _are_scores(pred: Array, target: Array, space: LabelSpace) -> bool:
@@ -482,6 +524,20 @@ def _check_nan(pixels: int) -> None:
 # ── the kernel ──
 
 
+def _compiled() -> ModuleType | None:
+    """Return the compiled loops; None without numba, and before there was work enough for loading it to pay."""
+    return _load_compiled() if next(_STEPS) >= _LOAD_AFTER else None
+
+
+@cache
+def _load_compiled() -> ModuleType | None:
+    try:
+        from flame_metric import compiled  # noqa: PLC0415  see _LOAD_AFTER
+    except ImportError:
+        return None
+    return compiled
+
+
 def _confusion(pred: Array, target: Array, space: LabelSpace) -> npt.NDArray[np.int64]:
     """Count one pair of integer arrays of equal shape: int64 (C, C + 1).
 
@@ -495,44 +551,59 @@ def _confusion(pred: Array, target: Array, space: LabelSpace) -> npt.NDArray[np.
     if _bad_labels(p, space).any() or _bad_labels(t, space).any():
         # The target first, as its labels are the given ones.
         _raise_bad_labels({"target": target, "pred": pred}, space)
-    return _tabulate(_class_numbers(p, space), _class_numbers(t, space), pixels, space)
+    return _tabulate(_class_numbers(t, space) * (space.num_classes + 1) + _class_numbers(p, space), pixels, space)
 
 
-def _tabulate(
-    pred: Array, target: Array, pixels: npt.NDArray[np.int64] | None, space: LabelSpace
-) -> npt.NDArray[np.int64]:
-    """Sum the pixels (None: one each) of every pair of class numbers: int64 (C, C + 1)."""
+def _tabulate(codes: npt.NDArray[np.int64], pixels: npt.NDArray[np.int64], space: LabelSpace) -> npt.NDArray[np.int64]:
+    """Sum the pixels of each code, target * (C + 1) + prediction: int64 (C, C + 1)."""
     size = space.num_classes + 1
-    # Weights are summed as float64, exact up to 2**53 pixels.
-    matrix = np.bincount(target.astype(np.int64) * size + pred, weights=pixels, minlength=size * size).astype(np.int64)
+    matrix = np.zeros(size * size, np.int64)
+    np.add.at(matrix, codes, pixels)
     return matrix.reshape(size, size)[:-1]
 
 
-def _run_starts(labels: Array) -> npt.NDArray[np.int64]:
-    """Find the pixels at which the label differs from the one before, the first included."""
-    found = []
-    for begin in range(0, labels.size, _CHUNK):
-        chunk = labels[begin : begin + _CHUNK]
-        differs = np.empty(chunk.size, np.bool_)
-        differs[0] = begin == 0 or chunk[0] != labels[begin - 1]
-        np.not_equal(chunk[1:], chunk[:-1], out=differs[1:])
-        found.append(np.flatnonzero(differs) + begin)
-    return np.concatenate(found)
+def _histogram(
+    pred: npt.NDArray[np.uint16], target: npt.NDArray[np.uint16], space: LabelSpace
+) -> npt.NDArray[np.int64]:
+    """Count every pair of class numbers, pixel by pixel: int64 (C, C + 1)."""
+    size = space.num_classes + 1
+    codes: Array = target.astype(np.uint16 if size <= _BYTE_VALUES else np.int64)
+    codes *= size
+    codes += pred
+    return np.bincount(codes, minlength=size * size).reshape(size, size)[:-1]
+
+
+def _run_starts(labels: Array) -> npt.NDArray[np.int64] | None:
+    """Find the pixels at which the label differs from the one before, the first included; None if they are many."""
+    limit = int(_DENSE * labels.size)
+    starts: npt.NDArray[np.int64] | None
+    if labels.itemsize == 1 and (loops := _compiled()):
+        starts = loops.run_starts(labels, limit)
+        return starts
+    differs = np.zeros(-(-labels.size // 8) * 8, np.bool_)
+    differs[0] = True
+    np.not_equal(labels[1:], labels[:-1], out=differs[1 : labels.size])
+    words = differs.view(np.uint64)
+    hit = np.flatnonzero(words != 0)  # few: most runs are longer than a word of eight pixels
+    flags = words[hit].view(np.bool_)
+    if np.count_nonzero(flags) > limit:
+        return None
+    found = np.flatnonzero(flags)
+    starts = hit[found >> 3] * 8 + (found & 7)
+    return starts
 
 
 def _overlaps(
-    pred_starts: Array, pred_labels: Array, target_starts: Array, target_labels: Array, size: int
-) -> tuple[Array, Array, npt.NDArray[np.int64]]:
-    """Intersect the runs of two maps: (predicted label, target label, pixels) of each piece.
+    pred_starts: npt.NDArray[np.int64], target_starts: npt.NDArray[np.int64], rises: npt.NDArray[np.int64], size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Intersect the runs of two maps: (code, pixels) of each piece.
 
-    Merging the sorted starts tells for each piece in which run of either map it lies. Where runs start together, the
-    first of the two pieces is empty, and weighs nothing.
+    ``rises`` says by how much each start of either map changes the code; they add up along the merged starts. Where
+    runs start together, the first of the two pieces is empty, and weighs nothing.
     """
     starts = np.concatenate([pred_starts, target_starts])
     order = np.argsort(starts, kind="stable")  # two sorted runs: merged, not sorted
-    pred_run = np.cumsum(order < pred_starts.size) - 1
-    target_run = np.arange(starts.size) - pred_run - 1
-    return pred_labels[pred_run], target_labels[target_run], np.diff(starts[order], append=size)
+    return rises.take(order).cumsum(), np.diff(starts.take(order), append=size)
 
 
 def _weighted_pairs(pred: Array, target: Array) -> tuple[Array, Array, npt.NDArray[np.int64]]:

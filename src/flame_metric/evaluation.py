@@ -82,12 +82,7 @@ class Streaming:
             "result": self.result.to_dict(),
             "persistence": None if self.persistence is None else self.persistence.to_dict(),
             "config": config,
-            "statistics": {
-                **asdict(self.statistics),
-                "coverage": self.statistics.coverage if self.statistics.labelled_frames else None,
-                "mean_staleness": self.statistics.mean_staleness if any(self.statistics.staleness_histogram) else None,
-                "max_staleness": self.statistics.max_staleness,
-            },
+            "statistics": self.statistics.to_dict(),
         }
 
     @classmethod

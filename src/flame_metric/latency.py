@@ -29,6 +29,9 @@ __all__ = ["LatencyTrace", "as_trace"]
 REPLAYS = ("call", "frame", "random")
 _NOTHING = object()  # an entry may be None
 
+PROVENANCE = "provenance"
+"""The key of what is true of one run alone: a list in the metadata, with an entry for each run."""
+
 _FORMAT = "flame-metric latency trace 1"
 _CSV_COLUMN = "latency_ms"
 _SCALED = "scaled"  # the entry of the metadata that tells what was done to the samples
@@ -48,8 +51,9 @@ class LatencyTrace:
     warmup_ms : iterable of float
         Samples from before the network was warm. They are kept, and used nowhere.
     metadata : mapping of str to JSON values, optional
-        Device, versions, input shape: whatever makes two runs comparable. Traces that differ in it do not merge.
-        :meth:`scaled` adds the factor to the entry ``"scaled"``.
+        Device, versions, input shape: whatever makes two runs comparable. Traces that differ in it do not merge. A list
+        under ``"provenance"`` is not compared: it has an entry for each run, such as the time of day, and a merged
+        trace has all of them. :meth:`scaled` adds the factor to the entry ``"scaled"``.
 
     Attributes
     ----------
@@ -209,15 +213,18 @@ class LatencyTrace:
         Raises
         ------
         StateError
-            If the runs differ in replay or metadata: their samples do not describe one thing.
+            If the runs differ in replay or metadata, provenance apart: their samples do not describe one thing.
         """
         if not isinstance(other, LatencyTrace):
             raise StateError(f"`other` is {type(other).__name__}, expected a LatencyTrace")
-        names = sorted({*self.metadata, *other.metadata})
-        unlike = [name for name in names if self.metadata.get(name, _NOTHING) != other.metadata.get(name, _NOTHING)]
-        differences = [
-            f"{name}: {self.metadata.get(name, 'missing')} / {other.metadata.get(name, 'missing')}" for name in unlike
-        ]
+        metadata, names = dict(self.metadata), {*self.metadata, *other.metadata}
+        runs = [trace.metadata.get(PROVENANCE, []) for trace in (self, other)]
+        if PROVENANCE in names and all(isinstance(run, list) for run in runs):
+            metadata[PROVENANCE] = runs[0] + runs[1]
+            names.remove(PROVENANCE)
+        mine, theirs = self.metadata, other.metadata
+        unlike = [name for name in sorted(names) if mine.get(name, _NOTHING) != theirs.get(name, _NOTHING)]
+        differences = [f"{name}: {mine.get(name, 'missing')} / {theirs.get(name, 'missing')}" for name in unlike]
         if self.replay != other.replay:
             differences.append(f"replay: {self.replay} / {other.replay}")
         if differences:
@@ -226,7 +233,7 @@ class LatencyTrace:
             self.samples_ns + other.samples_ns,
             replay=self.replay,
             warmup_ns=self.warmup_ns + other.warmup_ns,
-            metadata=self.metadata,
+            metadata=metadata,
         )
 
     def latencies(self, seed: int = 0, sequence: str = "") -> Callable[[int, int], int]:
@@ -303,12 +310,7 @@ class LatencyTrace:
         ConfigError
             If there is no such column, or an entry is no latency.
         """
-        check_kind("text", text, str, "CSV text")
-        rows = csv.DictReader(io.StringIO(text))
-        if _CSV_COLUMN not in (rows.fieldnames or ()):
-            raise ConfigError(f"the CSV has the columns {rows.fieldnames or []}, expected one named {_CSV_COLUMN}")
-        samples = [exact_fraction(f"{_CSV_COLUMN} in line {rows.line_num}", row[_CSV_COLUMN]) for row in rows]
-        return cls(samples, **options)
+        return cls(numbers_from_csv(text, _CSV_COLUMN), **options)
 
 
 def as_trace(latency: Milliseconds | LatencyTrace) -> LatencyTrace:
@@ -322,3 +324,18 @@ def as_trace(latency: Milliseconds | LatencyTrace) -> LatencyTrace:
     if isinstance(latency, LatencyTrace):
         return latency
     return LatencyTrace.from_ns([milliseconds_to_ns(latency, "latency")], replay="random")
+
+
+def numbers_from_csv(text: str, column: str) -> list[Fraction]:
+    """Read the numbers >= 0 of one column, exactly; other columns are passed over.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column, or an entry is no number.
+    """
+    check_kind("text", text, str, "CSV text")
+    rows = csv.DictReader(io.StringIO(text))
+    if column not in (rows.fieldnames or ()):
+        raise ConfigError(f"the CSV has the columns {rows.fieldnames or []}, expected one named {column}")
+    return [exact_fraction(f"{column} in line {rows.line_num}", row[column]) for row in rows]

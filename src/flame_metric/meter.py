@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from flame_metric._version import __version__
@@ -110,6 +111,22 @@ class FlameMeter:
         meter._restart(config)
         return meter
 
+    @classmethod
+    def from_counts(
+        cls,
+        config: ScoreConfig,
+        sequences: Mapping[str, Counts],
+        *,
+        closed: Iterable[str] = (),
+        by_schedule: bool | None = None,
+    ) -> FlameMeter:
+        """Build a meter that holds counts already: what :attr:`sequences`, :attr:`closed`, :attr:`by_schedule` gave."""
+        meter = cls.from_config(config)
+        meter._sequences = dict(sequences)
+        meter._closed = set(closed)
+        meter._by_schedule = by_schedule
+        return meter
+
     def _restart(self, config: ScoreConfig) -> None:
         self._config = config
         self._sequences: dict[str, Counts] = {}
@@ -125,6 +142,21 @@ class FlameMeter:
     def frame_offset(self) -> int:
         """k, in frames."""
         return self._config.frame_offset or 0
+
+    @property
+    def sequences(self) -> Mapping[str, Counts]:
+        """The counts of each sequence, by its id; a view."""
+        return MappingProxyType(self._sequences)
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Ids of the sequences that were scored as a whole."""
+        return frozenset(self._closed)
+
+    @property
+    def by_schedule(self) -> bool | None:
+        """Whether a schedule paired the frames of the clips, and not the fixed offset; None before the first clip."""
+        return self._by_schedule
 
     def __repr__(self) -> str:
         return f"FlameMeter({self._config}, {len(self._sequences)} sequences)"
@@ -157,7 +189,7 @@ class FlameMeter:
         >>> meter.compute().miou
         1.0
         """
-        self._require_open(sequence)
+        self.require_open(sequence)
         self._add(sequence, count_pairs(pred, target, self._config.space))
 
     def update_missing(self, target: LabelMaps, *, sequence: str = "") -> None:
@@ -168,7 +200,7 @@ class FlameMeter:
         LabelError, ShapeError, StateError
             As :meth:`update` does.
         """
-        self._require_open(sequence)
+        self.require_open(sequence)
         self._add(sequence, count_missing(target, self._config.space))
 
     def update_sequence(
@@ -305,13 +337,22 @@ class FlameMeter:
         with located(f"prediction of frame {source}"):
             return count_coded(shown, label, config.space)
 
-    def _require_open(self, sequence: str) -> None:
+    def require_open(self, sequence: str) -> None:
+        """Raise unless pairs may be added to a sequence.
+
+        Raises
+        ------
+        ConfigError
+            If the id is no text.
+        StateError
+            If the sequence is closed.
+        """
         check_id(sequence)
         if sequence in self._closed:
             raise StateError(f"sequence {sequence!r} is closed: it was scored as a whole, expected another id")
 
     def _require_unused(self, sequence: str) -> None:
-        self._require_open(sequence)
+        self.require_open(sequence)
         if sequence and sequence in self._sequences:
             raise StateError(f"sequence {sequence!r} holds counts already, expected an id of its own for a whole clip")
 
@@ -414,10 +455,9 @@ class FlameMeter:
         """
         record = load_record(text, _FORMAT)
         with reading(_FORMAT):
-            meter = cls.from_config(ScoreConfig.from_dict(record["config"]))
-            meter._sequences = sequences_from_list(record["sequences"], meter.config.num_classes)
-            meter._closed = set(record["closed"])
-            meter._by_schedule = record["by_schedule"]
+            config = ScoreConfig.from_dict(record["config"])
+            counts = sequences_from_list(record["sequences"], config.num_classes)
+            meter = cls.from_counts(config, counts, closed=record["closed"], by_schedule=record["by_schedule"])
             closed_are_held = "" not in meter._closed and meter._closed <= meter._sequences.keys()
             if not isinstance(record["closed"], list) or not closed_are_held:
                 raise StateError(f"this {_FORMAT!r} record closes sequences that it does not hold")

@@ -249,7 +249,7 @@ class OffsetCountsBuilder:
         self._state: list[npt.NDArray[np.uint8]] = []
 
     def add(self, frame: int, own: Counts, found: Mapping[int, Sequence[Counts | None]]) -> None:
-        """Add a labelled frame: the counts of its labels against themselves, and by offset those of each row."""
+        """Add a labelled frame: the counts of its labels against any map, and by offset those of each row."""
         rows, offsets, *_ = self._shape
         counts = np.zeros(self._shape, np.int64)
         state = np.full((rows, offsets), NO_MAP, np.uint8)

@@ -6,6 +6,7 @@ frame j - k at frame j; while j < k nothing is on screen yet, written as source 
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,10 @@ class StreamLog:
         Frames that were admitted and never run.
     overruns : int
         Inferences that took longer than the interval to the next frame.
+    arrival_ns : ndarray of int64, (N,)
+        The time in nanoseconds at which each frame arrived.
+    label_ns : ndarray of int64, (J,)
+        The time of each labelled frame of the schedule, without the extra latency that a result may have.
     """
 
     frame: npt.NDArray[np.int64]
@@ -45,20 +50,35 @@ class StreamLog:
     finish_ns: npt.NDArray[np.int64]
     dropped: npt.NDArray[np.int64]
     overruns: int
+    arrival_ns: npt.NDArray[np.int64]
+    label_ns: npt.NDArray[np.int64]
 
     @classmethod
     def of(
-        cls, arrivals_ns: Sequence[int], stride: int, frames: list[int], starts: list[int], finishes: list[int]
+        cls, arrivals_ns: Sequence[int], labels_ns: Sequence[int], stride: int, runs: tuple[list[int], ...]
     ) -> StreamLog:
-        """Build the log of a stream in which every ``stride``-th frame was admitted."""
-        frame, start, finish, arrival = (
-            np.array(values, np.int64) for values in (frames, starts, finishes, arrivals_ns)
+        """Build the log of a stream in which every ``stride``-th frame was admitted; runs: frames, starts, finishes."""
+        frame, start, finish, arrival, label = (
+            np.array(values, np.int64) for values in (*runs, arrivals_ns, labels_ns)
         )
         dropped = np.setdiff1d(np.arange(len(arrival))[::stride], frame)
         gaps = np.diff(arrival)
         gaps = np.append(gaps, gaps[-1:])  # the last frame is followed by none: its interval is that before it
         overruns = int(np.count_nonzero(finish - start > gaps[frame] + TIE_NS)) if len(gaps) else 0
-        return cls(frame, start, finish, dropped, overruns)
+        return cls(frame, start, finish, dropped, overruns, arrival, label)
+
+    @property
+    def worker(self) -> npt.NDArray[np.int64]:
+        """The worker of each inference, counted from 0, (R,): the first one that is free, so that few are seen busy."""
+        busy: list[tuple[int, int]] = []  # (finish, worker)
+        idle: list[int] = []
+        workers = []
+        for start, finish in zip(self.start_ns.tolist(), self.finish_ns.tolist(), strict=True):
+            while busy and busy[0][0] <= start + TIE_NS:
+                heapq.heappush(idle, heapq.heappop(busy)[1])
+            workers.append(heapq.heappop(idle) if idle else len(busy))
+            heapq.heappush(busy, (finish, workers[-1]))
+        return np.array(workers, np.int64)
 
 
 @dataclass(frozen=True, eq=False)

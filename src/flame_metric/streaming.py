@@ -22,9 +22,10 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -93,16 +94,20 @@ class StreamConfig:
 
     def __str__(self) -> str:
         """Say it in a few words for signatures; what is usual is left out."""
-        workers = "unlimited" if self.workers is None else self.workers
-        parts = [
-            f"{workers} worker{'' if self.workers == 1 else 's'}",
-            f"queue {'unlimited' if self.queue is None else self.queue}",
-            *(value for value, usual in ((self.policy, "greedy"), (self.tie, "inclusive")) if value != usual),
-            None if self.stride == 1 else f"stride {self.stride}",
-            None if self.show == "freshest" else "last finished shown",
-            f"+{milliseconds_text(float(self.extra_latency_ms))}" if self.extra_latency_ms else None,
-        ]
-        return ", ".join(part for part in parts if part)
+        unlike_usual = (
+            (self.policy != "greedy", f"policy {self.policy}"),
+            (self.stride != 1, f"stride {self.stride}"),
+            (self.tie != "inclusive", f"{self.tie} ties"),
+            (self.show != "freshest", "last finished on screen"),
+            (self.extra_latency_ms != 0, f"results may be {milliseconds_text(float(self.extra_latency_ms))} late"),
+        )
+        return ", ".join(
+            [
+                f"{'unlimited' if self.workers is None else self.workers} worker{'s' if self.workers != 1 else ''}",
+                f"queue {'unlimited' if self.queue is None else self.queue}",
+                *(text for differs, text in unlike_usual if differs),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,17 @@ class StreamStatistics:
             runs, dropped, overruns, labelled, tuple(histogram[age] for age in range(max(histogram, default=-1) + 1))
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in types that JSON knows; what is undefined is None."""
+        shown = any(self.staleness_histogram)
+        return {
+            **asdict(self),
+            "staleness_histogram": list(self.staleness_histogram),
+            "coverage": self.coverage if self.labelled_frames else None,
+            "mean_staleness": self.mean_staleness if shown else None,
+            "max_staleness": self.max_staleness if shown else None,
+        }
+
     @property
     def coverage(self) -> float:
         """Share of the labelled frames with a prediction on screen, 0..1; NaN without labelled frames."""
@@ -188,7 +204,7 @@ def simulate_stream(
     config : StreamConfig, optional
         Default: one worker, a queue of one.
     num_frames, fps
-        Regular arrivals: frame i at i / fps, rounded to the nanosecond. At most ten million frames.
+        Regular arrivals: frame i at i / fps, rounded to the nanosecond. At most three million frames.
     arrivals_ms : iterable of float
         Instead of both: the time at which each frame arrives, in milliseconds, ascending by more than a microsecond.
     label_times_ms : iterable of float, optional
@@ -225,14 +241,14 @@ def simulate_stream(
     trace = as_trace(latency)
     latency_of = trace.latencies(seed, sequence)
     tail = _Tail(rate, trace.mean_ns) if config.policy == "tail" and rate is not None else None
+    labels = arrivals if label_times_ms is None else ascending_ns("label_times_ms", label_times_ms, apart=0)
     taken, starts, finishes = _run(arrivals, config, latency_of, tail)
     if (last := max(finishes, default=0)) > _LAST_NS:
         raise ConfigError(
             f"`latency` makes frame {taken[finishes.index(last)]}{of_sequence(sequence)} ready only after "
             f"{last / 1e6:g} ms, expected at most {_LAST_NS / 1e6:g} ms"
         )
-    log = StreamLog.of(arrivals, config.stride, taken, starts, finishes)
-    labels = arrivals if label_times_ms is None else _times("label_times_ms", label_times_ms, apart=0)
+    log = StreamLog.of(arrivals, labels, config.stride, (taken, starts, finishes))
     frames, sources = _on_screen(log, arrivals, labels, config)
     return Schedule(
         np.array(frames, np.int64), np.array(sources, np.int64), log=log, per_label=label_times_ms is not None
@@ -257,7 +273,7 @@ def _arrivals(num_frames: int | None, rate: Fraction | None, arrivals_ms: Iterab
     if arrivals_ms is not None:
         if num_frames is not None or rate is not None:
             raise ConfigError("`arrivals_ms` is given beside `num_frames` or `fps`, expected one of the two")
-        return _times("arrivals_ms", arrivals_ms, apart=TIE_NS)
+        return ascending_ns("arrivals_ms", arrivals_ms)
     if num_frames is None or rate is None:
         raise ConfigError("`num_frames` and `fps` are not both given, expected both, or `arrivals_ms`")
     num_frames = check_integer("num_frames", num_frames, 0, most=MAX_FRAMES, unit="frames")
@@ -271,8 +287,14 @@ def _arrivals(num_frames: int | None, rate: Fraction | None, arrivals_ms: Iterab
     return [(2 * frame * ticks + rate.numerator) // doubled for frame in frames]
 
 
-def _times(argument: str, given: Iterable[Milliseconds], *, apart: int) -> list[int]:
-    """Return times in nanoseconds that ascend by more than ``apart``."""
+def ascending_ns(argument: str, given: Iterable[Milliseconds], *, apart: int = TIE_NS) -> list[int]:
+    """Return times in milliseconds as whole nanoseconds.
+
+    Raises
+    ------
+    ConfigError
+        If one is no number >= 0, or they do not ascend by more than ``apart`` nanoseconds.
+    """
     times = [milliseconds_to_ns(time, argument) for time in items(argument, given, "a list of times in milliseconds")]
     for index, (before, time) in enumerate(pairwise(times), 1):
         if time - before <= apart:

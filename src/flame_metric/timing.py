@@ -38,8 +38,8 @@ TIE_NS = 1_000
 MAX_NS = 10**18
 """No frame arrives later and no latency is longer: three decades. A sum of nine still fits into 64 bits."""
 
-MAX_FRAMES = 10_000_000
-"""Frames of one sequence at most: 92 hours at 30 frames a second."""
+MAX_FRAMES = 3_000_000
+"""Frames of one sequence at most: more than a day at 30 frames a second. A stream of that many takes a gigabyte."""
 
 Fps = int | float | Fraction | Decimal | str
 """Frames per second: a number, or text such as ``"30000/1001"``."""

@@ -24,6 +24,7 @@ __all__ = ["progress", "report"]
 
 _PATIENCE_S = 1.0  # what is done sooner shows no bar
 _LINE_EVERY_S = 10.0
+_DRAW_EVERY_S = 0.2
 
 
 def report(kind: str, message: str) -> None:
@@ -32,13 +33,17 @@ def report(kind: str, message: str) -> None:
 
 
 @contextmanager
-def progress(task: str, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Callable[[int, int], None]]:
+def progress(
+    task: str, *, background: bool = True, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int, int], None]]:
     """Show how far a task is, once it has taken more than a second.
 
     Parameters
     ----------
     task : str
         What is counted, such as "frames".
+    background : bool
+        Whether a thread may draw the bar; False where that would disturb what is timed between two calls.
     clock : callable
         Seconds.
 
@@ -48,23 +53,32 @@ def progress(task: str, *, clock: Callable[[], float] = time.monotonic) -> Itera
         To be called with (done, all).
     """
     if HAS_RICH and sys.stderr.isatty():
-        with _bar(task, clock) as step:
+        with _bar(task, background, clock) as step:
             yield step
     else:
         yield _lines(task, clock)
 
 
 @contextmanager
-def _bar(task: str, clock: Callable[[], float]) -> Iterator[Callable[[int, int], None]]:
+def _bar(task: str, background: bool, clock: Callable[[], float]) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=background)
     row = bar.add_task(task, total=None)
     start = clock()
+    drawn = start
 
     def step(done: int, total: int) -> None:
+        nonlocal drawn
         bar.update(row, completed=done, total=total)
-        if not bar.live.is_started and clock() - start > _PATIENCE_S:
+        if bar.live.is_started and background:
+            return
+        now = clock()
+        if not bar.live.is_started and now - start > _PATIENCE_S:
             bar.start()
+            drawn = now
+        elif bar.live.is_started and now - drawn > _DRAW_EVERY_S:
+            bar.refresh()
+            drawn = now
 
     try:
         yield step

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from fractions import Fraction
 from pathlib import Path
 
 from flame_metric.cli.output import write
 from flame_metric.errors import ConfigError, DatasetError, FlameError
 from flame_metric.evaluation import Evaluation
-from flame_metric.latency import LatencyTrace
-from flame_metric.streaming import StreamConfig
+from flame_metric.latency import LatencyTrace, numbers_from_csv
+from flame_metric.streaming import StreamConfig, ascending_ns
 
 __all__ = [
     "add_latency_options",
     "add_score_options",
     "add_stream_options",
     "given_trace",
+    "read_arrivals",
     "read_trace",
     "stream_config",
     "write_evaluation",
@@ -128,16 +130,37 @@ def read_trace(path: str, replay: str | None = None) -> LatencyTrace:
     DatasetError
         If the file cannot be read or holds no trace.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no text"
-        raise DatasetError(f"{path}: cannot be read: {reason}", path=path) from error
+    text = _read_text(path)
     try:
         trace = LatencyTrace.from_json(text) if text.lstrip()[:1] == "{" else LatencyTrace.from_csv(text)
     except FlameError as error:
         raise DatasetError(f"{path}: {error}", path=path) from error
     return trace if replay is None else trace.replayed(replay)
+
+
+def read_arrivals(path: str) -> list[Fraction]:
+    """Read the times at which frames arrive, in milliseconds, from a CSV with a column ``arrival_ms``.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read, has no such column, or its times are no numbers >= 0 that ascend.
+    """
+    text = _read_text(path)
+    try:
+        arrivals = numbers_from_csv(text, "arrival_ms")
+        ascending_ns("arrival_ms", arrivals)  # here an error can name the file
+    except FlameError as error:
+        raise DatasetError(f"{path}: {error}", path=path) from error
+    return arrivals
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")  # spreadsheets begin a CSV with a byte order mark
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise DatasetError(f"{path}: cannot be read: {reason}", path=path) from error
 
 
 def _count(text: str) -> int | str:

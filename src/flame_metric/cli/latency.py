@@ -1,0 +1,216 @@
+"""``flame-metric latency``: measure how long a network takes from frame to label map."""
+
+from __future__ import annotations
+
+import argparse
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.checks import check_integer
+from flame_metric.cli.console import progress
+from flame_metric.cli.output import check_outputs, write
+from flame_metric.errors import ConfigError, FlameError
+from flame_metric.latency_report import latency_report
+from flame_metric.measuring import measure_latency
+from flame_metric.timing import as_fps
+
+__all__ = ["add_parser", "run"]
+
+_RING = 4  # distinct random inputs
+
+_EXAMPLES = """\
+network:
+  MODULE is found in the current folder or where Python finds packages. FACTORY is called
+  without arguments and returns a torch.nn.Module, or any callable that takes one input: a
+  module gets (1, C, H, W), another callable an array of the very shape.
+
+examples:
+  flame-metric latency my_network:build --shape 3,1024,2048 --device cuda --fps 17 --out trace.json
+  flame-metric latency my_network:build --shape 3,512,1024 --boundary end_to_end --fps 30 --pace
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Declare the command and its options."""
+    parser = commands.add_parser(
+        "latency",
+        help="measure how long a network takes from frame to label map",
+        description="Times single calls of a network on random frames: median with interval, tail, frame offset k.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("network", metavar="MODULE:FACTORY", help="what builds the network")
+    parser.add_argument("--shape", type=_shape, required=True, metavar="C,H,W", help="shape of a frame: 3,1024,2048")
+    parser.add_argument("--dtype", metavar="TYPE", help="of module and input, such as float16, bfloat16")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the random frames (default: %(default)s)")
+
+    timing = parser.add_argument_group("timing")
+    timing.add_argument("--fps", metavar="F", help="frames per second, for k: 15, 29.97, 50/3, 30000/1001")
+    timing.add_argument("--pace", action="store_true", help="make calls at that rate, not one after the other at once")
+    timing.add_argument("--samples", type=int, default=200, metavar="N", help="default: %(default)s; a p99 takes 662")
+    timing.add_argument(
+        "--warmup", type=int, default=10, metavar="N", help="calls before (default: %(default)s or more)"
+    )
+    timing.add_argument(
+        "--time-cap", type=float, default=60, metavar="S", help="seconds for them (default: %(default)s)"
+    )
+
+    module = parser.add_argument_group("torch modules")
+    module.add_argument("--boundary", metavar="B", help="forward, forward+argmax (default) or end_to_end")
+    module.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 (default: where the module is)")
+    module.add_argument("--amp", metavar="TYPE", help="run a float32 module under autocast: float16, bfloat16")
+    module.add_argument("--channels-last", action="store_true", help="memory format of module and input")
+    module.add_argument("--compile", nargs="?", const="default", metavar="MODE", help="torch.compile it, in this mode")
+    module.add_argument("--cudnn-benchmark", action="store_true", help="let cuDNN look for its fastest algorithms")
+    module.add_argument("--threads", type=int, metavar="N", help="threads of PyTorch on the CPU")
+
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", metavar="FILE", help="write the trace, all samples, as JSON; - for standard output")
+    output.add_argument("--json", metavar="FILE", help="write the report as JSON; - for standard output")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Build the network, time it, and print the report, or what goes to standard output instead."""
+    check_outputs(out=arguments.out, json=arguments.json)
+    rate = None if arguments.fps is None else as_fps(arguments.fps)
+    if arguments.pace and rate is None:
+        raise ConfigError("--pace is given without --fps, expected the rate too")
+    with _current_folder_on_the_path():
+        network = _build(arguments.network)
+        timed, inputs = _prepared(network, arguments)
+        failed = _blaming(f"{arguments.network} failed on {inputs[0].dtype} {inputs[0].shape}")
+        with failed, progress("samples", background=False) as step:
+            trace = measure_latency(
+                timed,
+                inputs,
+                warmup=arguments.warmup,
+                samples=arguments.samples,
+                time_cap_s=arguments.time_cap,
+                pace_fps=rate if arguments.pace else None,
+                metadata={"network": arguments.network},
+                progress=step,
+            )
+    report = latency_report(trace, fps=rate)
+    if arguments.out is not None:
+        write(trace.to_json(), arguments.out)
+    if arguments.json is not None:
+        write(report.to_json(), arguments.json)
+    if "-" not in (arguments.out, arguments.json):
+        write(report.table())
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(length) for length in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape, expected whole numbers >= 1 such as 3,1024,2048")
+    return shape
+
+
+# ── the network ──
+
+
+@contextmanager
+def _current_folder_on_the_path() -> Iterator[None]:
+    """As ``python -m`` has it; the installed command does not."""
+    before = list(sys.path)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextmanager
+def _blaming(what: str) -> Iterator[None]:
+    """Turn whatever somebody else's code raises into one line; --debug shows where it came from."""
+    try:
+        yield
+    except FlameError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(f"{what}: {type(error).__name__}: {reason}") from error
+
+
+def _build(network: str) -> Callable[[Any], Any]:
+    name, _, factory_name = network.partition(":")
+    if not name or not factory_name:
+        raise ConfigError(f"the network is {network!r}, expected MODULE:FACTORY, such as my_network:build")
+    with _blaming(f"{name} cannot be imported"):
+        try:
+            module = import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # the module is there, but not what it imports
+            hint = "; a module is named without folder and .py" if name.endswith(".py") or "/" in name else ""
+            raise ConfigError(f"there is no module {name!r} in {Path.cwd()} or among the packages{hint}") from error
+    try:
+        factory = operator.attrgetter(factory_name)(module)
+    except AttributeError as error:
+        raise ConfigError(f"{name} has no {factory_name!r}, expected a function that builds the network") from error
+    if not callable(factory):
+        raise ConfigError(f"{network} is {type(factory).__name__}, expected a function that builds the network")
+    with _blaming(f"{network}() failed"):
+        built = factory()
+    if not callable(built):
+        raise ConfigError(f"{network}() returns {type(built).__name__}, expected a torch.nn.Module or another callable")
+    return built  # type: ignore[no-any-return]
+
+
+def _prepared(
+    network: Callable[[Any], Any], arguments: argparse.Namespace
+) -> tuple[Callable[[Any], Any], list[npt.NDArray[Any]]]:
+    """Return what is timed, and random inputs for it."""
+    generator = np.random.default_rng(check_integer("seed", arguments.seed, 0))
+    options = {
+        name: getattr(arguments, name)
+        for name in ("boundary", "device", "amp", "channels_last", "compile", "cudnn_benchmark", "threads")
+        if getattr(arguments, name) not in (None, False)
+    }
+    torch = sys.modules.get("torch")  # without it nothing is a module
+    if torch is None or not isinstance(network, torch.nn.Module):
+        if unused := [f"--{name.replace('_', '-')}" for name in options]:
+            raise ConfigError(
+                f"{', '.join(unused)} would change nothing: {arguments.network}() returns {type(network).__name__}, "
+                "expected a torch.nn.Module for that"
+            )
+        return network, _random(generator, arguments.shape, arguments.dtype or "float32")
+    if len(arguments.shape) != 3:
+        raise ConfigError(f"--shape has {len(arguments.shape)} number(s), expected three for a module: C,H,W")
+    from flame_metric.torch.runner import torch_runner  # noqa: PLC0415  PyTorch is optional, and here already
+
+    if "amp" in options:
+        options["autocast"] = options.pop("amp")
+    runner = torch_runner(network, dtype=arguments.dtype, **options)
+    channels, height, width = arguments.shape
+    if runner.boundary == "end_to_end":
+        return runner, _random(generator, (height, width, channels), "uint8")
+    return runner, _random(generator, arguments.shape, "float32")
+
+
+def _random(generator: np.random.Generator, shape: tuple[int, ...], dtype: str) -> list[npt.NDArray[Any]]:
+    """Return floats of mean 0 and variance 1, or integers 0..255 (int8: 0..127)."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind.kind not in "fiu":
+        raise ConfigError(f"--dtype is {dtype!r}, expected a type of NumPy's numbers, such as float32 or uint8")
+    try:
+        if kind.kind == "f":
+            return [generator.standard_normal(shape, np.float32).astype(kind) for _ in range(_RING)]
+        return [generator.integers(0, 128 if kind == np.int8 else 256, shape).astype(kind) for _ in range(_RING)]
+    except (MemoryError, ValueError) as error:
+        raise ConfigError(f"--shape {','.join(map(str, shape))} is too large: {error}") from error

@@ -1,0 +1,1 @@
+"""What needs PyTorch: ``pip install 'flame-metric[torch]'``. Its names are found in ``flame_metric`` too."""

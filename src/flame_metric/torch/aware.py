@@ -1,0 +1,416 @@
+"""LatencyAware: any torchmetrics metric, given the prediction that is on screen instead of that of the same frame.
+
+At time step j the prediction and the ground truth of frame j come in. The prediction waits, and the metric gets ::
+
+    metric.update(prediction of frame source(j), target of frame j)
+
+With a fixed offset, source(j) = j - k (Eq. 4-5); a :class:`~flame_metric.Schedule` gives it for a stream with drops or
+queues. Nothing is counted at a frame without a target, nor while nothing is on screen yet; time passes all the same.
+
+The wrapped metric knows nothing of time, and this wrapper nothing of pixels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.wrappers.abstract import WrapperMetric
+
+from flame_metric.config import make_config
+from flame_metric.errors import ConfigError, FlameWarning, StateError
+from flame_metric.timing import Fps, Milliseconds
+from flame_metric.torch.delay import DelayLines, Schedules
+from flame_metric.torch.rows import has_rows, joined, rows_of
+
+__all__ = ["LatencyAware"]
+
+_BY_SCHEDULE = -1
+"""The frame offset in the state of a wrapper that follows a schedule."""
+
+
+class LatencyAware(WrapperMetric):
+    """Make a metric, or a collection of them, count latency.
+
+    Give one of ``frame_offset``, ``latency_ms`` with ``fps``, or ``schedule``.
+
+    Parameters
+    ----------
+    metric : torchmetrics.Metric or torchmetrics.MetricCollection
+        Anything with ``update(preds, target, ...)``. An empty copy of it is used, as the attribute ``metric``; the one
+        given stays as it is.
+    frame_offset : int, optional
+        k >= 0: at each frame the prediction of k frames before is on screen.
+    latency_ms, fps : float, optional
+        Latency of one prediction in milliseconds and frames per second, from which k follows (Eq. 5).
+    schedule : Schedule, or mapping or callable from a sequence's id to its Schedule, optional
+        What is on screen at each frame, such as the answer of :func:`~flame_metric.simulate_stream`; one Schedule
+        alone holds for every sequence.
+    max_sequences : int
+        Sequences that may be in progress at a time, >= 1.
+
+    Attributes
+    ----------
+    metric : Metric or MetricCollection
+        The wrapped copy. Never update it directly.
+    labelled, shown : Tensor of int64, 0-d
+        Labelled time steps so far, and those of them with a prediction on screen. Parallel streams count one each.
+
+    Raises
+    ------
+    ConfigError
+        If the metric is none, or is latency-aware already; if not exactly one of the three is given, or it is out of
+        range.
+
+    Notes
+    -----
+    *Memory.* Each sequence in progress holds copies of the predictions that are still to be shown, k of them, on their
+    device: give labels rather than logits where the metric takes both. :meth:`end` frees those of a sequence, and
+    :meth:`reset` all. Of more than ``max_sequences``, the one that has waited longest for its next time step is given
+    up, and only its id is kept: if it comes again, that is a StateError, never a wrong score.
+
+    *States.* ``state_dict`` (once ``persistent(True)`` was called), ``merge_state`` and ``sync`` handle what was
+    counted, and refuse another offset. Predictions that wait are in ``clone`` and ``pickle`` alone.
+
+    Examples
+    --------
+    The mean absolute error of a network that is right but one frame late, on an object that gets 1 nearer each frame:
+
+    >>> import torch
+    >>> from torchmetrics import MeanAbsoluteError
+    >>> metric = LatencyAware(MeanAbsoluteError(), latency_ms=26, fps=30)
+    >>> metric.frame_offset
+    1
+    >>> for depth in (9.0, 8.0, 7.0):
+    ...     metric.update(torch.tensor([depth]), torch.tensor([depth]), sequence="clip")
+    >>> metric.compute()
+    tensor(1.)
+    >>> round(metric.coverage, 2)
+    0.67
+
+    Two streams at a time, along the batch axis; the second frame of "b" is unlabelled:
+
+    >>> metric = LatencyAware(MeanAbsoluteError(), frame_offset=1)
+    >>> metric.update(torch.tensor([[1.0], [5.0]]), torch.tensor([[1.0], [5.0]]), sequence=["a", "b"])
+    >>> metric.update(torch.tensor([[2.0], [6.0]]), [torch.tensor([4.0]), None], sequence=["a", "b"])
+    >>> metric.compute()
+    tensor(3.)
+    """
+
+    is_differentiable = False
+
+    offset: Tensor
+    labelled: Tensor
+    shown: Tensor
+    ungrouped: Tensor
+
+    def __init__(
+        self,
+        metric: Metric | MetricCollection,
+        *,
+        frame_offset: int | None = None,
+        latency_ms: Milliseconds | None = None,
+        fps: Fps | None = None,
+        schedule: Schedules | None = None,
+        max_sequences: int = 16,
+    ) -> None:
+        super().__init__()
+        if not isinstance(metric, Metric | MetricCollection):
+            raise ConfigError(
+                f"`metric` is {type(metric).__name__}, expected a torchmetrics Metric or MetricCollection"
+            )
+        parts = _metrics_in(metric)
+        if not parts:
+            raise ConfigError("`metric` is a collection of no metrics, expected one at least")
+        if any(isinstance(part, LatencyAware) for part in parts):
+            raise ConfigError("`metric` is latency-aware already, expected one that compares aligned pairs")
+        self._offset = _checked_offset(frame_offset, latency_ms, fps, schedule)
+        self._lines = DelayLines(self._offset, schedule, max_sequences)
+        self.metric = metric.clone()
+        self.metric.reset()
+        # A MetricCollection updates only one of several metrics whose states are equal, and cannot see the state of a
+        # wrapped one. NaN equals nothing, so no wrapper is ever taken for another, nor for its own clone. It comes
+        # first: some versions of torchmetrics look no further than the first state.
+        self.add_state("ungrouped", torch.tensor(float("nan")), "max")
+        self.add_state("offset", torch.tensor(_BY_SCHEDULE if self._offset is None else self._offset), _same_offset)
+        self.add_state("labelled", torch.tensor(0), "sum")
+        self.add_state("shown", torch.tensor(0), "sum")
+        self.to(parts[0].device)
+
+    # ── what it is ──
+
+    @property
+    def frame_offset(self) -> int | None:
+        """k, in frames; None under a schedule."""
+        return self._offset
+
+    @property
+    def coverage(self) -> float:
+        """The share of labelled time steps with a prediction on screen, 0..1; NaN before the first.
+
+        Of this process alone; of all processes inside ``with metric.sync_context():``.
+        """
+        labelled = int(self.labelled)
+        return int(self.shown) / labelled if labelled else float("nan")
+
+    @property
+    def higher_is_better(self) -> bool | None:  # type: ignore[override]
+        """That of the wrapped metric; None for a collection."""
+        return getattr(self.metric, "higher_is_better", None)
+
+    def extra_repr(self) -> str:
+        """Say by what frames are paired."""
+        return "by schedule" if self._offset is None else f"frame_offset={self._offset}"
+
+    # ── counting ──
+
+    def update(self, preds: Any, target: Any = None, *, sequence: str | Sequence[str] = "", **rest: Any) -> None:
+        """Let one time step pass: one frame of a sequence, or of several parallel ones.
+
+        Never several frames of one sequence: a batch axis without a list of ids goes to the metric as it is. An id that
+        is new starts at frame 0 with nothing on screen. Sequences may come in turn or interleaved, each in its own
+        order. If anything is raised, the step has not happened: repeat it.
+
+        Parameters
+        ----------
+        preds : Tensor, or any object that the metric takes
+            The prediction of this frame; None where the network was not run. It waits as a copy without gradients, so
+            a network may overwrite its output; at k = 0 it goes on as it is.
+        target : Tensor, or any object that the metric takes, optional
+            This frame's ground truth; None where it is unlabelled.
+        sequence : str, or list of B str
+            The id of the sequence. With a list, ``preds``, ``target`` and all in ``rest`` but numbers and texts have a
+            row for each id: tensors and dicts of them along their first axis, lists and tuples one item each.
+            ``target`` may then be a list with None for an unlabelled frame. The metric gets the rows that are ready as
+            one batch.
+        **rest
+            More of this frame's for the metric, such as ``indexes``. A metric whose ``update`` has a parameter
+            ``sequence`` gets the id, or the list of the ids of its rows.
+
+        Raises
+        ------
+        ConfigError
+            If an id is no text or is there twice, or the schedule says nothing of a labelled frame.
+        ShapeError
+            If there are not as many rows as ids, or rows of one batch differ in shape.
+        StateError
+            If a prediction that is on screen is None, or the sequence was given up.
+        """
+        self._step(self.metric.update, preds, target, sequence, rest)
+
+    def forward(self, preds: Any, target: Any = None, *, sequence: str | Sequence[str] = "", **rest: Any) -> Any:
+        """Let one time step pass as :meth:`update` does, and return the metric of this step alone.
+
+        Returns
+        -------
+        Any
+            What the wrapped metric's ``forward`` returns for the pairs of this step; None where nothing was counted.
+        """
+        self._forward_cache = self._step(self.metric, preds, target, sequence, rest)
+        return self._forward_cache
+
+    def _step(self, count: Callable[..., Any], preds: Any, target: Any, sequence: Any, rest: dict[str, Any]) -> Any:
+        """Pair up, count, and only then move on: what fails has changed nothing."""
+        ids = _checked_ids(sequence)
+        alone = isinstance(sequence, str)
+        pred_of = [preds] if alone else rows_of("preds", preds, len(ids))
+        target_of = [target] if alone else rows_of("target", target, len(ids))
+        lines = [self._lines.line(name) for name in ids]
+        labelled = [row for row, found in enumerate(target_of) if found is not None]
+        on_screen = {row: lines[row].on_screen(pred_of[row]) for row in labelled}
+        ready = [row for row in labelled if on_screen[row] is not None]
+        kept = [line.kept(pred) for line, pred in zip(lines, pred_of, strict=True)]
+        value = None
+        if ready and alone:
+            value = count(on_screen[0], target, **rest, **self._sequence_option(sequence))
+        elif ready:
+            pairs = joined([on_screen[row] for row in ready]), joined([target_of[row] for row in ready])
+            options = self._sequence_option([ids[row] for row in ready])
+            value = count(*pairs, **_rows_of_rest(rest, len(ids), ready), **options)
+        self._lines.move_on(ids, lines, kept)
+        self.labelled = self.labelled + len(labelled)
+        self.shown = self.shown + len(ready)
+        self._update_count += 1
+        return value
+
+    def _sequence_option(self, sequence: str | list[str]) -> dict[str, Any]:
+        """Hand ids on to a metric that has a parameter for them."""
+        takes = any("sequence" in part._update_signature.parameters for part in _named(self.metric).values())
+        return {"sequence": sequence} if takes else {}
+
+    def end(self, sequence: str = "") -> None:
+        """End a sequence: free what waits, and let its id start anew at frame 0. Scores stay as they are.
+
+        Call it where the same id comes again without a :meth:`reset` between, such as the default ``""`` for the next
+        clip. Nothing happens if the id is not in progress.
+
+        Raises
+        ------
+        ConfigError
+            If the sequence's schedule goes on after its last frame; the sequence has ended all the same.
+
+        Examples
+        --------
+        >>> from torchmetrics import MeanAbsoluteError
+        >>> metric = LatencyAware(MeanAbsoluteError(), frame_offset=1)
+        >>> for clip in ([1.0, 2.0], [5.0, 6.0]):
+        ...     for depth in torch.tensor(clip):
+        ...         metric.update(depth, depth)
+        ...     metric.end()
+        >>> metric.compute()
+        tensor(1.)
+        """
+        self._lines.end(sequence)
+
+    def compute(self) -> Any:
+        """Return what the wrapped metric computes of all pairs so far, of all processes; time can go on.
+
+        Warns
+        -----
+        FlameWarning
+            If labelled time steps came, and nothing was on screen at any.
+        """
+        labelled = int(self.labelled)
+        if labelled and not int(self.shown):
+            message = f"nothing was counted: no prediction is on screen at any of {labelled} labelled time step(s)"
+            warnings.warn(message, FlameWarning, stacklevel=2)
+        return self.metric.compute()
+
+    # ── the rest of a metric's surface: what the wrapped one answers, or both together ──
+
+    def reset(self) -> None:
+        """Forget what was counted, and end all sequences."""
+        super().reset()
+        self.metric.reset()
+        self._lines.clear()
+
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add what another wrapper has counted, or nothing of it if that fails. What waits in it is not taken over.
+
+        Raises
+        ------
+        StateError
+            If it is none, has another offset, or wraps a collection of other metrics.
+        RuntimeError
+            If the wrapped metric cannot be merged.
+        """
+        if not isinstance(incoming_state, LatencyAware):
+            raise StateError(f"`incoming_state` is {type(incoming_state).__name__}, expected a LatencyAware")
+        _same_offset(torch.stack([self.offset, incoming_state.offset.to(self.offset.device)]))
+        merged = self.metric.clone()  # one of several metrics may refuse
+        mine, theirs = _named(merged), _named(incoming_state.metric)
+        if mine.keys() != theirs.keys():
+            raise StateError(f"the collections hold {sorted(mine)} and {sorted(theirs)}, expected the same metrics")
+        for name, metric in mine.items():
+            metric.merge_state(theirs[name])
+            metric._computed = None  # otherwise a value computed before would be given again
+        self.metric = merged
+        self.labelled = self.labelled + incoming_state.labelled.to(self.labelled.device)
+        self.shown = self.shown + incoming_state.shown.to(self.shown.device)
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather the states of all processes, those of the wrapped metric too.
+
+        Raises
+        ------
+        StateError
+            In every process, if they have different offsets.
+        """
+        super().sync(*args, **kwargs)
+        for part in _metrics_in(self.metric):
+            part.sync(*args, **kwargs)
+
+    def unsync(self, *args: Any, **kwargs: Any) -> None:
+        """Go back to the states of this process, with the wrapped metric."""
+        super().unsync(*args, **kwargs)
+        for part in _metrics_in(self.metric):
+            part.unsync(*args, **kwargs)
+
+    def persistent(self, mode: bool = False) -> None:
+        """Say whether ``state_dict`` holds the states, those of the wrapped metric too."""
+        super().persistent(mode)
+        self.metric.persistent(mode)
+
+    def set_dtype(self, dst_type: str | torch.dtype) -> LatencyAware:
+        """Change the dtype of the wrapped metric's states; what waits and what is counted here stays as it is."""
+        self.metric.set_dtype(dst_type)
+        return self
+
+    def plot(self, *args: Any, **kwargs: Any) -> Any:
+        """Plot as the wrapped metric does."""
+        return self.metric.plot(*args, **kwargs)
+
+    def _filter_kwargs(self, **kwargs: Any) -> dict[str, Any]:
+        """Of the options given to a collection of metrics, take our own and the wrapped metric's, and no others."""
+        filtered = self.metric._filter_kwargs(**kwargs) if isinstance(self.metric, Metric) else kwargs
+        own: dict[str, Any] = {name: kwargs[name] for name in ("preds", "target", "sequence") if name in kwargs}
+        return {**filtered, **own}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if f"{prefix}offset" in state_dict:
+            _same_offset(torch.stack([self.offset, state_dict[f"{prefix}offset"].to(self.offset.device)]))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = "") -> LatencyAware:
+        before = self.device
+        super()._apply(fn, exclude_state)
+        if self.device != before:
+            self._lines.move_to(self.device)
+        return self
+
+
+def _checked_offset(
+    frame_offset: int | None, latency_ms: Milliseconds | None, fps: Fps | None, schedule: Schedules | None
+) -> int | None:
+    if schedule is not None:
+        if (frame_offset, latency_ms, fps) != (None, None, None):
+            raise ConfigError("`schedule` is given beside `frame_offset`, `latency_ms` or `fps`, expected it alone")
+        return None
+    if frame_offset is None and latency_ms is None and fps is None:
+        raise ConfigError("no latency is given, expected `frame_offset`, `latency_ms` with `fps`, or `schedule`")
+    if frame_offset is not None and fps is not None:
+        raise ConfigError(f"`fps` is {fps} beside `frame_offset`, expected one: an offset in frames needs no rate")
+    # The rules are those of a meter, whose number of classes plays no part here.
+    return make_config(2, frame_offset=frame_offset, latency_ms=latency_ms, fps=fps).frame_offset
+
+
+def _checked_ids(sequence: str | Sequence[str]) -> list[str]:
+    ids = [sequence] if isinstance(sequence, str) else sequence
+    if not isinstance(ids, list | tuple) or not ids or not all(isinstance(name, str) for name in ids):
+        raise ConfigError(f"`sequence` is {sequence!r}, expected a text id, or a list of them for parallel streams")
+    if len(set(ids)) != len(ids):
+        raise ConfigError(f"`sequence` is {sequence!r}, expected each id once: a time step is one frame of each")
+    return list(ids)
+
+
+def _rows_of_rest(rest: dict[str, Any], streams: int, ready: list[int]) -> dict[str, Any]:
+    """Leave the rows that are ready; what has no rows holds for all."""
+    chosen = {}
+    for name, value in rest.items():
+        chosen[name] = value
+        if has_rows(value):
+            rows = rows_of(name, value, streams)
+            chosen[name] = joined([rows[row] for row in ready])
+    return chosen
+
+
+def _metrics_in(metric: Metric | MetricCollection) -> list[Metric]:
+    return [part for part in metric.modules() if isinstance(part, Metric)]
+
+
+def _named(metric: Metric | MetricCollection) -> dict[str, Metric]:
+    if isinstance(metric, MetricCollection):
+        return dict(metric.items(keep_base=True, copy_state=False))
+    return {"": metric}
+
+
+def _same_offset(offsets: Tensor) -> Tensor:
+    """Reduce the offsets of several wrappers to the one that they share."""
+    if bool((offsets != offsets[0]).any()):
+        found = ", ".join("by schedule" if k == _BY_SCHEDULE else str(k) for k in sorted(set(offsets.tolist())))
+        raise StateError(f"latency-aware metrics of different frame offsets ({found}) cannot be combined")
+    return offsets[0]

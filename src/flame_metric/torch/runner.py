@@ -1,0 +1,292 @@
+"""A PyTorch segmentation network, ready to be timed: what is done before the clock starts, and what while it runs.
+
+Three boundaries. Batches hold one frame, and the network is in evaluation mode, without gradients.
+
+- ``forward``: from a normalised tensor on the device to the network's output on the device.
+- ``forward+argmax``: the same, and the class of each pixel, still on the device.
+- ``end_to_end``: from an 8-bit frame (H, W, C) in the host's memory (pinned) to a label map in the host's memory: copy,
+  normalise, forward, argmax, narrow, copy back. Scores never leave the device; a label map is dozens of times smaller.
+
+The class is taken from ``max(dim)``, which on CPUs is many times faster than ``argmax`` and gives the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from flame_metric.checks import check_integer
+from flame_metric.errors import ConfigError
+from flame_metric.timers import HostTimer, Runner
+from flame_metric.torch.timer import CudaTimer, as_device, describe_torch
+
+__all__ = ["BOUNDARIES", "IMAGENET_MEAN", "IMAGENET_STD", "torch_runner"]
+
+BOUNDARIES = ("forward", "forward+argmax", "end_to_end")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def torch_runner(
+    module: torch.nn.Module,
+    *,
+    boundary: str = "forward+argmax",
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | str | None = None,
+    autocast: torch.dtype | str | None = None,
+    channels_last: bool = False,
+    compile: str | None = None,
+    cudnn_benchmark: bool = False,
+    threads: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Runner:
+    """Prepare a module for ``measure_latency``, with the timer that its device needs.
+
+    While it runs, the module is in evaluation mode and the settings below hold; then they are restored. That the module
+    lies on another device, in another type or memory format lasts, as after ``module.to``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        From (1, C, H, W) to scores (1, classes, H, W), a mapping that holds them as ``"out"`` or ``"logits"``, or
+        labels (1, H, W). With the boundary ``"forward"``, to anything.
+    boundary : {"forward", "forward+argmax", "end_to_end"}
+        What is timed.
+    device : torch.device or str, optional
+        The CPU or a CUDA device. Default: where the module's parameters are.
+    dtype : torch.dtype or str, optional
+        ``"float32"``, ``"float16"`` or ``"bfloat16"`` for module and input. Default: that of the parameters.
+    autocast : torch.dtype or str, optional
+        Run the float32 module under autocast to this type, entered at each call.
+    channels_last : bool
+        Memory format of module and input.
+    compile : str, optional
+        Mode of ``torch.compile``, such as ``"default"`` or ``"reduce-overhead"``. Default: not compiled.
+    cudnn_benchmark : bool
+        Let cuDNN try its algorithms and keep the fastest.
+    threads : int, optional
+        Threads of PyTorch on the CPU.
+    mean, std : sequence of float, optional
+        Of each channel, for pixels 0..1, ``end_to_end`` only; repeated where several frames are stacked. Default:
+        ImageNet's.
+
+    Returns
+    -------
+    Runner
+        For inputs (C, H, W) or (1, C, H, W) of floats; with ``end_to_end``, uint8 (H, W, C). Arrays or tensors, from
+        anywhere: they are brought to where the boundary begins before the clock starts.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of range, or the device is missing; when called, if an input or output has another form.
+
+    Examples
+    --------
+    >>> net = torch.nn.Conv2d(3, 19, 3, padding=1)
+    >>> torch_runner(net)(torch.zeros(3, 32, 64)).shape
+    torch.Size([1, 32, 64])
+    >>> torch_runner(net, boundary="end_to_end")(np.zeros((32, 64, 3), np.uint8)).dtype
+    torch.uint8
+    """
+    if boundary not in BOUNDARIES:
+        raise ConfigError(f"`boundary` is {boundary!r}, expected one of {', '.join(BOUNDARIES)}")
+    if boundary != "end_to_end" and (mean is not None or std is not None):
+        raise ConfigError(f"`mean` or `std` is given for `boundary` {boundary!r}, expected 'end_to_end': it normalises")
+    weights = next((tensor for tensor in [*module.parameters(), *module.buffers()] if tensor.is_floating_point()), None)
+    place = as_device(device if device is not None else "cpu" if weights is None else weights.device)
+    number = _dtype("dtype", dtype) or (torch.float32 if weights is None else weights.dtype)
+    lower = _dtype("autocast", autocast)
+    if lower is not None and number != torch.float32:
+        raise ConfigError(f"`autocast` is {lower} for a module of {number}, expected float32: leave one of the two out")
+    if threads is not None:
+        threads = check_integer("threads", threads, 1)
+    module.to(place) if dtype is None else module.to(place, number)
+    if channels_last:
+        anything: Any = module  # an argument that PyTorch's type hints leave out
+        anything.to(memory_format=torch.channels_last)
+    centre, scale = _normalisation(IMAGENET_MEAN if mean is None else mean, IMAGENET_STD if std is None else std)
+    job = _Job(
+        _compiled(module, compile),
+        place,
+        number,
+        lower,
+        channels_last,
+        centre.to(place, number),
+        scale.to(place, number),
+    )
+    settings = {
+        "dtype": _name(number),
+        "autocast": None if lower is None else _name(lower),
+        "memory_format": "channels_last" if channels_last else "contiguous",
+        "compile": compile,
+    }
+    return Runner(
+        {"forward": job.forward, "forward+argmax": job.labels, "end_to_end": job.end_to_end}[boundary],
+        boundary=boundary,
+        timer=HostTimer() if place.type == "cpu" else CudaTimer(place),
+        prepare=job.as_frame if boundary == "end_to_end" else job.as_input,
+        context=lambda: _settings(module, cudnn_benchmark, threads),
+        describe=lambda: {**describe_torch(place), **settings},
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A module and how it is run."""
+
+    module: Callable[[torch.Tensor], Any]
+    device: torch.device
+    dtype: torch.dtype
+    autocast: torch.dtype | None
+    channels_last: bool
+    centre: torch.Tensor
+    scale: torch.Tensor
+
+    def as_input(self, item: Any) -> torch.Tensor:
+        tensor = _tensor(item)
+        batch = tensor[None] if tensor.ndim == 3 else tensor
+        if batch.ndim != 4 or len(batch) != 1 or not batch.is_floating_point():
+            raise ConfigError(
+                f"`inputs` holds {_name(tensor.dtype)} {tuple(tensor.shape)}, expected one normalised frame of floats, "
+                "(C, H, W) or (1, C, H, W); raw frames go with boundary='end_to_end'"
+            )
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return batch.to(self.device, self.dtype).contiguous(memory_format=layout)
+
+    def as_frame(self, item: Any) -> torch.Tensor:
+        tensor = _tensor(item)
+        channels = self.centre.shape[1]
+        if tensor.dtype != torch.uint8 or tensor.ndim != 3 or not tensor.shape[2] or tensor.shape[2] % channels:
+            raise ConfigError(
+                f"`inputs` holds {_name(tensor.dtype)} {tuple(tensor.shape)}, expected frames uint8 (H, W, C), C a "
+                f"multiple of the {channels} channels of `mean`"
+            )
+        frame = tensor.cpu().contiguous()
+        return frame.pin_memory() if self.device.type == "cuda" else frame
+
+    def forward(self, batch: torch.Tensor) -> Any:
+        with torch.inference_mode(), self._precision():
+            return self.module(batch)
+
+    def labels(self, batch: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return _labels(_checked(self.forward(batch), batch.shape[2:]))
+
+    def end_to_end(self, frame: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            found = _checked(self.forward(self._normalised(frame)), frame.shape[:2])
+            labels = _labels(found)[0]
+            if found.ndim == 4:
+                labels = labels.to(torch.uint8 if found.shape[1] <= 256 else torch.int16)
+            if self.device.type == "cpu":
+                return labels
+            on_host = torch.empty(labels.shape, dtype=labels.dtype, pin_memory=True)
+            on_host.copy_(labels, non_blocking=True)
+            torch.cuda.current_stream(self.device).synchronize()
+            return on_host
+
+    def _normalised(self, frame: torch.Tensor) -> torch.Tensor:
+        batch = frame.to(self.device, non_blocking=True).permute(2, 0, 1)[None]
+        if not self.channels_last:  # a frame of 8-bit pixels comes with its channels last
+            batch = batch.contiguous()
+        centre, scale = self.centre, self.scale
+        if (stacked := batch.shape[1] // centre.shape[1]) > 1:
+            centre, scale = centre.repeat(1, stacked, 1, 1), scale.repeat(1, stacked, 1, 1)
+        return batch.to(self.dtype).sub_(centre).mul_(scale)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast)
+
+
+def _checked(output: Any, size: torch.Size) -> torch.Tensor:
+    """Return scores (1, classes, H, W) or labels (1, H, W) of a frame's size, from what a network returns."""
+    if isinstance(output, Mapping):
+        output = output["out"] if "out" in output else output.get("logits")
+    if not isinstance(output, torch.Tensor):
+        raise ConfigError(
+            f"the network returns {type(output).__name__}, expected scores (1, classes, H, W), or a mapping with them "
+            "as 'out' or 'logits'; boundary='forward' times any output"
+        )
+    scores = output.ndim == 4 and output.shape[1] > 1 and output.is_floating_point()
+    labels = output.ndim == 3 and not output.is_floating_point()
+    if output.shape[-2:] != size or not (scores or labels):
+        raise ConfigError(
+            f"the network returns {_name(output.dtype)} {tuple(output.shape)} for a frame of {tuple(size)}, expected "
+            "scores (1, classes, H, W) or labels (1, H, W) of that size: to enlarge them is part of the latency; "
+            "boundary='forward' times any output"
+        )
+    return output
+
+
+def _labels(found: torch.Tensor) -> torch.Tensor:
+    return found.max(dim=1).indices if found.ndim == 4 else found
+
+
+def _tensor(item: Any) -> torch.Tensor:
+    """Return an array as a tensor of its own: what is timed must not share memory with the caller's."""
+    if isinstance(item, torch.Tensor):
+        return item.detach().clone()
+    try:
+        return torch.from_numpy(np.array(item))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"`inputs` holds what is no array: {error}") from error
+
+
+def _normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what is taken from pixels 0..255, and what they are multiplied by then, (1, C, 1, 1) each."""
+    if not len(mean) == len(std) > 0 or not all(deviation > 0 for deviation in std):
+        raise ConfigError(
+            f"`mean` is {mean} and `std` {std}, expected as many numbers, one a channel, and each `std` > 0"
+        )
+    centre, spread = (255 * torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1) for values in (mean, std))
+    return centre, 1 / spread
+
+
+def _dtype(argument: str, dtype: torch.dtype | str | None) -> torch.dtype | None:
+    found = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if found not in (None, *_DTYPES.values()) or (found is None and dtype is not None):
+        raise ConfigError(f"`{argument}` is {dtype!r}, expected one of {', '.join(_DTYPES)}")
+    return found
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _compiled(module: torch.nn.Module, mode: str | None) -> Callable[[torch.Tensor], Any]:
+    if mode is None:
+        return module
+    try:
+        return torch.compile(module, mode=mode)
+    except RuntimeError as error:
+        raise ConfigError(f"`compile` is {mode!r}, expected a mode of torch.compile: {error}") from error
+
+
+@contextmanager
+def _settings(module: torch.nn.Module, cudnn_benchmark: bool, threads: int | None) -> Iterator[None]:
+    """Hold the settings that are not the module's alone, and restore them."""
+    training = [(part, part.training) for part in module.modules()]
+    benchmark, threads_before = torch.backends.cudnn.benchmark, torch.get_num_threads()
+    try:
+        module.eval()
+        torch.backends.cudnn.benchmark = cudnn_benchmark
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        for part, mode in training:
+            part.training = mode
+        torch.backends.cudnn.benchmark = benchmark
+        if threads is not None:
+            torch.set_num_threads(threads_before)

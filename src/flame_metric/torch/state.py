@@ -1,0 +1,165 @@
+"""What the tensors of a FlameMetric hold, and the FlameMeter that they stand for.
+
+Five tensors, so that whatever saves, copies, moves or compares the state of a metric takes all of it along:
+
+- ``configuration``: uint8, JSON of the :class:`~flame_metric.config.ScoreConfig`;
+- ``sequence_index``: uint8, JSON of the :class:`SequenceIndex`;
+- ``counts``: int64 (S, 3, C), intersection, predicted and labelled pixels of each sequence and class;
+- ``tallies``: int64 (S, 4), pairs, labelled frames, valid pixels, all pixels;
+- ``faults``: int64 (S, 3), pixels with a wrong target, a wrong prediction, NaN scores, counted on a device.
+
+The first two stay on the host, which has to read them; the others are on the device of the metric.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flame_metric.config import ScoreConfig
+from flame_metric.counting import Counts, LabelSpace
+from flame_metric.errors import LabelError, StateError, shortened
+from flame_metric.meter import FlameMeter
+from flame_metric.record import reading
+from flame_metric.result import FlameResult
+
+__all__ = ["HOST_STATES", "SequenceIndex", "checked_state", "encode", "meter_of", "state_of"]
+
+HOST_STATES = ("configuration", "sequence_index")
+_STATES = (*HOST_STATES, "counts", "tallies", "faults")
+_NAME = "FlameMetric state"
+
+
+@dataclass(frozen=True)
+class SequenceIndex:
+    """Which row belongs to which sequence, and what may still be added.
+
+    Attributes
+    ----------
+    rows : dict of str to int
+        The row of each sequence id.
+    closed : frozenset of str
+        Ids of the sequences that were scored as a whole.
+    by_schedule : bool or None
+        As :attr:`flame_metric.FlameMeter.by_schedule`.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    closed: frozenset[str] = frozenset()
+    by_schedule: bool | None = None
+
+    def to_tensor(self) -> Tensor:
+        """Write it as JSON bytes."""
+        return encode({"sequences": list(self.rows), "closed": sorted(self.closed), "by_schedule": self.by_schedule})
+
+    @classmethod
+    def from_tensor(cls, index: Tensor) -> SequenceIndex:
+        """Read what :meth:`to_tensor` wrote."""
+        record = _decode(index)
+        rows = {name: row for row, name in enumerate(record["sequences"])}
+        return cls(rows, frozenset(record["closed"]), record["by_schedule"])
+
+
+def encode(record: Any) -> Tensor:
+    """Write what JSON knows as a uint8 tensor on the host."""
+    return torch.tensor(list(json.dumps(record).encode()), dtype=torch.uint8, device="cpu")
+
+
+def _decode(text: Tensor) -> Any:
+    return json.loads(bytes(text.tolist()))
+
+
+def meter_of(state: Mapping[str, Tensor]) -> FlameMeter:
+    """Return the meter that a state stands for.
+
+    Raises
+    ------
+    LabelError
+        If labels or scores were wrong: the counts of those calls mean nothing.
+    """
+    config = ScoreConfig.from_dict(_decode(state["configuration"]))
+    index = SequenceIndex.from_tensor(state["sequence_index"])
+    _check_faults(state["faults"].cpu(), list(index.rows), config.space)
+    counts, tallies = state["counts"].cpu().numpy(), state["tallies"].tolist()
+    sequences = {name: Counts(counts[row], *tallies[row]) for name, row in index.rows.items()}
+    return FlameMeter.from_counts(config, sequences, closed=index.closed, by_schedule=index.by_schedule)
+
+
+def state_of(meter: FlameMeter, device: torch.device) -> dict[str, Tensor]:
+    """Return the state that stands for a meter."""
+    held = FlameResult.from_counts(meter.config, meter.sequences)
+    index = SequenceIndex({name: row for row, name in enumerate(held.sequences)}, meter.closed, meter.by_schedule)
+    return {
+        "configuration": encode(
+            meter.config.to_dict()
+        ),  # first: torchmetrics 1.6 compares no more to find equal metrics
+        "sequence_index": index.to_tensor(),
+        "counts": torch.tensor(held.counts, device=device),
+        "tallies": torch.tensor(held.tallies, device=device),
+        "faults": torch.zeros((len(held.sequences), 3), dtype=torch.int64, device=device),
+    }
+
+
+def checked_state(state: Mapping[str, Any], config: ScoreConfig) -> dict[str, Tensor]:
+    """Return copies of a state from elsewhere, if it belongs to a configuration and may be what a metric held.
+
+    Raises
+    ------
+    StateError
+        If it is of another configuration, or incomplete or damaged.
+    """
+    missing = [name for name in _STATES if not isinstance(state.get(name), Tensor)]
+    if missing:
+        raise StateError(f"the state lacks {shortened(missing)}, expected the tensors {', '.join(_STATES)}")
+    with reading(_NAME):
+        copies = {name: state[name].detach().clone() for name in _STATES}
+        found = ScoreConfig.from_dict(_decode(copies["configuration"]))
+        differences = config.differences(found)
+        if differences:
+            raise StateError(f"the state is of another configuration than this metric: {'; '.join(differences)}")
+        _check_layout(copies, config)
+        # The counts are checked against each other as those of a record are.
+        FlameMeter.from_json(meter_of({**copies, "faults": torch.zeros_like(copies["faults"])}).to_json())
+    for name in HOST_STATES:
+        copies[name] = copies[name].cpu()
+    return copies
+
+
+def _check_layout(state: Mapping[str, Tensor], config: ScoreConfig) -> None:
+    names = _decode(state["sequence_index"])["sequences"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise StateError("the state names a sequence twice, or not by text")
+    for name, width in (("counts", (3, config.num_classes)), ("tallies", (4,)), ("faults", (3,))):
+        found, expected = state[name], (len(names), *width)
+        if found.dtype != torch.int64 or found.shape != expected:
+            raise StateError(
+                f"`{name}` of the state is {found.dtype} of shape {tuple(found.shape)}, expected int64 of {expected}"
+            )
+    if (state["faults"] < 0).any():
+        raise StateError("`faults` of the state holds negative numbers of pixels")
+
+
+def _check_faults(faults: Tensor, names: list[str], space: LabelSpace) -> None:
+    kinds = (
+        (
+            "target",
+            "labels that are neither class nor void at",
+            f"{space}; update with .cpu() tensors names the labels",
+        ),
+        ("pred", "labels that are neither class nor void at", f"{space}; update with .cpu() tensors names the labels"),
+        ("pred", "NaN scores at", "numbers"),
+    )
+    for pixels, (argument, what, expected) in zip(faults.T.tolist(), kinds, strict=True):
+        if not any(pixels):
+            continue
+        where = shortened(repr(name) for name, number in zip(names, pixels, strict=True) if number)
+        raise LabelError(
+            f"`{argument}` held {what} {sum(pixels):,} pixels of sequence(s) {where}, expected {expected}; "
+            "nothing that was counted since the last reset() can be used",
+            argument=argument,
+        )
