@@ -378,11 +378,14 @@ def test_a_network_that_ran_only_where_the_stream_runs_it(video: Video, name: st
         video.assert_equal(found, sources, before_first=before_first)  # as if the network had run on every frame
     with pytest.raises(StateError) as refused:
         bank.score(frame_offset=0)
-    named = re.search(
-        r"the prediction of frame (\d+) of sequence '(.*)' is None, but is on screen at frame \1$", str(refused.value)
+    named = re.fullmatch(
+        r"the prediction of frame (\d+) of sequence '(.*)' is None, but is on screen at frame \1 "
+        r"\((\d+) such label\(s\)\)",
+        str(refused.value),
     )
     assert named
     assert sparse.clips[named[2]][0][int(named[1])] is None
+    assert int(named[3]) == sum(pred is None for preds, _ in sparse.clips.values() for pred in preds)
 
 
 def test_labels_at_a_fourth_of_the_rate(video: Video) -> None:

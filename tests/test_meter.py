@@ -512,13 +512,29 @@ def test_counts_of_another_number_of_classes():
 @pytest.mark.parametrize(
     ("preds", "targets", "error", "message"),
     [
-        ([*VIDEO[:2], [[0, 9, 0]]], VIDEO, LabelError, r"`pred` holds label\(s\) \[9\]"),
-        (VIDEO, [*VIDEO[:2], [[0, 9, 0]]], LabelError, r"`target` holds label\(s\) \[9\]"),
-        ([*VIDEO[:2], [[0, 0]]], VIDEO, ShapeError, "`pred` has shape"),
-        (VIDEO[:2], VIDEO, ShapeError, "`targets` goes on after frame 1, expected as many predictions as targets"),
-        (VIDEO, VIDEO[:1], ShapeError, "`preds` goes on after frame 0, expected as many predictions as targets"),
-        ([], VIDEO, ShapeError, "`targets` goes on"),
-        ([*VIDEO[:2], None], VIDEO, StateError, "the prediction of frame 2 is None"),
+        ([*VIDEO[:2], [[0, 9, 0]]], VIDEO, LabelError, r"^frame 2 of sequence 'clip': `pred` holds label\(s\) \[9\]"),
+        (VIDEO, [*VIDEO[:2], [[0, 9, 0]]], LabelError, r"^frame 2 of sequence 'clip': `target` holds label\(s\) \[9\]"),
+        (
+            [*VIDEO[:2], [[0, 0]]],
+            VIDEO,
+            ShapeError,
+            "^frame 2 of sequence 'clip': prediction of frame 2: `pred` has",
+        ),
+        (
+            VIDEO[:2],
+            VIDEO,
+            ShapeError,
+            r"`targets` goes on after 2 frame\(s\), expected as many predictions as targets",
+        ),
+        (VIDEO, VIDEO[:1], ShapeError, r"`preds` goes on after 1 frame\(s\), expected as many predictions as"),
+        ([], VIDEO, ShapeError, r"`targets` goes on after 0 frame\(s\), expected"),
+        (VIDEO, iter([]), ShapeError, r"`preds` goes on after 0 frame\(s\), expected"),
+        (
+            [*VIDEO[:2], None],
+            VIDEO,
+            StateError,
+            "the prediction of frame 2 is None, .* at frame 2 of sequence 'clip'$",
+        ),
     ],
 )
 def test_fault_in_the_last_frame_counts_nothing(preds, targets, error, message):
@@ -709,10 +725,10 @@ def test_labels_at_another_rate_than_frames():
 @pytest.mark.parametrize(
     ("preds", "targets", "error", "message"),
     [
-        (1, 3, ShapeError, "`preds` ended before frame 1, which is on screen at label 2"),
-        (2, 2, ShapeError, "`targets` ended after label 1, expected 3 as `schedule` has"),
-        (2, 4, ShapeError, "`targets` goes on after label 2"),
-        (2, 0, ShapeError, "`targets` ended after label -1, expected 3"),
+        (1, 3, ShapeError, "`preds` ended before frame 1, which is on screen at label 2 of sequence 'clip'"),
+        (2, 2, ShapeError, r"`targets` ended after 2 label\(s\), expected 3 as `schedule` has"),
+        (2, 4, ShapeError, r"`targets` goes on after 3 label\(s\), expected one for each of `schedule`"),
+        (2, 0, ShapeError, r"`targets` ended after 0 label\(s\), expected 3"),
     ],
 )
 def test_labels_that_do_not_fit_their_schedule(preds, targets, error, message):
@@ -720,6 +736,33 @@ def test_labels_that_do_not_fit_their_schedule(preds, targets, error, message):
     meter = FlameMeter(2)
     with pytest.raises(error, match=message):
         meter.update_sequence([[[0]]] * preds, [[[0]]] * targets, sequence="clip", schedule=schedule)
+
+
+@pytest.mark.parametrize(
+    ("preds", "targets", "error", "message"),
+    [
+        ([[[0, 7]], [[0, 0]]], [[[0, 0]]] * 3, LabelError, "frame 0 of sequence 'clip': `pred` holds"),
+        ([[[0, 0]]] * 2, [[[0, 0]], [[0, 0]], [[0, 7]]], LabelError, "label 2 of sequence 'clip': `target` holds"),
+        (
+            [[[0, 0]]] * 2,
+            [None, [[0]], None],
+            ShapeError,
+            "label 1 of sequence 'clip': prediction of frame 0: `pred` has",
+        ),
+        ([None] * 2, [[[0]]] * 3, StateError, "the prediction of frame 0 is None, .* at label 1 of sequence 'clip'$"),
+    ],
+)
+def test_faults_at_labels_are_located(preds, targets, error, message):
+    """Frame 0 is ready at 40 ms, frame 1 at 140 ms: the labels show nothing, 0 and 1."""
+    schedule = simulate_stream(40, arrivals_ms=[0, 100], label_times_ms=[30, 50, 150])
+    with pytest.raises(error, match=f"^{message}"):
+        FlameMeter(2).update_sequence(preds, targets, sequence="clip", schedule=schedule)
+
+
+def test_the_default_id_is_not_named():
+    with pytest.raises(LabelError, match=r"^frame 1: `pred` holds") as found:
+        FlameMeter(2).update_sequence([[[0]], [[7]]], [[[0]]] * 2, sequence="")
+    assert found.value.argument == "pred"
 
 
 @given(st.integers(1, 12), st.integers(0, 250), st.sampled_from([1, 2, None]), st.sampled_from([1, None]), st.data())

@@ -10,23 +10,24 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+import warnings
+import zipfile
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.checks import check_integer
+from flame_metric.archive import check_members, read_array, write_arrays
+from flame_metric.checks import check_id, check_integer, check_kind, check_path, of_sequence, paired_frames
 from flame_metric.config import ScoreConfig, make_config
-from flame_metric.counting import CodedMap, LabelMaps, code_map, count_coded
+from flame_metric.counting import CodedMap, Counts, LabelMaps, code_map, count_coded
 from flame_metric.curve import Budget, Curve, Losses
-from flame_metric.errors import ConfigError, DatasetError, ShapeError, StateError
-from flame_metric.latency import LatencyTrace
+from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
+from flame_metric.latency import LatencyTrace, as_trace
 from flame_metric.offset_counts import (
     ARRAYS,
     NETWORK,
@@ -34,18 +35,31 @@ from flame_metric.offset_counts import (
     PERSISTENCE,
     OffsetCounts,
     OffsetCountsBuilder,
-    from_arrays,
+    array_shapes,
+    check_counts,
+    check_lengths,
+    dtype_of,
 )
-from flame_metric.record import load_record, reading
-from flame_metric.result import FlameResult
+from flame_metric.record import MAX_COUNT, load_record, reading
+from flame_metric.result import FlameResult, nan_note
 from flame_metric.schedule import NOTHING_YET, Schedule
-from flame_metric.streaming import StreamConfig, simulate_stream
-from flame_metric.timing import NS_PER_S, Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
+from flame_metric.streaming import StreamConfig, as_stream, simulate_stream
+from flame_metric.timing import (
+    MAX_FRAMES,
+    NS_PER_S,
+    Fps,
+    Milliseconds,
+    as_fps,
+    exact_fraction,
+    milliseconds_to_ns,
+    offset_of_ns,
+)
 
 __all__ = ["OffsetBank"]
 
-_END = object()
 _FORMAT = "flame-metric bank 1"
+_SETTINGS = ("num_classes", "max_offset", "fps", "ignore_index", "class_names", "persistence")
+_MAX_OFFSET = 10_000
 Offsets = npt.NDArray[np.int64]
 
 
@@ -57,7 +71,7 @@ class OffsetBank:
     num_classes : int
         C, 2..4096.
     max_offset : int
-        K >= 0, the largest offset to keep.
+        K, 0..10,000 frames, the largest offset to keep.
     fps : int, float, Fraction or str, optional
         Frames per second; may be given with each question instead.
     ignore_index : int, optional
@@ -66,6 +80,11 @@ class OffsetBank:
         C names for tables.
     persistence : bool
         Whether to keep the counts of the labels as predictions too.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
 
     Examples
     --------
@@ -91,8 +110,9 @@ class OffsetBank:
         persistence: bool = False,
     ) -> None:
         self._config = make_config(num_classes, ignore_index=ignore_index, class_names=class_names)
-        self._max_offset = check_integer("max_offset", max_offset, 0, unit="frames")
+        self._max_offset = check_integer("max_offset", max_offset, 0, most=_MAX_OFFSET, unit="frames")
         self._fps = None if fps is None else as_fps(fps)
+        check_kind("persistence", persistence, bool, "True or False")
         self._rows = 2 if persistence else 1
         self._clips: dict[str, OffsetCounts] = {}
         self._all: OffsetCounts | None = None  # the clips in the order of their ids, joined when it is first needed
@@ -144,30 +164,47 @@ class OffsetBank:
         ------
         LabelError, ShapeError
             If a label is no class, shapes do not belong together, or one iterable is longer; nothing is kept then.
+        ConfigError
+            If an argument is of another kind, or there is a map where ``holes`` names a frame.
         StateError
             If the sequence is in the bank already.
         """
         self._require_new(sequence)
+        check_kind("holes", holes, Collection, "a collection of frame numbers")
+        never = frozenset(check_integer("holes", hole, 0, unit="frames") for hole in holes)
+        of = of_sequence(sequence)
         space, size = self._config.space, self._max_offset + 1
         recent: deque[tuple[CodedMap | None, CodedMap | None]] = deque(maxlen=size)  # the newest first
-        builder = OffsetCountsBuilder(self._rows, size, space.num_classes, holes)
+        builder = OffsetCountsBuilder(self._rows, size, space.num_classes, never)
         frame = -1
-        for frame, (pred, target) in enumerate(zip_longest(preds, targets, fillvalue=_END)):
-            if pred is _END or target is _END:
-                longer = "targets" if pred is _END else "preds"
-                raise ShapeError(f"`{longer}` goes on after frame {frame - 1}, expected as many predictions as targets")
-            label = None if target is None else code_map(target, space, argument="target")
-            recent.appendleft((None if pred is None else code_map(pred, space), label))
-            if label is None:
-                continue
-            found = {
-                offset: [None if shown is None else count_coded(shown, label, space) for shown in maps[: self._rows]]
-                for offset, maps in enumerate(recent)
-            }
-            pairs = (counts for of_offset in found.values() for counts in of_offset if counts is not None)
-            own = next(pairs, None) or count_coded(label, label, space)  # labelled pixels are the same in any pair
-            builder.add(frame, own, found)
+        for frame, pred, target in paired_frames(preds, targets):
+            if frame in never and not (pred is None and target is None):
+                raise ConfigError(
+                    f"`holes` names frame {frame}{of}, where there is a label map, expected None for both"
+                )
+            with located(f"frame {frame}{of}"):
+                label = None if target is None else code_map(target, space, argument="target")
+                recent.appendleft((None if pred is None else code_map(pred, space), label))
+                if label is None:
+                    continue
+                found = self._found(recent, label, frame)
+                pairs = (counts for of_offset in found.values() for counts in of_offset if counts is not None)
+                own = next(pairs, None) or count_coded(label, label, space)  # labelled pixels are the same in any pair
+                builder.add(frame, own, found)
         self.add_counts(builder.build(frame + 1), sequence=sequence)
+
+    def _found(
+        self, recent: Iterable[tuple[CodedMap | None, CodedMap | None]], label: CodedMap, frame: int
+    ) -> dict[int, list[Counts | None]]:
+        """Count what may be on screen at a labelled frame, by offset and row."""
+        found: dict[int, list[Counts | None]] = {}
+        for offset, maps in enumerate(recent):
+            with located(f"map of frame {frame - offset}"):
+                found[offset] = [
+                    None if shown is None else count_coded(shown, label, self._config.space)
+                    for shown in maps[: self._rows]
+                ]
+        return found
 
     def add_counts(self, counts: OffsetCounts, *, sequence: str) -> None:
         """Add the counts of a whole clip that were made elsewhere.
@@ -175,20 +212,22 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If they are of other offsets or classes.
+            If they are of other offsets or classes, or of more than three million frames.
         StateError
             If the sequence is in the bank already.
         """
         self._require_new(sequence)
+        check_kind("counts", counts, OffsetCounts, "OffsetCounts")
         wanted = OffsetCounts.empty(self._rows, self._max_offset + 1, self._config.num_classes).counts.shape
         if counts.counts.shape[:1] + counts.counts.shape[2:] != wanted[:1] + wanted[2:] or len(counts.num_frames) != 1:
             raise ConfigError(f"`counts` has shape {counts.counts.shape}, expected that of one clip of this bank")
+        if counts.num_frames[0] > MAX_FRAMES:
+            raise ConfigError(f"`counts` is of {counts.num_frames[0]:,} frames, expected at most {MAX_FRAMES:,}")
         self._clips[sequence] = counts
         self._all = None
 
     def _require_new(self, sequence: str) -> None:
-        if not isinstance(sequence, str) or not sequence:
-            raise ConfigError(f"`sequence` is {sequence!r}, expected a text id")
+        check_id(sequence, least=1)
         if sequence in self._clips:
             raise StateError(f"sequence {sequence!r} is in the bank already, expected each clip once")
 
@@ -198,22 +237,13 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If the step is below 1.
+            If the step is below 1 or above three million.
         """
-        step = check_integer("step", step, 1, unit="frames")
-        bank = self._like(self._max_offset // step, None if self._fps is None else self._fps / step)
+        step = check_integer("step", step, 1, most=MAX_FRAMES, unit="frames")
+        slower = {"max_offset": self._max_offset // step, "fps": None if self._fps is None else self._fps / step}
+        bank = OffsetBank(**{**self._settings(), **slower})
         bank._clips = {name: clip.every(step) for name, clip in self._clips.items()}
         return bank
-
-    def _like(self, max_offset: int, fps: Fraction | None) -> OffsetBank:
-        return OffsetBank(
-            self._config.num_classes,
-            max_offset=max_offset,
-            fps=fps,
-            ignore_index=self._config.ignore_index,
-            class_names=self._config.class_names,
-            persistence=self.has_persistence,
-        )
 
     def merge(self, other: OffsetBank) -> None:
         """Add the clips of another bank; a clip that both hold must have equal counts, and is kept once.
@@ -222,48 +252,56 @@ class OffsetBank:
         ------
         StateError
             If the banks are of unlike configuration, or one clip has different counts; nothing is merged then.
+
+        Warns
+        -----
+        FlameWarning
+            If both hold a clip.
         """
-        mine, theirs = self._header(), other._header()
+        if not isinstance(other, OffsetBank):
+            raise StateError(f"`other` is {type(other).__name__}, expected an OffsetBank")
+        mine, theirs = self._settings(), other._settings()
         unlike = [f"{name}: {mine[name]} / {theirs[name]}" for name in mine if mine[name] != theirs[name]]
         if unlike:
             raise StateError(f"banks of unlike configuration cannot merge: {'; '.join(unlike)}")
-        for name in self._clips.keys() & other._clips.keys():
+        both = sorted(self._clips.keys() & other._clips.keys())
+        for name in both:
             if not self._clips[name].equals(other._clips[name]):
                 raise StateError(f"sequence {name!r} has different counts in the two banks, expected equal ones")
         self._clips |= other._clips
         self._all = None
+        if both:
+            kept = f"{len(both)} sequence(s) came twice with identical counts and were kept once: {both}"
+            warnings.warn(kept, FlameWarning, stacklevel=2)
 
     # ── on disk ──
 
-    def _header(self) -> dict[str, Any]:
-        return {
-            "num_classes": self._config.num_classes,
-            "max_offset": self._max_offset,
-            "fps": None if self._fps is None else str(self._fps),
-            "ignore_index": self._config.ignore_index,
-            "class_names": self._config.class_names,
-            "persistence": self.has_persistence,
-        }
+    def _settings(self) -> dict[str, Any]:
+        """Return what a bank is made with, in types that JSON knows."""
+        values = (
+            self._config.num_classes,
+            self._max_offset,
+            None if self._fps is None else str(self._fps),
+            self._config.ignore_index,
+            self._config.class_names,
+            self.has_persistence,
+        )
+        return dict(zip(_SETTINGS, values, strict=True))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the bank as one compressed .npz file, whole or not at all; nothing in it is pickled.
 
         Raises
         ------
+        ConfigError
+            If ``path`` names no file.
         OSError
             If the file cannot be written.
         """
-        header = {"format": _FORMAT, **self._header(), "sequences": self.sequences}
-        joined = {name: getattr(self._joined(), name) for name in ARRAYS}
-        joined["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        final = Path(path)
-        temporary = final.with_name(f".{final.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, **joined)
-            temporary.replace(final)
-        finally:
-            temporary.unlink(missing_ok=True)
+        file = check_path(path)
+        header = {"format": _FORMAT, **self._settings(), "sequences": self.sequences}
+        arrays = {name: getattr(self._joined(), name) for name in ARRAYS}
+        write_arrays(file, {**arrays, "header": np.frombuffer(json.dumps(header).encode(), np.uint8)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OffsetBank:
@@ -271,33 +309,51 @@ class OffsetBank:
 
         Raises
         ------
+        ConfigError
+            If ``path`` names no file.
         DatasetError
             If the file cannot be read.
         StateError
             If it is no bank, or its counts contradict each other.
         """
+        place = check_path(path)
         try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in ("header", *ARRAYS)}
+            with place.open("rb") as file, zipfile.ZipFile(file) as archive:
+                check_members(archive, ("header", *ARRAYS), file.seek(0, os.SEEK_END))
+                return cls._read(archive)
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+        except StateError as error:
+            raise StateError(f"{path}: {error}") from error
         except Exception as error:  # an archive from outside may break in many ways
             raise StateError(f"{path}: is no {_FORMAT!r} file: {error or type(error).__name__}") from error
+
+    @classmethod
+    def _read(cls, archive: zipfile.ZipFile) -> OffsetBank:
+        """Read a bank: each array gives the shape that is expected of the next."""
+        record = load_record(read_array(archive, "header", np.uint8, (None,)).tobytes(), _FORMAT)
         with reading(_FORMAT):
-            record = load_record(arrays.pop("header").tobytes().decode(), _FORMAT)
-            bank = cls(
-                record["num_classes"],
-                max_offset=record["max_offset"],
-                fps=record["fps"],
-                ignore_index=record["ignore_index"],
-                class_names=record["class_names"],
-                persistence=record["persistence"],
-            )
-            clips = from_arrays(arrays, bank._rows, bank._max_offset + 1, bank._config.num_classes).split()
-            names = record["sequences"]
-            if len({name for name in names if isinstance(name, str) and name}) != len(names):
-                raise StateError("a sequence id of this bank is no text or comes twice")
-            bank._clips = dict(zip(names, clips, strict=True))
+            odd = record.keys() ^ {"format", *_SETTINGS, "sequences"}
+            if odd:
+                raise StateError(f"the field(s) {sorted(odd)} of the header are missing or unknown")
+            bank = cls(**{name: record[name] for name in _SETTINGS})
+            names = _checked_ids(record["sequences"])
+        lengths = {name: read_array(archive, name, np.int64, (len(names),)) for name in ("num_frames", "num_labelled")}
+        shapes = array_shapes(
+            bank._rows,
+            bank._max_offset + 1,
+            bank._config.num_classes,
+            clips=len(names),
+            labelled=check_lengths(names, **lengths),
+        )
+        others = {
+            name: read_array(archive, name, dtype_of(name), shape)
+            for name, shape in shapes.items()
+            if name not in lengths
+        }
+        counts = OffsetCounts(**lengths, **others)
+        check_counts(names, counts, bank._config.space)
+        bank._clips = dict(zip(names, counts.split(), strict=True))
         return bank
 
     # ── asking ──
@@ -329,7 +385,30 @@ class OffsetBank:
             If the offset lies beyond the bank, or not exactly one of offset and latency is given.
         StateError
             If a prediction that is needed was not given.
+
+        Warns
+        -----
+        FlameWarning
+            If the network scores no pair of a labelled sequence, or NaN. So do the other questions for one score.
         """
+        result = self._score(
+            frame_offset=frame_offset,
+            latency_ms=latency_ms,
+            fps=fps,
+            before_first=before_first,
+            persistence=persistence,
+        )
+        return result if persistence else _warned(result)
+
+    def _score(
+        self,
+        *,
+        frame_offset: int | None = None,
+        latency_ms: Milliseconds | None = None,
+        fps: Fps | None = None,
+        before_first: str = "skip",
+        persistence: bool = False,
+    ) -> FlameResult:
         if frame_offset is None and latency_ms is None:
             raise ConfigError("`frame_offset` and `latency_ms` are both missing, expected one of them")
         config = make_config(
@@ -356,9 +435,11 @@ class OffsetBank:
         last = self._max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
         offsets = range(last + 1)
         return Curve(
-            tuple(self.score(frame_offset=offset, fps=fps) for offset in offsets),
+            tuple(self._score(frame_offset=offset, fps=fps) for offset in offsets),
             tuple(
-                self.score(frame_offset=offset, fps=fps, persistence=True) for offset in offsets if self.has_persistence
+                self._score(frame_offset=offset, fps=fps, persistence=True)
+                for offset in offsets
+                if self.has_persistence
             ),
         )
 
@@ -377,16 +458,17 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If no frame rate is known, or the trace is too short for a clip.
+            If no frame rate is known, the trace is too short for a clip, or an argument is of another kind.
         """
-        rate = self._rate(fps)
-        is_random = isinstance(latency, LatencyTrace) and latency.replay == "random"
+        rate, trace = self._rate(fps), as_trace(latency)
+        is_random = trace.replay == "random" and len(trace) > 1
         known: dict[tuple[int, str], Schedule] = {}
         schedules = {}
         for name in self.sequences:
-            key = int(self._clips[name].num_frames[0]), name if is_random else ""
+            num_frames = int(self._clips[name].num_frames[0])
+            key = num_frames, name if is_random else ""
             if key not in known:
-                known[key] = simulate_stream(latency, config, num_frames=key[0], fps=rate, seed=seed, sequence=key[1])
+                known[key] = simulate_stream(trace, config, num_frames=num_frames, fps=rate, seed=seed, sequence=name)
             schedules[name] = known[key].at(self._clips[name].frame.tolist())
         return schedules
 
@@ -423,10 +505,24 @@ class OffsetBank:
         StateError
             If a prediction that is on screen was not given.
         """
-        schedules = self.schedules(latency, config, fps=fps, seed=seed)
+        result = self._stream(latency, config, fps, before_first, seed, persistence=persistence)
+        return result if persistence else _warned(result)
+
+    def _stream(
+        self,
+        latency: Milliseconds | LatencyTrace,
+        config: StreamConfig | None,
+        fps: Fps | None,
+        before_first: str,
+        seed: int,
+        *,
+        persistence: bool,
+    ) -> FlameResult:
+        trace, config = as_trace(latency), as_stream(config)
+        schedules = self.schedules(trace, config, fps=fps, seed=seed)
         offsets = np.concatenate([np.zeros(0, np.int64), *(schedules[name].staleness for name in self.sequences)])
-        settings = self._settings(latency, self._rate(fps), str(config or StreamConfig()))
-        return self._result(replace(settings, before_first=before_first), [(1, offsets)], persistence=persistence)
+        settings = replace(self._streamed(trace.median_ns, self._rate(fps), str(config)), before_first=before_first)
+        return self._result(settings, [(1, offsets)], persistence=persistence)
 
     def expected(self, trace: LatencyTrace, *, fps: Fps | None = None) -> FlameResult:
         """Return FLAME under a distribution of latencies: each sample's offset counts as often as it occurs.
@@ -436,9 +532,11 @@ class OffsetBank:
         ConfigError
             If a sample's offset lies beyond the bank, or no frame rate is known.
         """
+        check_kind("trace", trace, LatencyTrace, "a LatencyTrace")
         rate = self._rate(fps)
-        times = np.bincount([offset_of_ns(sample, rate) for sample in trace.samples_ns]).tolist()
-        return self._mixture(self._settings(trace, rate, f"expected over {len(trace)} latencies"), times)
+        times = Counter(offset_of_ns(sample, rate) for sample in trace.samples_ns)
+        settings = self._streamed(trace.median_ns, rate, f"expected over {len(trace)} latencies")
+        return _warned(self._mixture(settings, times))
 
     def phase_averaged(self, latency_ms: Milliseconds, *, fps: Fps | None = None) -> FlameResult:
         """Return the score of one dropping worker, averaged over the phase at which a label meets it.
@@ -453,17 +551,16 @@ class OffsetBank:
         """
         rate = self._rate(fps)
         latency_ns = milliseconds_to_ns(latency_ms)
+        settings = self._streamed(latency_ns, rate, "1 worker, queue 1, phase-averaged")
         # Latencies are whole nanoseconds: the simple fraction beside keeps weights small, and is as near as a timer is.
         x = (latency_ns * rate / NS_PER_S).limit_denominator(1000)
-        first, last = offset_of_ns(latency_ns, rate), math.ceil(2 * x)
-        shares = [max(Fraction(0), min(Fraction(k), 2 * x) - max(Fraction(k - 1), x)) for k in range(last + 1)]
         if x <= 1:  # a worker that keeps up: every frame is as stale as the latency
-            shares = [Fraction(int(k == first)) for k in range(first + 1)]
-        scale = math.lcm(*(share.denominator for share in shares))
-        return self._mixture(
-            self._settings(latency_ms, rate, "1 worker, queue 1, phase-averaged"),
-            [int(share * scale) for share in shares],
-        )
+            return _warned(self._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
+        last = math.ceil(2 * x)
+        self._check_reach(last)
+        shares = {k: min(Fraction(k), 2 * x) - max(Fraction(k - 1), x) for k in range(math.ceil(x), last + 1)}
+        scale = math.lcm(*(share.denominator for share in shares.values()))
+        return _warned(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
 
     def latency_budget(self, miou: float, *, fps: Fps | None = None) -> Budget | None:
         """Return the longest latency with which the score stays at ``miou``; None if it is missed without any delay.
@@ -473,11 +570,11 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If no frame rate is known.
+            If no frame rate is known, or ``miou`` is no number.
         """
-        rate = self._rate(fps)
+        rate, least = self._rate(fps), exact_fraction("miou", miou, "a number", text=False)
         for offset in range(self._max_offset + 1):
-            if not self.score(frame_offset=offset).miou >= miou:
+            if not self._score(frame_offset=offset).miou >= least:
                 return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
         return Budget(self._max_offset, float(self._max_offset * 1000 / rate), True)
 
@@ -492,22 +589,21 @@ class OffsetBank:
     ) -> Losses:
         """Split what a network loses on a stream into latency and throughput, beside what a perfect one would lose.
 
-        Parameters, errors: those of :meth:`stream`.
+        Parameters, errors, warnings: those of :meth:`stream`.
         """
-        rate = self._rate(fps)
-        median = _median_ms(latency)
+        rate, trace = self._rate(fps), as_trace(latency)
 
         def split(*, persistence: bool) -> Losses:
             fixed = (
-                self.score(frame_offset=0, fps=rate, persistence=persistence),
-                self.score(latency_ms=median, fps=rate, before_first=before_first, persistence=persistence),
+                self._score(frame_offset=0, fps=rate, persistence=persistence),
+                self._score(
+                    latency_ms=trace.median_ns / 10**6, fps=rate, before_first=before_first, persistence=persistence
+                ),
             )
-            stream = self.stream(
-                latency, config, fps=rate, before_first=before_first, seed=seed, persistence=persistence
-            )
-            return Losses(*fixed, stream)
+            return Losses(*fixed, self._stream(trace, config, rate, before_first, seed, persistence=persistence))
 
         losses = split(persistence=False)
+        _warned(losses.streaming)
         return replace(losses, persistence=split(persistence=True)) if self.has_persistence else losses
 
     # ── sums ──
@@ -526,26 +622,32 @@ class OffsetBank:
             raise ConfigError("`fps` is missing, expected the frame rate here or when the bank is made")
         return rate
 
-    def _settings(self, latency: Milliseconds | LatencyTrace, rate: Fraction, schedule: str) -> ScoreConfig:
-        latency_ms = milliseconds_to_ns(_median_ms(latency)) / 1e6
+    def _streamed(self, latency_ns: int | Fraction, rate: Fraction, schedule: str) -> ScoreConfig:
+        latency_ms = round(latency_ns) / 1e6
         return replace(self._config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
 
     def _fixed(self, offset: int) -> Offsets:
         """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
         return np.where(self._joined().frame >= offset, offset, NOTHING_YET)
 
-    def _mixture(self, config: ScoreConfig, times: Sequence[int]) -> FlameResult:
+    def _mixture(self, config: ScoreConfig, times: Mapping[int, int]) -> FlameResult:
         """Return the score in which offset k counts ``times[k]`` times."""
-        self._check_reach(len(times) - 1)
-        return self._result(config, [(number, self._fixed(offset)) for offset, number in enumerate(times) if number])
+        self._check_reach(max(times))
+        return self._result(config, [(number, self._fixed(offset)) for offset, number in times.items()])
 
     def _result(
-        self, config: ScoreConfig, shown: Iterable[tuple[int, Offsets]], *, persistence: bool = False
+        self, config: ScoreConfig, shown: Sequence[tuple[int, Offsets]], *, persistence: bool = False
     ) -> FlameResult:
         """Add up the counts at the offsets that some schedules show, each as often as the number beside it says."""
         if persistence and not self.has_persistence:
             raise ConfigError("`persistence` is asked of a bank that was made without, expected persistence=True there")
         row, everything = PERSISTENCE if persistence else NETWORK, self._joined()
+        most = sum(times for times, _ in shown)
+        if most * everything.all_pixels > MAX_COUNT:
+            raise StateError(
+                f"the {everything.all_pixels:,} pixels of this bank, counted {most:,} times, are more than 64 bits can "
+                "hold, expected fewer sequences or samples"
+            )
         counts = np.zeros((len(self._clips), 3, self._config.num_classes), np.int64)
         tallies = np.zeros((len(self._clips), 4), np.int64)
         for times, offsets in shown:
@@ -577,5 +679,26 @@ class OffsetBank:
             )
 
 
-def _median_ms(latency: Milliseconds | LatencyTrace) -> Milliseconds:
-    return latency.median_ns / 10**6 if isinstance(latency, LatencyTrace) else latency
+def _checked_ids(names: Any) -> list[str]:
+    """Return sequence ids that come from outside."""
+    if not isinstance(names, list):
+        raise StateError(f"`sequences` is {type(names).__name__}, expected a list of ids")
+    known: set[str] = set()
+    for name in names:
+        if not isinstance(name, str) or not name or name in known:
+            raise StateError(f"the sequence id {name!r} is no text, is empty or comes twice")
+        known.add(name)
+    return names
+
+
+def _warned(result: FlameResult) -> FlameResult:
+    """Warn, in the name of the public question, if clips yield no pair or the score is NaN."""
+    tallies = zip(result.sequences, result.tallies.tolist(), strict=True)
+    without = [repr(name) for name, (pairs, labelled, *_) in tallies if labelled and not pairs]
+    notes = [nan_note(result)]
+    if without:
+        reason = "no prediction is on screen at any of their labelled frames"
+        notes.insert(0, f"{len(without)} sequence(s) yield no pair, as {reason}: {shortened(without)}")
+    if message := "; ".join(note for note in notes if note):
+        warnings.warn(message, FlameWarning, stacklevel=3)
+    return result

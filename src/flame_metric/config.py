@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any
 
-from flame_metric.checks import check_integer
+from flame_metric.checks import check_choice, check_integer
 from flame_metric.counting import LabelSpace
 from flame_metric.errors import ConfigError
 from flame_metric.timing import Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
@@ -64,8 +64,7 @@ class ScoreConfig:
             raise ConfigError(
                 f"`class_names` holds {len(self.class_names)} names, expected {self.num_classes}, one for each class"
             )
-        if self.before_first not in BEFORE_FIRST:
-            raise ConfigError(f"`before_first` is {self.before_first!r}, expected one of {', '.join(BEFORE_FIRST)}")
+        check_choice("before_first", self.before_first, BEFORE_FIRST)
 
     def _check_latency(self, latency_ms: float) -> None:
         latency_ns = milliseconds_to_ns(latency_ms)

@@ -7,7 +7,8 @@ what to do about it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 __all__ = [
     "ConfigError",
@@ -77,3 +78,13 @@ def shortened(names: Iterable[str], limit: int = 5) -> str:
     """Join names for a message, the first few of them where there are many."""
     listed = list(names)
     return ", ".join(listed[:limit]) + (", ..." if len(listed) > limit else "")
+
+
+@contextmanager
+def located(place: str) -> Iterator[None]:
+    """Put before the message of a :class:`LabelError` or :class:`ShapeError` where in a clip it arose."""
+    try:
+        yield
+    except (LabelError, ShapeError) as error:
+        error.args = (f"{place}: {error}",)
+        raise

@@ -18,21 +18,23 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from flame_metric.checks import check_integer
+from flame_metric.checks import check_choice, check_id, check_integer, check_kind, items, of_sequence
 from flame_metric.errors import ConfigError, StateError
 from flame_metric.record import load_record, reading
 from flame_metric.statistics import upper_bound_rank
-from flame_metric.timing import Milliseconds, exact_fraction, milliseconds_to_ns
+from flame_metric.timing import MAX_NS, Milliseconds, exact_fraction, milliseconds_to_ns
 
-__all__ = ["LatencyTrace"]
+__all__ = ["LatencyTrace", "as_trace"]
 
 REPLAYS = ("call", "frame", "random")
+_NOTHING = object()  # an entry may be None
 
 PROVENANCE = "provenance"
 """The key of what is true of one run alone: a list in the metadata, with an entry for each run."""
 
 _FORMAT = "flame-metric latency trace 1"
 _CSV_COLUMN = "latency_ms"
+_SCALED = "scaled"  # the entry of the metadata that tells what was done to the samples
 
 
 @dataclass(frozen=True, init=False)
@@ -51,7 +53,7 @@ class LatencyTrace:
     metadata : mapping of str to JSON values, optional
         Device, versions, input shape: whatever makes two runs comparable. Traces that differ in it do not merge. A list
         under ``"provenance"`` is not compared: it has an entry for each run, such as the time of day, and a merged
-        trace has all of them.
+        trace has all of them. :meth:`scaled` adds the factor to the entry ``"scaled"``.
 
     Attributes
     ----------
@@ -61,7 +63,7 @@ class LatencyTrace:
     Raises
     ------
     ConfigError
-        If a sample is negative, NaN or infinite, there is none, or the replay is another.
+        If a sample is negative, NaN, infinite or above 1e12, there is none, or the replay is another.
 
     Examples
     --------
@@ -83,15 +85,21 @@ class LatencyTrace:
         warmup_ms: Iterable[Milliseconds] = (),
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        samples = tuple(milliseconds_to_ns(sample, "samples_ms") for sample in samples_ms)
-        warmup = tuple(milliseconds_to_ns(sample, "warmup_ms") for sample in warmup_ms)
-        self._set(samples, replay, warmup, metadata or {})
+        given = {"samples_ms": samples_ms, "warmup_ms": warmup_ms}
+        samples, warmup = (
+            tuple(milliseconds_to_ns(one, name) for one in items(name, many, "latencies in milliseconds"))
+            for name, many in given.items()
+        )
+        self._set(samples, replay, warmup, metadata)
 
-    def _set(self, samples: tuple[int, ...], replay: str, warmup: tuple[int, ...], metadata: Mapping[str, Any]) -> None:
+    def _set(
+        self, samples: tuple[int, ...], replay: str, warmup: tuple[int, ...], metadata: Mapping[str, Any] | None
+    ) -> None:
         if not samples:
             raise ConfigError("`samples_ms` is empty, expected at least one latency")
-        if replay not in REPLAYS:
-            raise ConfigError(f"`replay` is {replay!r}, expected one of {', '.join(REPLAYS)}")
+        check_choice("replay", replay, REPLAYS)
+        metadata = {} if metadata is None else metadata
+        check_kind("metadata", metadata, Mapping, "a mapping from names to JSON values")
         try:
             copied = json.loads(json.dumps(dict(metadata), allow_nan=False))
         except (TypeError, ValueError) as error:
@@ -105,11 +113,14 @@ class LatencyTrace:
     def from_ns(
         cls, samples_ns: Iterable[int], *, replay: str = "call", warmup_ns: Iterable[int] = (), metadata: Any = None
     ) -> LatencyTrace:
-        """Build a trace from integer nanoseconds, without rounding."""
+        """Build a trace from integer nanoseconds, 0..1e18, without rounding."""
+        given = {"samples_ns": samples_ns, "warmup_ns": warmup_ns}
+        samples, warmup = (
+            tuple(check_integer(name, one, 0, most=MAX_NS) for one in items(name, many, "whole nanoseconds"))
+            for name, many in given.items()
+        )
         trace = cls.__new__(cls)
-        samples = tuple(check_integer("samples_ns", sample, 0) for sample in samples_ns)
-        warmup = tuple(check_integer("warmup_ns", sample, 0) for sample in warmup_ns)
-        trace._set(samples, replay, warmup, metadata or {})
+        trace._set(samples, replay, warmup, metadata)
         return trace
 
     def __len__(self) -> int:
@@ -158,14 +169,17 @@ class LatencyTrace:
         ConfigError
             If there are too few samples for such a bound; the message says how many it takes.
         """
-        rank = upper_bound_rank(len(self), float(self._share(percent)), confidence)
+        certain = exact_fraction("confidence", confidence, "a number between 0 and 1", text=False)
+        rank = upper_bound_rank(len(self), float(self._share(percent)), float(certain))
         return sorted(self.samples_ns)[rank - 1] / 1_000_000
 
     @staticmethod
     def _share(percent: float) -> Fraction:
-        if not 0 < percent <= 100:
-            raise ConfigError(f"`percent` is {percent}, expected a number above 0 and at most 100")
-        return exact_fraction("percent", percent) / 100
+        expected = "a number above 0 and at most 100"
+        exact = exact_fraction("percent", percent, expected, text=False)
+        if not 0 < exact <= 100:
+            raise ConfigError(f"`percent` is {percent}, expected {expected}")
+        return exact / 100
 
     # ── other traces ──
 
@@ -175,14 +189,18 @@ class LatencyTrace:
         Raises
         ------
         ConfigError
-            If the factor is not above 0.
+            If the factor is not above 0, or makes a latency longer than 1e12 ms.
         """
         exact = exact_fraction("factor", factor)
         if exact <= 0:
             raise ConfigError(f"`factor` is {factor}, expected a number above 0")
         samples, warmup = (tuple(round(one * exact) for one in many) for many in (self.samples_ns, self.warmup_ns))
-        before = exact_fraction("scaled", self.metadata.get("scaled", "1"))
-        metadata = {**self.metadata, "scaled": str(before * exact)}
+        if max((*samples, *warmup)) > MAX_NS:
+            raise ConfigError(
+                f"`factor` is {factor}, expected one that leaves latencies of at most {MAX_NS / 1e6:g} ms"
+            )
+        before = [str(self.metadata[_SCALED])] if _SCALED in self.metadata else []
+        metadata = {**self.metadata, _SCALED: ", then ".join([*before, str(exact)])}
         return LatencyTrace.from_ns(samples, replay=self.replay, warmup_ns=warmup, metadata=metadata)
 
     def replayed(self, replay: str) -> LatencyTrace:
@@ -197,13 +215,16 @@ class LatencyTrace:
         StateError
             If the runs differ in replay or metadata, provenance apart: their samples do not describe one thing.
         """
+        if not isinstance(other, LatencyTrace):
+            raise StateError(f"`other` is {type(other).__name__}, expected a LatencyTrace")
         metadata, names = dict(self.metadata), {*self.metadata, *other.metadata}
         runs = [trace.metadata.get(PROVENANCE, []) for trace in (self, other)]
         if PROVENANCE in names and all(isinstance(run, list) for run in runs):
             metadata[PROVENANCE] = runs[0] + runs[1]
             names.remove(PROVENANCE)
-        unlike = [name for name in sorted(names) if self.metadata.get(name) != other.metadata.get(name)]
-        differences = [f"{name}: {self.metadata.get(name)} / {other.metadata.get(name)}" for name in unlike]
+        mine, theirs = self.metadata, other.metadata
+        unlike = [name for name in sorted(names) if mine.get(name, _NOTHING) != theirs.get(name, _NOTHING)]
+        differences = [f"{name}: {mine.get(name, 'missing')} / {theirs.get(name, 'missing')}" for name in unlike]
         if self.replay != other.replay:
             differences.append(f"replay: {self.replay} / {other.replay}")
         if differences:
@@ -219,8 +240,17 @@ class LatencyTrace:
         """Return the latency in nanoseconds as a function of (call, frame), both counted from 0.
 
         Random draws are seeded by (seed, sequence), so that sequences differ and a run can be repeated.
+
+        Raises
+        ------
+        ConfigError
+            If the seed is no whole number >= 0, or the sequence's id no text; and, from the function, if the trace ends
+            before.
         """
+        seed = check_integer("seed", seed, 0)
+        check_id(sequence)
         samples, replay = self.samples_ns, self.replay
+        of = of_sequence(sequence)
         if replay == "random":
             draw = random.Random(f"{seed}/{sequence}")
             return lambda _call, _frame: samples[draw.randrange(len(samples))]
@@ -229,8 +259,8 @@ class LatencyTrace:
             index = call if replay == "call" else frame
             if index >= len(samples):
                 raise ConfigError(
-                    f"`latency` is a trace of {len(samples)} samples, but the stream reaches {replay} {index}, "
-                    "expected a sample for each, or replay='random'"
+                    f"`latency` is a trace of {len(samples)} samples, but the stream{of} reaches {replay} "
+                    f"{index}, expected a sample for each, or replay='random'"
                 )
             return samples[index]
 
@@ -283,6 +313,19 @@ class LatencyTrace:
         return cls(numbers_from_csv(text, _CSV_COLUMN), **options)
 
 
+def as_trace(latency: Milliseconds | LatencyTrace) -> LatencyTrace:
+    """Return a trace as it is, and a constant latency in milliseconds as the trace of its one sample.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
+    if isinstance(latency, LatencyTrace):
+        return latency
+    return LatencyTrace.from_ns([milliseconds_to_ns(latency, "latency")], replay="random")
+
+
 def numbers_from_csv(text: str, column: str) -> list[Fraction]:
     """Read the numbers >= 0 of one column, exactly; other columns are passed over.
 
@@ -291,6 +334,7 @@ def numbers_from_csv(text: str, column: str) -> list[Fraction]:
     ConfigError
         If there is no such column, or an entry is no number.
     """
+    check_kind("text", text, str, "CSV text")
     rows = csv.DictReader(io.StringIO(text))
     if column not in (rows.fieldnames or ()):
         raise ConfigError(f"the CSV has the columns {rows.fieldnames or []}, expected one named {column}")

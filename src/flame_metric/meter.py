@@ -15,25 +15,22 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from flame_metric._version import __version__
+from flame_metric.checks import CLIP, check_id, check_kind, items, of_sequence, paired_frames
 from flame_metric.config import ScoreConfig, make_config
 from flame_metric.counting import CodedMap, Counts, LabelMaps, code_map, count_coded, count_missing, count_pairs
-from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError
+from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located
 from flame_metric.record import load_record, reading, sequences_from_list, sequences_to_list
-from flame_metric.result import FlameResult
+from flame_metric.result import FlameResult, nan_note
 from flame_metric.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.timing import Fps, Milliseconds
 
 __all__ = ["FlameMeter", "flame_score"]
 
 _FORMAT = "flame-metric meter 1"
-_END = object()
 
 
 class FlameMeter:
@@ -236,19 +233,22 @@ class FlameMeter:
         LabelError, ShapeError
             If a label is no class, shapes do not belong together, or one iterable is longer; nothing is counted then.
         ConfigError
-            If the schedule does not fit the clip.
+            If the schedule does not fit the clip, or an argument is of another kind.
         StateError
             If the sequence was scored before, a prediction that is needed is None, or clips with and without a
             schedule are mixed in one meter.
         """
         self._require_unused(sequence)
+        if schedule is not None:
+            check_kind("schedule", schedule, Schedule, "a Schedule")
         by_schedule = schedule is not None
         if self._by_schedule not in (None, by_schedule):
             raise StateError("this meter has clips of the other kind, expected all by schedule or all by fixed offset")
+        of = of_sequence(sequence)
         if schedule is not None and schedule.per_label:
-            counts = self._count_labels(preds, targets, schedule)
+            counts = self._count_labels(preds, targets, schedule, of)
         else:
-            counts = self._count_clip(preds, targets, schedule)
+            counts = self._count_clip(preds, targets, schedule, of)
         self._by_schedule = by_schedule
         self._add_whole(sequence, counts)
         if counts.labelled_frames and not counts.pairs:
@@ -277,51 +277,50 @@ class FlameMeter:
         if sequence:
             self._closed.add(sequence)
 
-    def _count_clip(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule | None) -> Counts:
+    def _count_clip(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule | None, of: str) -> Counts:
         config = self._config
         timeline = FixedOffset(self.frame_offset) if schedule is None else ScheduleTimeline(schedule)
         on_hand: dict[int, CodedMap | None] = {}
         total = Counts.zero(config.num_classes)
         frame = -1
-        for frame, (pred, target) in enumerate(zip_longest(preds, targets, fillvalue=_END)):
-            if pred is _END or target is _END:
-                longer = "targets" if pred is _END else "preds"
-                raise ShapeError(f"`{longer}` goes on after frame {frame - 1}, expected as many predictions as targets")
-            if timeline.last_use(frame) >= frame:
-                # Coded at once: the caller may overwrite the array while it waits.
-                on_hand[frame] = None if pred is None else code_map(pred, config.space)
-            if target is not None:
-                total += self._count_shown(on_hand, timeline.source(frame), target, f"frame {frame}")
+        for frame, pred, target in paired_frames(preds, targets):
+            place = f"frame {frame}{of}"
+            with located(place):
+                if timeline.last_use(frame) >= frame:
+                    # Coded at once: the caller may overwrite the array while it waits.
+                    on_hand[frame] = None if pred is None else code_map(pred, config.space)
+                if target is not None:
+                    total += self._count_shown(on_hand, timeline.source(frame), target, place)
             on_hand = {index: kept for index, kept in on_hand.items() if timeline.last_use(index) > frame}
         timeline.check_length(frame + 1)
         return total
 
-    def _count_labels(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule) -> Counts:
+    def _count_labels(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule, of: str) -> Counts:
         """Count a clip whose labels come at times of their own: item j of the targets is label j."""
         config = self._config
         sources: list[int] = schedule.source.tolist()
         last_label = {source: label for label, source in enumerate(sources)}
-        frames = enumerate(preds)
+        frames = enumerate(items("preds", preds, CLIP))
         on_hand: dict[int, CodedMap | None] = {}
         newest = label = NOTHING_YET
         total = Counts.zero(config.num_classes)
-        for label, target in enumerate(targets):
+        for label, target in enumerate(items("targets", targets, CLIP)):
             if label >= len(sources):
-                raise ShapeError(
-                    f"`targets` goes on after label {label - 1}, expected one for each label of `schedule`"
-                )
-            source = sources[label]
+                raise ShapeError(f"`targets` goes on after {label} label(s), expected one for each of `schedule`")
+            source, place = sources[label], f"label {label}{of}"
             while newest < source:
-                newest, pred = next(frames, (NOTHING_YET, _END))
-                if pred is _END:
-                    raise ShapeError(f"`preds` ended before frame {source}, which is on screen at label {label}")
+                newest, pred = next(frames, (NOTHING_YET, None))
+                if newest == NOTHING_YET:
+                    raise ShapeError(f"`preds` ended before frame {source}, which is on screen at {place}")
                 if last_label.get(newest, NOTHING_YET) >= label:
-                    on_hand[newest] = None if pred is None else code_map(pred, config.space)
+                    with located(f"frame {newest}{of}"):
+                        on_hand[newest] = None if pred is None else code_map(pred, config.space)
             if target is not None:
-                total += self._count_shown(on_hand, source, target, f"label {label}")
+                with located(place):
+                    total += self._count_shown(on_hand, source, target, place)
             on_hand = {index: kept for index, kept in on_hand.items() if last_label[index] > label}
         if label + 1 < len(sources):
-            raise ShapeError(f"`targets` ended after label {label}, expected {len(sources)} as `schedule` has")
+            raise ShapeError(f"`targets` ended after {label + 1} label(s), expected {len(sources)} as `schedule` has")
         return total
 
     def _count_shown(self, on_hand: dict[int, CodedMap | None], source: int, target: Any, moment: str) -> Counts:
@@ -334,7 +333,9 @@ class FlameMeter:
         shown = on_hand[source]
         if shown is None:
             raise StateError(f"the prediction of frame {source} is None, but is on screen at {moment}")
-        return count_coded(shown, code_map(target, config.space, argument="target"), config.space)
+        label = code_map(target, config.space, argument="target")
+        with located(f"prediction of frame {source}"):
+            return count_coded(shown, label, config.space)
 
     def require_open(self, sequence: str) -> None:
         """Raise unless pairs may be added to a sequence.
@@ -346,8 +347,7 @@ class FlameMeter:
         StateError
             If the sequence is closed.
         """
-        if not isinstance(sequence, str):
-            raise ConfigError(f"`sequence` is {sequence!r}, expected a text id")
+        check_id(sequence)
         if sequence in self._closed:
             raise StateError(f"sequence {sequence!r} is closed: it was scored as a whole, expected another id")
 
@@ -425,9 +425,8 @@ class FlameMeter:
         """
         config = replace(self._config, frame_offset=None) if self._by_schedule else self._config
         result = FlameResult.from_counts(config, self._sequences)
-        if np.isnan(result.miou):
-            reason = "every pixel of every target is void" if result.num_pairs else "no pair was counted"
-            warnings.warn(f"the mean IoU is NaN: {reason}", FlameWarning, stacklevel=2)
+        if note := nan_note(result):
+            warnings.warn(note, FlameWarning, stacklevel=2)
         return result
 
     # ── JSON ──

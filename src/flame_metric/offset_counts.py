@@ -9,24 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.counting import Counts
+from flame_metric.counting import Counts, LabelSpace
 from flame_metric.errors import StateError
+from flame_metric.record import MAX_COUNT
 from flame_metric.schedule import NOTHING_YET
+from flame_metric.timing import MAX_FRAMES
 
-__all__ = ["COUNTED", "HOLE", "NETWORK", "NO_MAP", "PERSISTENCE", "OffsetCounts", "OffsetCountsBuilder"]
+__all__ = [
+    "ARRAYS",
+    "COUNTED",
+    "HOLE",
+    "NETWORK",
+    "NO_MAP",
+    "PERSISTENCE",
+    "OffsetCounts",
+    "OffsetCountsBuilder",
+    "array_shapes",
+    "check_counts",
+    "check_lengths",
+    "dtype_of",
+]
 
 NETWORK, PERSISTENCE = 0, 1
 
 NO_MAP, COUNTED, HOLE = 0, 1, 2
 """State of a labelled frame at an offset: no map was given, both were counted, or that frame was never recorded."""
 
-_LIMIT = 2**48  # pixels of one label map, so that no sum of them overflows
+_LIMIT = 2**48  # more pixels than a label map has: sums over 4096 classes still fit into 64 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +76,8 @@ class OffsetCounts:
     @classmethod
     def empty(cls, rows: int, offsets: int, classes: int) -> OffsetCounts:
         """Return the counts of no clip."""
-        shapes = {"labelled": (0, classes), "pixels": (0, 2), "counts": (rows, 0, offsets, 2, classes)}
-        arrays = {name: np.zeros(shapes.get(name, 0), np.int64) for name in ARRAYS if name != "state"}
-        return cls(**arrays, state=np.zeros((rows, 0, offsets), np.uint8))
+        shapes = array_shapes(rows, offsets, classes, clips=0, labelled=0)
+        return cls(**{name: np.zeros(shape, dtype_of(name)) for name, shape in shapes.items()})
 
     @classmethod
     def join(cls, parts: Sequence[OffsetCounts]) -> OffsetCounts:
@@ -95,21 +110,49 @@ class OffsetCounts:
         """Whether all arrays are the same."""
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in ARRAYS)
 
-    def is_consistent(self) -> bool:
-        """Whether this can be one clip of label maps: what was damaged or edited must not become a score."""
+    @cached_property
+    def all_pixels(self) -> int:
+        """Pixels of all labelled frames: no sum of other counts exceeds it."""
+        return sum(self.pixels[:, 1].tolist())  # Python's integers have no end
+
+    def is_consistent(self, space: LabelSpace) -> bool:
+        """Whether this can be one clip of label maps: what was damaged or edited must not become a score.
+
+        What is asked of each label map here is what is asked of whole sequences when a result is read.
+        """
+        if not self._is_in_range():
+            return False
         intersection, predicted = self.counts[..., 0, :], self.counts[..., 1, :]
-        valid, everything = self.pixels.T
+        labelled, (valid, everything) = self.labelled[:, None], self.pixels.T
+        wrong = valid[:, None] - intersection.sum(axis=-1)
+        is_counted, own = self.state == COUNTED, self.counts[PERSISTENCE:, :, 0]
+        offsets = np.arange(self.state.shape[-1])
         checks = (
-            intersection.min(initial=0) >= 0 and self.labelled.min(initial=0) >= 0,
-            everything.max(initial=0) < _LIMIT and self.state.max(initial=0) <= HOLE,
-            (intersection <= predicted).all() and (intersection <= self.labelled[:, None, :]).all(),
+            (np.diff(self.frame) > 0).all() and self.frame.max(initial=-1) < self.num_frames.min(),
+            np.array_equal(self.labelled.sum(axis=1), valid) and (valid <= everything).all() and everything.all(),
+            (intersection <= predicted).all() and (intersection <= labelled).all(),
+            # Of the wrong pixels, those wrongly given to a class and those wrongly taken from it are different ones.
+            (predicted + labelled - 2 * intersection <= wrong[..., None]).all(),
             (predicted.sum(axis=-1) <= valid[:, None]).all(),
-            np.array_equal(self.labelled.sum(axis=1), valid) and (valid <= everything).all(),
-            not self.counts[self.state != COUNTED].any(),
-            (np.diff(self.frame) > 0).all() and self.frame.min(initial=0) >= 0,
-            self.frame.max(initial=-1) < self.num_frames.min(),
+            not self.counts[~is_counted].any() and not self.state[:, offsets > self.frame[:, None]].any(),
+            (own == labelled).all() and is_counted[PERSISTENCE:, :, 0].all(),  # labels agree with themselves
         )
-        return all(checks)
+        return all(checks) and self._agrees_with(space)
+
+    def _is_in_range(self) -> bool:
+        """Whether each single value is: asked first, as sums of others may wrap."""
+        arrays = (self.num_frames, self.frame, self.labelled, self.pixels, self.counts)
+        return self.state.max(initial=0) <= HOLE and all(
+            array.min(initial=0) >= 0 and array.max(initial=0) < _LIMIT for array in arrays
+        )
+
+    def _agrees_with(self, space: LabelSpace) -> bool:
+        """Whether these can be counts of maps that hold such labels: without a void label every pixel has a class."""
+        void = space.ignore_index
+        if void is None:
+            is_whole = self.counts[..., 1, :].sum(axis=-1) == self.pixels[:, :1]
+            return np.array_equal(*self.pixels.T) and bool(is_whole[self.state == COUNTED].all())
+        return not 0 <= void < space.num_classes or not (self.labelled[:, void].any() or self.counts[..., void].any())
 
     def every(self, step: int) -> OffsetCounts:
         """Return what a camera that takes only every ``step``-th frame would have given."""
@@ -169,6 +212,24 @@ ARRAYS = {"num_frames": 0, "num_labelled": 0, "frame": 0, "labelled": 0, "pixels
 """The arrays of :class:`OffsetCounts`, with the axis along which clips are joined."""
 
 
+def array_shapes(rows: int, offsets: int, classes: int, *, clips: int, labelled: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array of :class:`OffsetCounts`, from R, K + 1, C, S and J."""
+    return {
+        "num_frames": (clips,),
+        "num_labelled": (clips,),
+        "frame": (labelled,),
+        "labelled": (labelled, classes),
+        "pixels": (labelled, 2),
+        "counts": (rows, labelled, offsets, 2, classes),
+        "state": (rows, labelled, offsets),
+    }
+
+
+def dtype_of(array: str) -> npt.DTypeLike:
+    """Return the dtype of an array of :class:`OffsetCounts`."""
+    return np.uint8 if array == "state" else np.int64
+
+
 class OffsetCountsBuilder:
     """Collects the labelled frames of one clip, in order.
 
@@ -192,7 +253,7 @@ class OffsetCountsBuilder:
         rows, offsets, *_ = self._shape
         counts = np.zeros(self._shape, np.int64)
         state = np.full((rows, offsets), NO_MAP, np.uint8)
-        for offset in range(offsets):
+        for offset in range(min(offsets, frame + 1)):
             if frame - offset in self._holes:
                 state[:, offset] = HOLE
             for row, one in enumerate(found.get(offset, ())[:rows]):
@@ -221,25 +282,34 @@ class OffsetCountsBuilder:
         return OffsetCounts(**{**arrays, **{name: np.array([length]) for name, length in lengths.items()}})
 
 
-def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], rows: int, offsets: int, classes: int) -> OffsetCounts:
-    """Build counts from arrays that come from outside.
+def check_lengths(names: Sequence[str], num_frames: npt.NDArray[np.int64], num_labelled: npt.NDArray[np.int64]) -> int:
+    """Return the number J of labelled frames of clips that come from outside.
 
     Raises
     ------
     StateError
-        If an array is of another kind or shape, or the counts of a clip contradict each other.
+        If a clip has more labelled frames than frames, or more frames than MAX_FRAMES.
     """
-    like = OffsetCounts.empty(rows, offsets, classes)
-    for name, axis in ARRAYS.items():
-        wanted, found = getattr(like, name), arrays[name]
-        shape = list(wanted.shape)
-        shape[axis] = len(arrays["num_frames" if name.startswith("num_") else "frame"])
-        if list(found.shape) != shape or found.dtype != wanted.dtype:
-            raise StateError(f"`{name}` of this bank is {found.dtype} {found.shape}, expected {wanted.dtype} {shape}")
-    counts = OffsetCounts(**{name: arrays[name] for name in ARRAYS})
-    if counts.num_labelled.min(initial=0) < 0 or counts.num_labelled.sum() != len(counts.frame):
-        raise StateError("`num_labelled` of this bank does not add up to its labelled frames")
-    for index, clip in enumerate(counts.split()):
-        if not clip.is_consistent():
-            raise StateError(f"the counts of clip {index} of this bank contradict each other")
-    return counts
+    lengths = list(zip(names, num_frames.tolist(), num_labelled.tolist(), strict=True))
+    for name, frames, labelled in lengths:
+        if not 0 <= labelled <= frames <= MAX_FRAMES:
+            raise StateError(
+                f"sequence {name!r} has {labelled} labelled frames of {frames}, expected 0 <= labelled <= all <= "
+                f"{MAX_FRAMES:,}"
+            )
+    return sum(labelled for *_, labelled in lengths)
+
+
+def check_counts(names: Sequence[str], counts: OffsetCounts, space: LabelSpace) -> None:
+    """Refuse counts from outside that cannot be those of label maps.
+
+    Raises
+    ------
+    StateError
+        If the counts of a clip contradict each other, or all of them exceed 64 bits.
+    """
+    for name, clip in zip(names, counts.split(), strict=True):
+        if not clip.is_consistent(space):
+            raise StateError(f"the counts of sequence {name!r} contradict each other; was the file edited or damaged?")
+    if counts.all_pixels > MAX_COUNT:
+        raise StateError("the sequences hold more pixels than 64 bits can count")

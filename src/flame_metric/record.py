@@ -16,9 +16,10 @@ import numpy as np
 from flame_metric.counting import Counts
 from flame_metric.errors import FlameError, StateError
 
-__all__ = ["load_record", "reading", "sequences_from_list", "sequences_to_list"]
+__all__ = ["MAX_COUNT", "load_record", "reading", "sequences_from_list", "sequences_to_list"]
 
-_MAX_COUNT = 2**62  # leaves room for adding: sums are 64-bit integers
+MAX_COUNT = 2**62
+"""No count is larger: that leaves room for adding, as sums are 64-bit integers."""
 
 
 def sequences_to_list(sequences: Mapping[str, Counts]) -> list[dict[str, Any]]:
@@ -53,7 +54,7 @@ def sequences_from_list(records: Any, num_classes: int) -> dict[str, Counts]:
             raise StateError(f"sequence id {name!r} is no text or comes twice")
         sequences[name] = _counts(entry, name, num_classes)
     for total in ("all_pixels", "labelled_frames"):  # the largest pixel and map counts: no sum of others exceeds them
-        if sum(entry[total] for entry in records) > _MAX_COUNT:
+        if sum(entry[total] for entry in records) > MAX_COUNT:
             raise StateError(f"the sequences hold more {total} than 64 bits can count")
     return sequences
 
@@ -62,7 +63,7 @@ def _counts(entry: Mapping[str, Any], name: str, num_classes: int) -> Counts:
     rows = [entry[row] for row in ("intersection", "predicted", "labelled")]
     tallies = [entry[tally] for tally in ("pairs", "labelled_frames", "valid_pixels", "all_pixels")]
     for value in (*tallies, *(value for row in rows for value in row)):
-        if type(value) is not int or not 0 <= value <= _MAX_COUNT:
+        if type(value) is not int or not 0 <= value <= MAX_COUNT:
             raise StateError(f"sequence {name!r} holds the count {value!r}, expected an integer 0..2**62")
     if any(len(row) != num_classes for row in rows):
         raise StateError(f"sequence {name!r} counts {[len(row) for row in rows]} classes, expected {num_classes}")
@@ -84,7 +85,7 @@ def _counts(entry: Mapping[str, Any], name: str, num_classes: int) -> Counts:
     return Counts(np.array(rows, np.int64), pairs, labelled_frames, valid, everything)
 
 
-def load_record(text: str, format: str) -> dict[str, Any]:
+def load_record(text: str | bytes, format: str) -> dict[str, Any]:
     """Parse JSON text that must be an object of the given format.
 
     Raises

@@ -23,7 +23,7 @@ from flame_metric.record import load_record, reading, sequences_from_list, seque
 from flame_metric.statistics import Interval, bootstrap_interval, contributing
 from flame_metric.table import Table, milliseconds_text, rate_text
 
-__all__ = ["FlameResult", "interval_note"]
+__all__ = ["FlameResult", "interval_note", "nan_note"]
 
 _FORMAT = "flame-metric result 1"
 
@@ -261,6 +261,14 @@ def interval_note(result: FlameResult) -> str:
         f"95 % interval {interval.low:.4f} to {interval.high:.4f} "
         f"(bootstrap over {sequences} sequences, {interval.resamples:,} resamples)"
     )
+
+
+def nan_note(result: FlameResult) -> str | None:
+    """Say why the mean IoU is NaN; None if it is a number."""
+    if not np.isnan(result.miou):
+        return None
+    reason = "every pixel of every target is void" if result.num_pairs else "no pair was counted"
+    return f"the mean IoU is NaN: {reason}"
 
 
 def _share(part: int, whole: int) -> float:

@@ -61,7 +61,7 @@ class StreamLog:
         frame, start, finish, arrival, label = (
             np.array(values, np.int64) for values in (*runs, arrivals_ns, labels_ns)
         )
-        dropped = np.setdiff1d(np.arange(0, len(arrival), stride), frame)
+        dropped = np.setdiff1d(np.arange(len(arrival))[::stride], frame)
         gaps = np.diff(arrival)
         gaps = np.append(gaps, gaps[-1:])  # the last frame is followed by none: its interval is that before it
         overruns = int(np.count_nonzero(finish - start > gaps[frame] + TIE_NS)) if len(gaps) else 0

@@ -24,19 +24,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from flame_metric.checks import check_integer
+from flame_metric.checks import check_choice, check_integer, check_kind, items, of_sequence
 from flame_metric.errors import ConfigError
-from flame_metric.latency import LatencyTrace
+from flame_metric.latency import LatencyTrace, as_trace
 from flame_metric.schedule import NOTHING_YET, Schedule, StreamLog
 from flame_metric.table import milliseconds_text
-from flame_metric.timing import NS_PER_S, TIE_NS, Fps, Milliseconds, as_fps, milliseconds_to_ns
+from flame_metric.timing import MAX_FRAMES, MAX_NS, NS_PER_S, TIE_NS, Fps, Milliseconds, as_fps, milliseconds_to_ns
 
-__all__ = ["StreamConfig", "StreamStatistics", "simulate_stream"]
+__all__ = ["StreamConfig", "StreamStatistics", "as_stream", "simulate_stream"]
 
+_LAST_NS = 9 * MAX_NS  # a queue without end delays frames by many latencies; still a 64-bit integer
+_ONE_TIME = f"times at most {TIE_NS // 1000} us apart are one time"
 _CHOICES = {"policy": ("greedy", "tail"), "tie": ("inclusive", "strict"), "show": ("freshest", "last_finished")}
 
 
@@ -82,8 +85,7 @@ class StreamConfig:
                 object.__setattr__(self, name, check_integer(name, getattr(self, name), 1))
         object.__setattr__(self, "stride", check_integer("stride", self.stride, 1, unit="frames"))
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"`{name}` is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+            check_choice(name, getattr(self, name), choices)
         if self.policy == "tail" and (self.workers, self.queue) != (1, 1):
             raise ConfigError(
                 f"`policy` is 'tail' with {self.workers} workers and a queue of {self.queue}, expected 1 and 1"
@@ -202,13 +204,15 @@ def simulate_stream(
     config : StreamConfig, optional
         Default: one worker, a queue of one.
     num_frames, fps
-        Regular arrivals: frame i at i / fps, rounded to the nanosecond.
+        Regular arrivals: frame i at i / fps, rounded to the nanosecond. At most three million frames.
     arrivals_ms : iterable of float
-        Instead of both: the time at which each frame arrives, ascending, in milliseconds.
+        Instead of both: the time at which each frame arrives, in milliseconds, ascending by more than a microsecond.
     label_times_ms : iterable of float, optional
         The times of the labels, ascending. Default: a label at each frame.
-    seed, sequence
-        Seed of the draws of a trace that is replayed at random, together with the sequence's id.
+    seed : int
+        >= 0: seed of the draws of a trace that is replayed at random, together with the sequence's id.
+    sequence : str
+        The sequence's id.
 
     Returns
     -------
@@ -218,8 +222,8 @@ def simulate_stream(
     Raises
     ------
     ConfigError
-        If arrivals are given twice or not at all, times do not ascend, the trace is too short, or "tail" is asked for
-        with irregular arrivals.
+        If arrivals are given twice or not at all, times do not ascend, the stream lasts for decades, the trace is too
+        short, or "tail" is asked for with irregular arrivals.
 
     Examples
     --------
@@ -229,21 +233,40 @@ def simulate_stream(
     >>> log.frame.tolist(), log.dropped.tolist()
     ([0, 3, 6, 9], [1, 2, 4, 5, 7, 8])
     """
-    config = StreamConfig() if config is None else config
+    config = as_stream(config)
     rate = None if fps is None else as_fps(fps)
     arrivals = _arrivals(num_frames, rate, arrivals_ms)
     if config.policy == "tail" and rate is None:
         raise ConfigError("`policy` is 'tail' with `arrivals_ms`, expected regular arrivals: `num_frames` and `fps`")
-    if not isinstance(latency, LatencyTrace):
-        latency = LatencyTrace.from_ns([milliseconds_to_ns(latency, "latency")], replay="random")
-    latency_of = latency.latencies(seed, sequence)
-    tail = _Tail(rate, latency.mean_ns) if config.policy == "tail" and rate is not None else None
-    labels = arrivals if label_times_ms is None else ascending_ns("label_times_ms", label_times_ms)
-    log = StreamLog.of(arrivals, labels, config.stride, _run(arrivals, config, latency_of, tail))
+    trace = as_trace(latency)
+    latency_of = trace.latencies(seed, sequence)
+    tail = _Tail(rate, trace.mean_ns) if config.policy == "tail" and rate is not None else None
+    labels = arrivals if label_times_ms is None else ascending_ns("label_times_ms", label_times_ms, apart=0)
+    taken, starts, finishes = _run(arrivals, config, latency_of, tail)
+    if (last := max(finishes, default=0)) > _LAST_NS:
+        raise ConfigError(
+            f"`latency` makes frame {taken[finishes.index(last)]}{of_sequence(sequence)} ready only after "
+            f"{last / 1e6:g} ms, expected at most {_LAST_NS / 1e6:g} ms"
+        )
+    log = StreamLog.of(arrivals, labels, config.stride, (taken, starts, finishes))
     frames, sources = _on_screen(log, arrivals, labels, config)
     return Schedule(
         np.array(frames, np.int64), np.array(sources, np.int64), log=log, per_label=label_times_ms is not None
     )
+
+
+def as_stream(config: StreamConfig | None) -> StreamConfig:
+    """Return a configuration as it is, and the default one for None.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
+    if config is None:
+        return StreamConfig()
+    check_kind("config", config, StreamConfig, "a StreamConfig")
+    return config
 
 
 def _arrivals(num_frames: int | None, rate: Fraction | None, arrivals_ms: Iterable[Milliseconds] | None) -> list[int]:
@@ -253,28 +276,31 @@ def _arrivals(num_frames: int | None, rate: Fraction | None, arrivals_ms: Iterab
         return ascending_ns("arrivals_ms", arrivals_ms)
     if num_frames is None or rate is None:
         raise ConfigError("`num_frames` and `fps` are not both given, expected both, or `arrivals_ms`")
+    num_frames = check_integer("num_frames", num_frames, 0, most=MAX_FRAMES, unit="frames")
+    if NS_PER_S // rate <= TIE_NS:
+        raise ConfigError(f"`fps` is {rate}, expected frames that are further apart: {_ONE_TIME}")
+    if (num_frames - 1) * NS_PER_S > MAX_NS * rate:
+        raise ConfigError(f"`fps` is {rate} for {num_frames} frames, expected a stream of at most {MAX_NS / 1e6:g} ms")
     ticks, doubled = NS_PER_S * rate.denominator, 2 * rate.numerator
-    frames = range(check_integer("num_frames", num_frames, 0, unit="frames"))
+    frames = range(num_frames)
     # Each time from the exact fraction, never by repeated addition; (2 x + 1) // 2 rounds halves up.
     return [(2 * frame * ticks + rate.numerator) // doubled for frame in frames]
 
 
-def ascending_ns(argument: str, given: Iterable[Milliseconds]) -> list[int]:
+def ascending_ns(argument: str, given: Iterable[Milliseconds], *, apart: int = TIE_NS) -> list[int]:
     """Return times in milliseconds as whole nanoseconds.
 
     Raises
     ------
     ConfigError
-        If one is no number >= 0, or they do not ascend.
+        If one is no number >= 0, or they do not ascend by more than ``apart`` nanoseconds.
     """
-    if not isinstance(given, Iterable):
-        raise ConfigError(f"`{argument}` is {given!r}, expected a list of times in milliseconds")
-    times = [milliseconds_to_ns(time, argument) for time in given]
-    for index in range(1, len(times)):
-        if times[index] <= times[index - 1]:
+    times = [milliseconds_to_ns(time, argument) for time in items(argument, given, "a list of times in milliseconds")]
+    for index, (before, time) in enumerate(pairwise(times), 1):
+        if time - before <= apart:
+            reason = f": {_ONE_TIME}" if time > before else ""
             raise ConfigError(
-                f"`{argument}` is {times[index] / 1e6} ms at {index} after {times[index - 1] / 1e6} ms, expected "
-                "ascending times"
+                f"`{argument}` is {time / 1e6} ms at {index} after {before / 1e6} ms, expected ascending times{reason}"
             )
     return times
 

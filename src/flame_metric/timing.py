@@ -20,10 +20,26 @@ from fractions import Fraction
 
 from flame_metric.errors import ConfigError
 
-__all__ = ["NS_PER_S", "TIE_NS", "Fps", "Milliseconds", "as_fps", "frame_offset", "milliseconds_to_ns"]
+__all__ = [
+    "MAX_FRAMES",
+    "MAX_NS",
+    "NS_PER_S",
+    "TIE_NS",
+    "Fps",
+    "Milliseconds",
+    "as_fps",
+    "frame_offset",
+    "milliseconds_to_ns",
+]
 
 TIE_NS = 1_000
 """Times at most this many nanoseconds apart are one time."""
+
+MAX_NS = 10**18
+"""No frame arrives later and no latency is longer: three decades. A sum of nine still fits into 64 bits."""
+
+MAX_FRAMES = 3_000_000
+"""Frames of one sequence at most: more than a day at 30 frames a second. A stream of that many takes a gigabyte."""
 
 Fps = int | float | Fraction | Decimal | str
 """Frames per second: a number, or text such as ``"30000/1001"``."""
@@ -32,8 +48,8 @@ Milliseconds = int | float | Fraction | Decimal
 
 _NUMBER = re.compile(r"\d{1,30}(\.\d{1,30}|/\d{1,30})?", re.ASCII)  # no exponent: '1e999999999' takes minutes to expand
 _MAX_EXPONENT = 400
-_MAX_MS = 10**12  # three decades; beyond, nanoseconds no longer fit into 64 bits
 _NS_PER_MS = 1_000_000
+_MAX_MS = MAX_NS // _NS_PER_MS
 NS_PER_S = 1_000_000_000
 
 
@@ -71,16 +87,16 @@ def as_fps(fps: Fps) -> Fraction:
 
 
 def exact_fraction(
-    argument: str, value: object, expected: str = "a number, or text such as '0.5' or '1/2'"
+    argument: str, value: object, expected: str = "a number, or text such as '0.5' or '1/2'", *, text: bool = True
 ) -> Fraction:
     """Return a number, or text without exponent, as a fraction; a float as the simplest one that rounds to it.
 
     Raises
     ------
     ConfigError
-        If it is neither, or not finite.
+        If it is neither, or not finite, or text where ``text`` is false.
     """
-    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+    if isinstance(value, str) and not (text and _NUMBER.fullmatch(value)):
         raise ConfigError(f"`{argument}` is {value!r}, expected {expected}")
     exact = _exact(value, (numbers.Rational, Decimal, str), argument, expected)
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
