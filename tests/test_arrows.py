@@ -18,7 +18,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("counting.py",),
     ("iou.py",),
     ("timing.py",),
-    ("config.py",),
+    ("config.py", "files.py"),
     ("schedule.py",),
     ("statistics.py",),
     ("table.py",),

@@ -1,5 +1,7 @@
 """Streams, curves and banks of folders: the same integers by every way to them, and what is refused."""
 
+import dataclasses
+import json
 import re
 import warnings
 from pathlib import Path
@@ -16,6 +18,7 @@ from flame_metric import (
     FlameWarning,
     LatencyTrace,
     OffsetBank,
+    StateError,
     StreamConfig,
     simulate_stream,
 )
@@ -79,7 +82,7 @@ def metered(clips: dict, config: StreamConfig, latency: object, before_first: st
         return meter.compute()
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     st.integers(0, 2**32),
     st.integers(0, 450),
@@ -99,22 +102,16 @@ def test_law_folders_banks_and_meters_agree(
         expected = metered(clips, config, latency, first)
     assert found.streaming.result.counts.tolist() == expected.counts.tolist()
     assert found.streaming.result.tallies.tolist() == expected.tallies.tolist()
+    fixed = {"num_classes": C, "fps": FPS, "ignore_index": VOID, "before_first": first}
     assert [result.total.tolist() for result in found.curve.results] == [
-        evaluate_folders(*paths, num_classes=C, fps=FPS, ignore_index=VOID, frame_offset=offset).flame.total.tolist()
-        for offset in range(5)
+        evaluate_folders(*paths, **fixed, frame_offset=offset).flame.total.tolist() for offset in range(5)
     ]
     if found.streaming.statistics.max_staleness <= 4 and found.flame.frame_offset <= 4:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FlameWarning)
-            assert evaluate_bank(found.bank, **options) == replace_notes(found)
-
-
-def replace_notes(found: Evaluation) -> Evaluation:
-    """A bank tells nothing of files, and the static score of a folder carries no frame rate of its own."""
-    rescored = evaluate_bank(found.bank, frame_offset=0)
-    return Evaluation(
-        rescored.static, found.flame, found.persistence, (), found.streaming, found.curve and found.bank.curve(4)
-    )
+            again = evaluate_bank(found.bank, **options)
+        assert again == dataclasses.replace(found, notes=again.notes)
+        assert set(again.notes) <= set(found.notes)  # a bank tells nothing of files
 
 
 def test_a_trace_gives_the_offset_and_is_replayed(tmp_path: Path) -> None:
@@ -268,3 +265,49 @@ def test_json_and_table_hold_the_stream_and_the_curve(tmp_path: Path) -> None:
     assert found.table("csv").startswith("class,static k=0,")
     assert found.curve.table("csv").startswith("k,up to ms,mean IoU,")
     assert "| k | up to ms |" in found.table("markdown")
+
+
+def test_the_curve_and_the_budget_count_missed_frames_as_the_scores_do() -> None:
+    clips = random_clips(4, {"a": 12})
+    bank = OffsetBank(C, max_offset=4, fps=FPS, ignore_index=VOID)
+    bank.update_sequence(*clips["a"], sequence="a")
+    found = evaluate_bank(bank, frame_offset=3, before_first="void", max_offset=4)
+    assert found.curve.results[3].counts.tolist() == found.flame.counts.tolist()
+    assert found.curve.miou[3] < bank.curve().miou[3]
+    between = (found.curve.miou[1] + bank.curve().miou[1]) / 2
+    assert bank.latency_budget(between).frame_offset > bank.latency_budget(between, before_first="void").frame_offset
+
+
+def test_a_bank_without_late_labels_says_so_as_folders_do(tmp_path: Path) -> None:
+    """Labels at frames 0, 5 and 10 alone: none of them are two frames apart."""
+    preds, targets = random_clips(6, {"a": 11})["a"]
+    clips = {"a": (preds, [target if frame % 5 == 0 else None for frame, target in enumerate(targets)])}
+    clips["a"][1][5] = preds[5]
+    options = {"latency_ms": 150, "stream": StreamConfig(workers=None)}
+    found = evaluate_folders(
+        *folders(tmp_path, clips), num_classes=C, fps=FPS, ignore_index=VOID, keep_bank=True, **options
+    )
+    again = evaluate_bank(found.bank, **options)
+    note = "No persistence baseline: no two labelled frames are 2 frames apart."
+    assert note in found.notes
+    assert again.notes == (note,)
+    assert (again.persistence, again.streaming) == (None, found.streaming)
+    assert again.static == found.static
+
+
+def test_a_stream_on_which_nothing_is_ever_shown() -> None:
+    bank = OffsetBank(2, max_offset=30, fps=FPS)
+    bank.update_sequence([[[0, 1]]] * 3, [[[0, 1]]] * 3, sequence="s")
+    with pytest.warns(FlameWarning):
+        found = evaluate_bank(bank, latency_ms=3000, stream=StreamConfig())
+    assert "Nothing is ever on screen." in found.streaming.note()
+
+
+def test_edited_statistics_are_refused() -> None:
+    bank = OffsetBank(2, max_offset=3, fps=FPS)
+    bank.update_sequence([[[0, 1]]] * 3, [[[0, 1]]] * 3, sequence="s")
+    text = evaluate_bank(bank, latency_ms=100, stream=StreamConfig()).to_json()
+    record = json.loads(text)
+    record["streaming"]["statistics"]["staleness_histogram"] = [0, 900]
+    with pytest.raises(StateError, match="`staleness_histogram` holds 900 frames, expected at most 3"):
+        Evaluation.from_json(json.dumps(record))

@@ -1,4 +1,6 @@
+import copy
 import json
+import pickle
 from fractions import Fraction
 
 import pytest
@@ -162,3 +164,9 @@ def test_provenance_is_kept_and_not_compared() -> None:
     with pytest.raises(StateError, match="provenance: "):
         first.merge(other)
     assert other.merge(other).metadata == other.metadata
+
+
+def test_traces_travel_in_pickles_and_copies():
+    trace = LatencyTrace([70, 76.5], replay="random", warmup_ms=[90], metadata={"device": "GPU", "inputs": {"n": 4}})
+    assert pickle.loads(pickle.dumps(trace)) == trace
+    assert copy.deepcopy(trace) == trace

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flame_metric import FrameDelay, Schedule
+from flame_metric import FrameDelay, Schedule, simulate_stream, stream_timeline
 from flame_metric.errors import ConfigError
 from flame_metric.schedule import NOTHING_YET
 
@@ -191,3 +191,13 @@ def test_law_fixed_offset_is_stale_by_the_offset(num_frames, offset):
     schedule = Schedule.fixed(num_frames, offset)
     assert set(schedule.staleness[schedule.shown].tolist()) <= {offset}
     assert int(schedule.shown.sum()) == max(0, num_frames - offset)
+
+
+def test_a_schedule_of_some_labelled_frames_keeps_their_times():
+    """Sparse labels: the drawing and the record of a stream must not show the times of others."""
+    schedule = simulate_stream(90, num_frames=10, fps="50/3").at([2, 7])
+    assert schedule.source.tolist() == [0, 4]
+    assert schedule.log.label_ns.tolist() == [120_000_000, 420_000_000]
+    assert stream_timeline(schedule).count("\n") > 3
+    with pytest.raises(ConfigError, match="`frames` are not all labelled frames of this schedule"):
+        schedule.at([3])

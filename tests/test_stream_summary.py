@@ -144,7 +144,7 @@ def test_record_of_the_first_worked_example():
             "stride": 1,
             "tie": "inclusive",
             "show": "freshest",
-            "extra_latency_ns": 0,
+            "extra_latency_ms": 0,
         },
         "latency": json.loads(trace.to_json()),
         "latency_median_ns": 195 * ms,
@@ -184,7 +184,7 @@ def test_record_gives_back_trace_and_schedule():
     record = json.loads(json.dumps(stream_record(schedule, trace, config, fps="30000/1001", seed=7)))
     assert LatencyTrace.from_json(json.dumps(record["latency"])) == trace
     assert (record["fps"], record["seed"], record["latency_median_ns"]) == ("30000/1001", 7, 55_000_000.5)
-    assert record["config"]["extra_latency_ns"] == 333_333
+    assert record["config"]["extra_latency_ms"] == 0.333333
     assert (record["config"]["workers"], record["config"]["queue"]) == (None, None)
     again = Schedule(record["labels"]["frame"], record["labels"]["source"])
     assert again.staleness.tolist() == schedule.staleness.tolist() == record["labels"]["staleness"]

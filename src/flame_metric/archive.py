@@ -6,9 +6,8 @@ the archive as many bytes. A small file cannot claim large arrays, and nothing i
 
 from __future__ import annotations
 
-import contextlib
+import io
 import math
-import os
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
+
+from flame_metric.files import write_whole
 
 __all__ = ["check_members", "read_array", "write_arrays"]
 
@@ -34,16 +35,9 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         If the file cannot be written.
     """
     named: Mapping[str, Any] = arrays  # to the type checker any of the names could be an option of NumPy's
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **named)
-        temporary.replace(path)
-    except OSError as error:  # it names the file that nobody asked for
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):  # it was moved, or could not be made
-            temporary.unlink()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **named)
+    write_whole(path, buffer.getvalue())
 
 
 def check_members(archive: zipfile.ZipFile, names: Collection[str], file_size: int) -> None:

@@ -1,8 +1,8 @@
 """OffsetBank: one run of the network, counted at every offset, scored for any latency and any schedule.
 
-Per labelled frame j and offset k = 0..K the bank keeps the counts of (prediction of frame j - k, labels of frame j). A
-schedule picks one k for each j, so every latency-aware score is a sum over the bank: no image is read and no network is
-run again. Each label map is checked and coded once, whatever K is.
+The bank keeps the counts of (prediction of frame j - k, labels of frame j) for each labelled frame j and each offset
+k = 0..K. A schedule picks one k for each j, so every latency-aware score is a sum over the bank: no image is read and
+no network is run again. Each label map is checked and coded once, whatever K is.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from flame_metric.offset_counts import (
 from flame_metric.record import MAX_COUNT, load_record, reading
 from flame_metric.result import FlameResult, nan_note
 from flame_metric.schedule import NOTHING_YET, Schedule
-from flame_metric.streaming import StreamConfig, as_stream, simulate_stream
+from flame_metric.streaming import StreamConfig, as_stream, simulate_clips
 from flame_metric.timing import (
     MAX_FRAMES,
     NS_PER_S,
@@ -424,7 +424,7 @@ class OffsetBank:
         self._check_reach(offset)
         return self._result(config, [(1, self._fixed(offset))], persistence=persistence)
 
-    def curve(self, max_offset: int | None = None, *, fps: Fps | None = None) -> Curve:
+    def curve(self, max_offset: int | None = None, *, fps: Fps | None = None, before_first: str = "skip") -> Curve:
         """Return the scores at every offset 0..K, or up to a smaller one; ``fps`` may be another than the bank's.
 
         Raises
@@ -435,9 +435,9 @@ class OffsetBank:
         last = self._max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
         offsets = range(last + 1)
         return Curve(
-            tuple(self._score(frame_offset=offset, fps=fps) for offset in offsets),
+            tuple(self._score(frame_offset=offset, fps=fps, before_first=before_first) for offset in offsets),
             tuple(
-                self._score(frame_offset=offset, fps=fps, persistence=True)
+                self._score(frame_offset=offset, fps=fps, before_first=before_first, persistence=True)
                 for offset in offsets
                 if self.has_persistence
             ),
@@ -460,17 +460,9 @@ class OffsetBank:
         ConfigError
             If no frame rate is known, the trace is too short for a clip, or an argument is of another kind.
         """
-        rate, trace = self._rate(fps), as_trace(latency)
-        is_random = trace.replay == "random" and len(trace) > 1
-        known: dict[tuple[int, str], Schedule] = {}
-        schedules = {}
-        for name in self.sequences:
-            num_frames = int(self._clips[name].num_frames[0])
-            key = num_frames, name if is_random else ""
-            if key not in known:
-                known[key] = simulate_stream(trace, config, num_frames=num_frames, fps=rate, seed=seed, sequence=name)
-            schedules[name] = known[key].at(self._clips[name].frame.tolist())
-        return schedules
+        lengths = {name: int(self._clips[name].num_frames[0]) for name in self.sequences}
+        labelled = {name: self._clips[name].frame.tolist() for name in self.sequences}
+        return simulate_clips(latency, config, lengths, labelled, fps=self._rate(fps), seed=seed)
 
     def stream(
         self,
@@ -562,7 +554,7 @@ class OffsetBank:
         scale = math.lcm(*(share.denominator for share in shares.values()))
         return _warned(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
 
-    def latency_budget(self, miou: float, *, fps: Fps | None = None) -> Budget | None:
+    def latency_budget(self, miou: float, *, fps: Fps | None = None, before_first: str = "skip") -> Budget | None:
         """Return the longest latency with which the score stays at ``miou``; None if it is missed without any delay.
 
         The budget ends where the curve *first* falls below: it is a whole number of frame intervals.
@@ -574,7 +566,7 @@ class OffsetBank:
         """
         rate, least = self._rate(fps), exact_fraction("miou", miou, "a number", text=False)
         for offset in range(self._max_offset + 1):
-            if not self._score(frame_offset=offset).miou >= least:
+            if not self._score(frame_offset=offset, before_first=before_first).miou >= least:
                 return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
         return Budget(self._max_offset, float(self._max_offset * 1000 / rate), True)
 

@@ -1,4 +1,6 @@
-"""Counting: two label maps become per-class pixel counts. Here and in compiled.py alone, pixels are touched.
+"""Counting: two label maps become per-class pixel counts.
+
+Pixels are touched here alone, and in compiled.py and torch/counting.py, which do the same with other means.
 
 A *label map* holds one class 0..C-1 per pixel, or ``ignore_index`` where the pixel is void. Of a pair (prediction,
 target) only the pixels whose target is not void are counted:
@@ -146,6 +148,12 @@ class Counts:
 
     __hash__ = None  # type: ignore[assignment]  # holds an array
 
+    def missed(self) -> Counts:
+        """Return the counts of the same targets if no prediction had been there: all valid pixels false negatives."""
+        per_class = np.zeros_like(self.per_class)
+        per_class[2] = self.per_class[2]
+        return Counts(per_class, 0, self.labelled_frames, self.valid_pixels, self.all_pixels)
+
     @property
     def tallies(self) -> tuple[int, int, int, int]:
         """The four numbers beside the classes: pairs, labelled frames, valid pixels, all pixels."""
@@ -232,10 +240,7 @@ def count_pairs(pred: LabelMaps, target: LabelMaps, space: LabelSpace) -> Counts
 
 def count_missing(target: LabelMaps, space: LabelSpace) -> Counts:
     """Count targets for which no prediction was there yet: all their valid pixels are missed (false negatives)."""
-    perfect = count_pairs(target, target, space)
-    per_class = np.zeros((3, space.num_classes), np.int64)
-    per_class[2] = perfect.per_class[2]
-    return Counts(per_class, 0, perfect.labelled_frames, perfect.valid_pixels, perfect.all_pixels)
+    return count_pairs(target, target, space).missed()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 ``static`` compares frame with frame (the usual mean IoU), ``flame`` with the ground truth of k frames later, and
 ``streaming`` shows at each frame what a stream of limited workers would show. ``persistence`` does the same with the
-labels themselves as predictions: a network that is perfect, but late.
+labels themselves as predictions: what perfect outputs would be worth if they came as late.
 """
 
 from __future__ import annotations
@@ -10,34 +10,31 @@ from __future__ import annotations
 import json
 import os
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from flame_metric.bank import OffsetBank
 from flame_metric.checks import check_integer
 from flame_metric.config import ScoreConfig, make_config
-from flame_metric.counting import Counts
 from flame_metric.curve import Curve, Losses
 from flame_metric.data.folder import Clip, LabelFolder, match_folders
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError, StateError, shortened
-from flame_metric.folder_counts import FolderReader, count_folders
-from flame_metric.latency import LatencyTrace
+from flame_metric.folder_counts import FolderReader, Progress, count_folders
+from flame_metric.latency import LatencyTrace, as_trace
 from flame_metric.meter import FlameMeter
 from flame_metric.offset_counts import NETWORK, PERSISTENCE
 from flame_metric.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
 from flame_metric.record import load_record, reading
 from flame_metric.result import FlameResult, interval_note
 from flame_metric.schedule import Schedule
-from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
+from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_clips
 from flame_metric.table import Cell, Table
-from flame_metric.timing import Fps, Milliseconds, as_fps
+from flame_metric.timing import Fps, Milliseconds, as_fps, milliseconds_to_ns
 
 __all__ = ["Evaluation", "Streaming", "evaluate_bank", "evaluate_folders"]
-
-Progress = Callable[[int, int], None]
-"""Called with the number of frames done and of all frames."""
 
 _FORMAT = "flame-metric evaluation 1"
 _RESULTS = ("static", "flame", "persistence")
@@ -69,36 +66,33 @@ class Streaming:
         found, histogram = self.statistics, self.statistics.staleness_histogram
         ages = [f"{age}: {times / sum(histogram):.0%}" for age, times in enumerate(histogram) if times]
         shares = f" ({', '.join(ages)})" if len(ages) <= _MOST_AGES else ""
+        shown = "Nothing is ever on screen."
+        if ages:
+            oldest = f"{found.max_staleness} at most{shares}"
+            shown = f"What is on screen is {found.mean_staleness:.2f} frames old on average, {oldest}."
         return (
             f"Stream of {self.config}: {found.runs:,} frames run, {found.dropped:,} dropped, {found.overruns:,} "
-            f"overruns (longer than a frame interval). What is on screen is {found.mean_staleness:.2f} frames old on "
-            f"average, {found.max_staleness} at most{shares}."
+            f"overruns (longer than a frame interval). {shown}"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in types that JSON knows."""
-        config = {**asdict(self.config), "extra_latency_ms": float(self.config.extra_latency_ms)}
         return {
             "result": self.result.to_dict(),
             "persistence": None if self.persistence is None else self.persistence.to_dict(),
-            "config": config,
+            "config": asdict(self.config),
             "statistics": self.statistics.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Streaming:
         """Read what :meth:`to_dict` returned."""
-        found = record["statistics"]
-        numbers = {
-            name: check_integer(name, found[name], 0) for name in ("runs", "dropped", "overruns", "labelled_frames")
-        }
-        histogram = tuple(check_integer("staleness_histogram", times, 0) for times in found["staleness_histogram"])
         late = record["persistence"]
         return cls(
             FlameResult.from_dict(record["result"]),
             None if late is None else FlameResult.from_dict(late),
             StreamConfig(**record["config"]),
-            StreamStatistics(**numbers, staleness_histogram=histogram),
+            StreamStatistics.from_dict(record["statistics"]),
         )
 
 
@@ -322,7 +316,7 @@ def evaluate_folders(
     jobs = check_integer("jobs", jobs, 1)
     config = make_config(
         num_classes,
-        latency_ms=None if latency is None else _median_ms(latency),
+        latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
         fps=fps,
         frame_offset=frame_offset,
         ignore_index=ignore_index,
@@ -333,7 +327,11 @@ def evaluate_folders(
     pred_folder = LabelFolder.scan(predictions, prefix=pred_prefix, suffix=pred_suffix, lookup=pred_map)
     label_folder = LabelFolder.scan(labels, prefix=label_prefix, suffix=label_suffix, lookup=label_map)
     clips = match_folders(pred_folder, label_folder, step=step)
-    schedules = {} if latency is None or stream is None else _simulate(clips, latency, stream, config, seed)
+    schedules: dict[str, Schedule] = {}
+    if latency is not None and stream is not None:  # a camera also delivers what was not recorded
+        lengths = {clip.name: clip.frames[-1].index + 1 for clip in clips}
+        labelled = {clip.name: [frame.index for frame in clip.frames if frame.label] for clip in clips}
+        schedules = simulate_clips(latency, stream, lengths, labelled, fps=fps, seed=seed)
     plan = _plan(pred_folder, clips, config, schedules, max_offset, keep_bank=keep_bank)
     notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
     reader = FolderReader(pred_folder, label_folder, config.space)
@@ -350,15 +348,15 @@ def evaluate_folders(
     else:
         settings = replace(config, frame_offset=0, latency_ms=None, device=None, before_first="skip")
         static = FlameResult.from_counts(settings, counted.scores[STATIC, NETWORK])
-    persistence = _late_labels(config, counted.scores[FLAME, PERSISTENCE])
-    if persistence is None:
-        notes.append(f"No persistence baseline: no two labelled frames are {config.frame_offset} frames apart.")
+    flame = meter.compute()
+    persistence = _late_labels(FlameResult.from_counts(config, counted.scores[FLAME, PERSISTENCE]))
+    notes += [] if persistence else [_no_baseline(flame)]
     streaming = None
     if stream is not None:
         settings = replace(config, frame_offset=None, schedule=str(stream))
         streaming = Streaming(
             FlameResult.from_counts(settings, counted.scores[STREAMING, NETWORK]),
-            _late_labels(settings, counted.scores[STREAMING, PERSISTENCE]),
+            _late_labels(FlameResult.from_counts(settings, counted.scores[STREAMING, PERSISTENCE])),
             stream,
             StreamStatistics.of(schedules.values()),
         )
@@ -374,8 +372,8 @@ def evaluate_folders(
         )
         for name, offset_counts in counted.banks.items():
             bank.add_counts(offset_counts, sequence=name)
-    curve = None if bank is None or max_offset is None else bank.curve()
-    return Evaluation(static, meter.compute(), persistence, tuple(notes), streaming, curve, bank)
+    curve = None if bank is None or max_offset is None else bank.curve(before_first=before_first)
+    return Evaluation(static, flame, persistence, tuple(notes), streaming, curve, bank)
 
 
 def evaluate_bank(
@@ -427,40 +425,47 @@ def evaluate_bank(
     (2, 1)
     """
     latency, stream = _latency(latency_ms, frame_offset, trace, stream)
+    every = check_integer("every", every, 1, unit="frames")
     rate = bank.fps if fps is None else as_fps(fps)
-    if every != 1:
-        bank, rate = bank.every(every), None if rate is None else rate / check_integer("every", every, 1)
-    late = bank.has_persistence
-
-    def at(offset: int | None, median_ms: Milliseconds | None, *, persistence: bool = False) -> FlameResult:
-        found = bank.score(
-            frame_offset=offset, latency_ms=median_ms, fps=rate, before_first=before_first, persistence=persistence
-        )
-        return replace(found, config=replace(found.config, device=_LABELS_AS_PREDICTIONS if persistence else device))
-
-    median_ms = None if latency is None else _median_ms(latency)
-    flame = at(frame_offset, median_ms)
+    bank, rate = bank.every(every), None if rate is None else rate / every
+    score = partial(
+        bank.score,
+        frame_offset=frame_offset,
+        latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
+        fps=rate,
+        before_first=before_first,
+    )
+    flame = _signed(score(), device)
     notes = []
     try:
-        static = bank.score(frame_offset=0)
+        static = bank.score(frame_offset=0, fps=rate)
     except StateError as error:
         static = None
         notes.append(f"No static score: {error}.")
-    persistence = at(frame_offset, median_ms, persistence=True) if late else None
-    streaming = None
+    persistence = streaming = None
+    if bank.has_persistence:
+        persistence = _late_labels(score(persistence=True))
+        notes += [] if persistence else [_no_baseline(flame)]
     if latency is not None and stream is not None:
-        results = [
-            bank.stream(latency, stream, fps=rate, before_first=before_first, seed=seed, persistence=row)
-            for row in ((False, True) if late else (False,))
-        ]
-        named = [
-            replace(result, config=replace(result.config, device=name))
-            for result, name in zip(results, (device, _LABELS_AS_PREDICTIONS), strict=False)
-        ]
-        schedules = bank.schedules(latency, stream, fps=rate, seed=seed).values()
-        streaming = Streaming(named[0], named[1] if late else None, stream, StreamStatistics.of(schedules))
-    curve = None if max_offset is None else bank.curve(max_offset, fps=rate)
+        streamed = partial(bank.stream, latency, stream, fps=rate, before_first=before_first, seed=seed)
+        late = _late_labels(streamed(persistence=True)) if bank.has_persistence else None
+        schedules = bank.schedules(latency, stream, fps=rate, seed=seed)
+        streaming = Streaming(_signed(streamed(), device), late, stream, StreamStatistics.of(schedules.values()))
+    curve = None if max_offset is None else bank.curve(max_offset, fps=rate, before_first=before_first)
     return Evaluation(static, flame, persistence, tuple(notes), streaming, curve, bank)
+
+
+def _signed(result: FlameResult, device: str | None) -> FlameResult:
+    return replace(result, config=replace(result.config, device=device))
+
+
+def _late_labels(result: FlameResult) -> FlameResult | None:
+    """Return the persistence baseline; None if no pair of labels was there."""
+    return _signed(result, _LABELS_AS_PREDICTIONS) if result.num_pairs else None
+
+
+def _no_baseline(flame: FlameResult) -> str:
+    return f"No persistence baseline: no two labelled frames are {flame.frame_offset} frames apart."
 
 
 def _latency(
@@ -476,30 +481,9 @@ def _latency(
         raise ConfigError("`stream` is given with `frame_offset`, expected a latency: a stream needs its time")
     if trace is not None:
         return trace, stream or StreamConfig()
+    if latency_ms is not None:
+        milliseconds_to_ns(latency_ms)  # named as the caller named it
     return latency_ms, stream
-
-
-def _median_ms(latency: Milliseconds | LatencyTrace) -> Milliseconds:
-    return latency.median_ns / 10**6 if isinstance(latency, LatencyTrace) else latency
-
-
-def _simulate(
-    clips: Sequence[Clip], latency: Milliseconds | LatencyTrace, stream: StreamConfig, config: ScoreConfig, seed: int
-) -> dict[str, Schedule]:
-    """Simulate each clip from its first to its last frame: a camera also delivers what was not recorded."""
-    is_random = isinstance(latency, LatencyTrace) and latency.replay == "random"
-    schedules = {}
-    for clip in clips:
-        found = simulate_stream(
-            latency,
-            stream,
-            num_frames=clip.frames[-1].index + 1,
-            fps=config.fps,
-            seed=seed,
-            sequence=clip.name if is_random else "",
-        )
-        schedules[clip.name] = found.at([frame.index for frame in clip.frames if frame.label])
-    return schedules
 
 
 def _plan(
@@ -523,13 +507,6 @@ def _plan(
             ages = dict(zip(shown.label_frame.tolist(), shown.staleness.tolist(), strict=True))
         plans.append(ClipPlan(clip, offset, ages, reach))
     return Plan(preds, tuple(plans), offset, max_offset, schedules)
-
-
-def _late_labels(config: ScoreConfig, counts: Mapping[str, Counts]) -> FlameResult | None:
-    """Return the persistence baseline; None if no pair of labels was there."""
-    if not any(one.pairs for one in counts.values()):
-        return None
-    return FlameResult.from_counts(replace(config, device=_LABELS_AS_PREDICTIONS), counts)
 
 
 def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip]) -> list[str]:

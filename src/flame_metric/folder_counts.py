@@ -19,7 +19,7 @@ from flame_metric.offset_counts import NETWORK, PERSISTENCE, OffsetCounts, Offse
 from flame_metric.plan import ClipPlan, Plan
 from flame_metric.schedule import NOTHING_YET
 
-__all__ = ["FolderCounts", "FolderReader", "count_folders"]
+__all__ = ["FolderCounts", "FolderReader", "Progress", "count_folders"]
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""
@@ -154,15 +154,10 @@ class _Tally:
             for row in (NETWORK, PERSISTENCE):
                 pair = counted.found[offset][row] if offset in counted.found else None
                 if pair is None:
-                    pair = self._missed(counted.own) if offset == NOTHING_YET and self._void else self._nothing
+                    pair = counted.own.missed() if offset == NOTHING_YET and self._void else self._nothing
                 self._counts.scores[score, row][self.plan.clip.name] += pair
         if self._builder is not None:
             self._builder.add(counted.frame, counted.own, counted.found)
-
-    def _missed(self, own: Counts) -> Counts:
-        per_class = self._zero.per_class.copy()
-        per_class[2] = own.per_class[2]
-        return Counts(per_class, 0, 1, own.valid_pixels, own.all_pixels)
 
     def close(self) -> None:
         """Keep the counts of the clip for the bank."""

@@ -39,7 +39,7 @@ _SCALED = "scaled"  # the entry of the metadata that tells what was done to the 
 
 @dataclass(frozen=True, init=False)
 class LatencyTrace:
-    """Latencies of single inferences, from "frame available" to "label map available".
+    """Latencies of single inferences: from having a frame to having its label map.
 
     Parameters
     ----------
@@ -125,6 +125,10 @@ class LatencyTrace:
 
     def __len__(self) -> int:
         return len(self.samples_ns)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make copies and pickles through JSON: a view of a mapping does not travel."""
+        return LatencyTrace.from_json, (self.to_json(),)
 
     __hash__ = None  # type: ignore[assignment]  # metadata is a mapping
 
@@ -260,7 +264,7 @@ class LatencyTrace:
             if index >= len(samples):
                 raise ConfigError(
                     f"`latency` is a trace of {len(samples)} samples, but the stream{of} reaches {replay} "
-                    f"{index}, expected a sample for each, or replay='random'"
+                    f"{index}, expected a sample for each, or a random replay (replay='random', --replay random)"
                 )
             return samples[index]
 

@@ -1,4 +1,4 @@
-"""How a latency is measured: the time from "frame available" to "label map available", with one frame in flight.
+"""How a latency is measured: the time from having a frame to having its label map, one frame at a time.
 
 What a viewer waits for is wall-clock time, the launch of the work included. So the clock of the host is read right
 before and right after each call, and the device is waited for both times. The mean of a block of calls would be a

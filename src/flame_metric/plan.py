@@ -175,7 +175,7 @@ class Plan:
             if len(without_pair) == len(plans):
                 remedy = "a smaller offset, or another step (--step)?"
                 raise DatasetError(f"{self.preds.root}: {message}; {remedy}", path=self.preds.root)
-            warnings.warn(f"{message}; they add nothing to {score}", FlameWarning, stacklevel=5)
+            warnings.warn(f"{message}; they add nothing to {score}", FlameWarning, stacklevel=4)
         in_holes = sum(one.in_holes for one in found)
         if not in_holes:
             return []

@@ -167,7 +167,8 @@ class Schedule:
         known = place < len(self.label_frame)
         if self.per_label or not known.all() or not np.array_equal(self.label_frame[place], wanted):
             raise ConfigError("`frames` are not all labelled frames of this schedule, expected some of them, in order")
-        return replace(self, label_frame=wanted, source=self.source[place])
+        log = None if self.log is None else replace(self.log, label_ns=self.log.label_ns[place])
+        return replace(self, label_frame=wanted, source=self.source[place], log=log)
 
     @property
     def shown(self) -> npt.NDArray[np.bool_]:

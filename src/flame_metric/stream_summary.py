@@ -19,7 +19,7 @@ from flame_metric.schedule import NOTHING_YET, Schedule, StreamLog
 from flame_metric.streaming import StreamConfig, StreamStatistics
 from flame_metric.table import Row, Table, milliseconds_text, rate_text
 from flame_metric.timeline import frame_interval_ns
-from flame_metric.timing import NS_PER_S, Fps, as_fps, frame_offset, milliseconds_to_ns
+from flame_metric.timing import NS_PER_S, Fps, as_fps, frame_offset
 
 __all__ = ["stream_record", "stream_table", "stream_title"]
 
@@ -122,9 +122,9 @@ def stream_record(
     Returns
     -------
     dict
-        All times are integer nanoseconds. ``labels`` and ``runs`` hold columns, an entry for each labelled frame and
-        each inference; -1 stands for "nothing yet" as in :class:`Schedule`. ``latency`` is a
-        record that :meth:`LatencyTrace.from_json` reads. What is undefined, such as the coverage without labelled
+        All times but those of the configuration are integer nanoseconds. ``labels`` and ``runs`` hold columns, an entry
+        for each labelled frame and each inference; -1 stands for "nothing yet" as in :class:`Schedule`. ``latency`` is
+        a record that :meth:`LatencyTrace.from_json` reads. What is undefined, such as the coverage without labelled
         frames, is None.
 
     Raises
@@ -142,12 +142,10 @@ def stream_record(
     """
     log = _log(schedule)
     rate = _rate(log, fps)
-    options = asdict(config)
-    options["extra_latency_ns"] = milliseconds_to_ns(options.pop("extra_latency_ms"))
     return {
         "format": _FORMAT,
         "fps": None if fps is None else str(as_fps(fps)),
-        "config": options,
+        "config": asdict(config),
         "latency": json.loads(latency.to_json()),
         "latency_median_ns": float(latency.median_ns),
         "seed": seed,

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -61,7 +61,7 @@ class StreamConfig:
     tie : {"inclusive", "strict"}
         A result that is ready exactly when it is asked for counts, or does not.
     show : {"freshest", "last_finished"}
-        An older frame never replaces a newer one on screen, or the last result does, whatever its frame.
+        Keep the newest frame's result on screen, or show whichever result came last, however old its frame.
     extra_latency_ms : float
         Milliseconds by which results may come later than the labelled frame, >= 0.
 
@@ -90,7 +90,8 @@ class StreamConfig:
             raise ConfigError(
                 f"`policy` is 'tail' with {self.workers} workers and a queue of {self.queue}, expected 1 and 1"
             )
-        milliseconds_to_ns(self.extra_latency_ms, "extra_latency_ms")
+        extra_ns = milliseconds_to_ns(self.extra_latency_ms, "extra_latency_ms")
+        object.__setattr__(self, "extra_latency_ms", extra_ns / 1e6)  # a number that JSON knows, to the nanosecond
 
     def __str__(self) -> str:
         """Say it in a few words for signatures; what is usual is left out."""
@@ -164,6 +165,24 @@ class StreamStatistics:
             "mean_staleness": self.mean_staleness if shown else None,
             "max_staleness": self.max_staleness if shown else None,
         }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> StreamStatistics:
+        """Read what :meth:`to_dict` returned; what follows from the numbers is computed anew.
+
+        Raises
+        ------
+        ConfigError
+            If a number is no count, or more labelled frames show something than there are.
+        """
+        names = ("runs", "dropped", "overruns", "labelled_frames")
+        numbers = {name: check_integer(name, record[name], 0) for name in names}
+        histogram = tuple(check_integer("staleness_histogram", times, 0) for times in record["staleness_histogram"])
+        if sum(histogram) > numbers["labelled_frames"]:
+            raise ConfigError(
+                f"`staleness_histogram` holds {sum(histogram)} frames, expected at most {numbers['labelled_frames']}"
+            )
+        return cls(**numbers, staleness_histogram=histogram)
 
     @property
     def coverage(self) -> float:
@@ -255,6 +274,43 @@ def simulate_stream(
     )
 
 
+def simulate_clips(
+    latency: Milliseconds | LatencyTrace,
+    config: StreamConfig | None,
+    lengths: Mapping[str, int],
+    labelled: Mapping[str, Sequence[int]],
+    *,
+    fps: Fps,
+    seed: int = 0,
+) -> dict[str, Schedule]:
+    """Simulate clips that begin anew each: a trace from its beginning, and random draws that differ.
+
+    Parameters
+    ----------
+    latency, config, fps, seed
+        As :func:`simulate_stream` takes them.
+    lengths : Mapping of str to int
+        Frames of each clip, by its id.
+    labelled : Mapping of str to sequence of int
+        Its labelled frames.
+
+    Returns
+    -------
+    dict of str to Schedule
+        The schedules of the labelled frames.
+    """
+    trace = as_trace(latency)
+    is_random = trace.replay == "random" and len(trace) > 1
+    known: dict[tuple[int, str], Schedule] = {}
+    schedules = {}
+    for name, num_frames in lengths.items():
+        key = num_frames, name if is_random else ""
+        if key not in known:
+            known[key] = simulate_stream(trace, config, num_frames=num_frames, fps=fps, seed=seed, sequence=name)
+        schedules[name] = known[key].at(labelled[name])
+    return schedules
+
+
 def as_stream(config: StreamConfig | None) -> StreamConfig:
     """Return a configuration as it is, and the default one for None.
 
@@ -283,7 +339,7 @@ def _arrivals(num_frames: int | None, rate: Fraction | None, arrivals_ms: Iterab
         raise ConfigError(f"`fps` is {rate} for {num_frames} frames, expected a stream of at most {MAX_NS / 1e6:g} ms")
     ticks, doubled = NS_PER_S * rate.denominator, 2 * rate.numerator
     frames = range(num_frames)
-    # Each time from the exact fraction, never by repeated addition; (2 x + 1) // 2 rounds halves up.
+    # Adding intervals up would add their rounding up too; (2 x + 1) // 2 rounds halves up.
     return [(2 * frame * ticks + rate.numerator) // doubled for frame in frames]
 
 

@@ -147,7 +147,7 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, folders: list[str], capsys
 
     monkeypatch.setattr("flame_metric.cli.evaluate.evaluate_folders", interrupt)
     assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "0"]) == 130
-    assert capsys.readouterr().err == ("flame-metric: interrupted: the evaluation is incomplete, its scores are lost\n")
+    assert capsys.readouterr().err == ("flame-metric: interrupted: the command is incomplete, its results are lost\n")
 
 
 def test_version_and_module() -> None:

@@ -100,7 +100,7 @@ def test_latency_budget(bank, target, message, capsys) -> None:
         (["--latency-ms", "90", "--policy", "tail", "--workers", "2"], 2, "`policy` is 'tail' with 2 workers"),
         (["--latency-ms", "90", "--replay", "call"], 2, "--replay call is given without --trace"),
         (["--latency-ms", "90", "--scale", "0"], 2, "`factor` is 0"),
-        (["--latency-ms", "90", "--every", "0"], 2, "`step` is 0"),
+        (["--latency-ms", "90", "--every", "0"], 2, "`every` is 0"),
         (["--latency-ms", "90", "--fps", "none"], 2, "`fps` is 'none'"),
         (["--frame-offset", "1", "--workers", "1"], 2, "`stream` is given with `frame_offset`"),
         (["--frame-offset", "1", "--scale", "2"], 2, "--scale is given with --frame-offset"),
@@ -128,7 +128,7 @@ def test_damaged_traces_and_banks(bank, trace, tmp_path, capsys) -> None:
 def test_a_trace_shorter_than_the_clips(folders, trace, capsys) -> None:
     Path(trace).write_text("latency_ms\n20\n30\n")
     assert main(["evaluate", *folders, "--trace", trace]) == 2
-    assert "`latency` is a trace of 2 samples, but the stream reaches call 2" in capsys.readouterr().err
+    assert "`latency` is a trace of 2 samples, but the stream of sequence 'a' reaches call 2" in capsys.readouterr().err
     assert main(["evaluate", *folders, "--trace", trace, "--replay", "random"]) == 0
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from flame_metric.bank import OffsetBank
 from flame_metric.errors import ConfigError
+from flame_metric.files import write_whole
 
 __all__ = ["check_outputs", "save_bank", "write"]
 
@@ -55,7 +54,7 @@ def write(text: str, file: str | None = None) -> None:
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            _replace(Path(str(file)), text)
+            write_whole(Path(str(file)), text.encode())
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -74,21 +73,3 @@ def save_bank(bank: OffsetBank, file: str) -> None:
         bank.save(file)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror or error}") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    if path.exists() and not path.is_file():  # such as /dev/null
-        path.write_text(text, encoding="utf-8")
-        return
-    handle, temporary = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are readable by their owner alone
-        Path(temporary).replace(path.resolve())
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise

@@ -90,7 +90,7 @@ def _budget(evaluation: Evaluation, target: float) -> str:
     bank, rate = evaluation.bank, evaluation.flame.config.fps
     if bank is None or rate is None:
         raise ConfigError("--target-miou needs a frame rate, expected --fps: the bank has none")
-    budget = bank.latency_budget(target, fps=rate)
+    budget = bank.latency_budget(target, fps=rate, before_first=evaluation.flame.config.before_first)
     if budget is None:
         return f"A mean IoU of {target:g} is missed without any delay."
     more = " or more: the bank ends there" if budget.is_whole_bank else ""

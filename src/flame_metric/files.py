@@ -1,0 +1,42 @@
+"""Files that are written whole or not at all: whoever reads one while it is replaced finds the old or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+__all__ = ["write_whole"]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step. A link keeps pointing to what it points to; a device or pipe is written into.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names ``path``.
+    """
+    try:
+        if path.exists() and not path.is_file():  # such as /dev/null
+            path.write_bytes(content)
+        else:
+            _replace(path.resolve(), content)
+    except OSError as error:  # it may name the temporary file, for which nobody asked
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are readable by their owner alone
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
