@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,6 +240,25 @@ except ImportError as error:
     print(type(error).__name__, error)
 """
     assert run_python(program) == "MissingExtraError compiled loops need numba: pip install 'flame-metric[fast]'"
+
+
+BROKEN = ["OSError('libllvmlite.so: cannot open')", "ImportError('numba needs NumPy 2.3 or less')", "KeyError('HOME')"]
+
+
+@pytest.mark.parametrize("error", BROKEN)
+def test_numba_that_cannot_be_loaded(run_python, tmp_path: Path, error: str) -> None:
+    (tmp_path / "numba.py").write_text(f"raise {error}\n", encoding="utf-8")
+    before = f"sys.path.insert(0, {str(tmp_path)!r})"
+    assert run_python(COUNT.format(before=f"{before}; counting._LOAD_AFTER = 0", times=3)) == "False"
+    program = f"""
+import sys; {before}
+try:
+    import flame_metric.compiled
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+    message = f"compiled loops need a numba that can be loaded; this one raised {error.partition('(')[0]}: "
+    assert run_python(program).startswith(f"MissingExtraError {message}")
 
 
 @needs_numba

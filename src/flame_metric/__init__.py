@@ -18,6 +18,7 @@ Courdier and Fleuret, Fair Latency-Aware Metric for real-time video segmentation
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from flame_metric._version import __version__
@@ -113,4 +114,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_FIRST_USE})
+    """List only names that can be had: ``help`` and ``inspect.getmembers`` look each of them up."""
+    installed = {package for package in ("torch", "torchmetrics") if find_spec(package)}
+    loadable = (name for name, (_, package, _) in _ON_FIRST_USE.items() if {"torch", package} <= installed)
+    return sorted({*globals(), *loadable})

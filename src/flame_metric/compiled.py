@@ -17,8 +17,11 @@ from flame_metric.errors import MissingExtraError
 
 try:
     import numba
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise MissingExtraError("compiled loops need numba: pip install 'flame-metric[fast]'") from error
+except Exception as error:  # such as OSError, of a library that it cannot load: nobody needs these loops
+    reason = f"{type(error).__name__}: {error}"
+    raise MissingExtraError(f"compiled loops need a numba that can be loaded; this one raised {reason}") from error
 
 if numba.config.DISABLE_JIT:
     raise MissingExtraError("NUMBA_DISABLE_JIT is set, which would run these loops pixel by pixel in Python")

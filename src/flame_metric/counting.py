@@ -284,10 +284,10 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     LabelError, ShapeError
         As :func:`confusion_matrix` does.
     """
-    if _on_accelerator(labels) and labels.is_floating_point() and labels.shape[:1] == (space.num_classes,):
+    if _on_accelerator(labels) and labels.is_floating_point() and _has_class_axis(labels, argument, space):
         labels = _labels_on_device(labels)
     array = _as_array(labels, argument)
-    if argument == "pred" and array.dtype.kind == "f" and array.ndim == 3 and len(array) == space.num_classes:
+    if array.dtype.kind == "f" and _has_class_axis(array, argument, space):
         array = _labels_of_scores(array)
     _check_labels(array, argument, space)
     if array.ndim != 2 or not array.size:
@@ -298,6 +298,11 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     if _bad_labels(kept, space).any():
         _raise_bad_labels({argument: array}, space)
     return CodedMap((array.shape[0], array.shape[1]), starts, _class_numbers(kept, space).astype(np.uint16))
+
+
+def _has_class_axis(maps: Any, argument: str, space: LabelSpace) -> bool:
+    """Whether floats of one map are scores (C, H, W), which only a prediction may be."""
+    return argument == "pred" and maps.ndim == 3 and len(maps) == space.num_classes
 
 
 def count_coded(pred: CodedMap, target: CodedMap, space: LabelSpace) -> Counts:

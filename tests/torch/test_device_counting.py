@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
-from flame_metric.counting import Counts, LabelSpace, count_missing, count_pairs
+from flame_metric import counting as counting_on_host
+from flame_metric.counting import Counts, LabelSpace, code_map, count_missing, count_pairs
 from flame_metric.errors import LabelError, ShapeError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -250,6 +251,33 @@ def test_refused_with_the_words_of_the_host(pred, target, error):
 def test_quarter_size_logits_name_both_sizes():
     with pytest.raises(ShapeError, match=r"\(2, 3, 2, 2\) and `target` \(2, 8, 8\).* 1/4 of the target's size"):
         counting.count_on_device(torch.zeros(2, 3, 2, 2), ZEROS, LabelSpace(3))
+
+
+# ── maps that are read from a device, one by one ──
+
+
+@pytest.mark.parametrize(
+    ("argument", "shape"), [("target", (3, 2, 2)), ("pred", (3, 2, 2, 2)), ("pred", (3, 2)), ("pred", (2, 2, 2))]
+)
+def test_floats_that_are_no_scores_are_refused_on_any_device(argument, shape, monkeypatch):
+    maps = torch.zeros(shape)
+    with pytest.raises(LabelError) as on_host:
+        code_map(maps, LabelSpace(3), argument=argument)
+    monkeypatch.setattr(counting_on_host, "_on_accelerator", lambda maps: True)
+    with pytest.raises(LabelError, match=f"`{argument}` holds float32 values") as here:
+        code_map(maps, LabelSpace(3), argument=argument)
+    assert str(here.value) == str(on_host.value)
+
+
+def test_scores_become_labels_on_their_device(monkeypatch):
+    scores = torch.tensor([[[0.1, 0.9]], [[0.5, 0.2]], [[0.5, 0.3]]])
+    seen = []
+    monkeypatch.setattr(counting_on_host, "_on_accelerator", lambda maps: True)
+    monkeypatch.setattr(
+        counting_on_host, "_labels_on_device", lambda found: seen.append(found) or found.argmax(-3).numpy()
+    )
+    assert code_map(scores, LabelSpace(3)).pixels().tolist() == [1, 0]
+    assert seen[0] is scores
 
 
 # ── no value is read back ──

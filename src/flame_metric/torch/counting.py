@@ -96,7 +96,8 @@ def bincount(codes: Tensor, num_bins: int) -> Tensor:
 
 HISTOGRAMS = MappingProxyType({"scatter": scatter, "histc": histc, "bincount": bincount})
 HISTOGRAM: Histogram = HISTOGRAMS["scatter"]
-"""The one that is used: it keeps the host free, and counts of any size exact. To be confirmed by the benchmark."""
+"""The one that is used: its int64 counters make counts of any size exact, the host never waits for the device, and
+neighbouring pixels of one class do not contend for a counter. ``benchmarks/device_counting.py`` compares all three."""
 
 
 @torch.no_grad()
