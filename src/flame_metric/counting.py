@@ -273,6 +273,11 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     array = _as_array(labels, argument)
     if argument == "pred" and array.dtype.kind == "f" and array.ndim == 3 and len(array) == space.num_classes:
         array = _labels_of_scores(array)
+    if array.ndim == 3 + (array.dtype.kind == "f") and len(array) == 1:
+        raise ShapeError(
+            f"`{argument}` has shape {array.shape}, expected one label map (H, W)"
+            f"{' or its scores (C, H, W)' if argument == 'pred' else ''}; take it out of its batch with {argument}[0]"
+        )
     _check_labels(array, argument, space)
     if array.ndim != 2 or not array.size:
         raise ShapeError(f"`{argument}` has shape {array.shape}, expected one label map (H, W)")
