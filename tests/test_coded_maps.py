@@ -68,3 +68,17 @@ def test_shapes_are_checked() -> None:
         count_coded(code_map(np.zeros((2, 3), int), SPACE), code_map(np.zeros((3, 2), int), SPACE), SPACE)
     with pytest.raises(LabelError, match="`target` holds float64"):
         code_map(np.zeros((3, 2, 2)), SPACE, argument="target")
+
+
+@pytest.mark.parametrize(
+    ("maps", "argument", "expected"),
+    [
+        (np.zeros((1, 3, 4, 5), np.float32), "pred", r"\(H, W\) or its scores \(C, H, W\)"),
+        (np.zeros((1, 4, 5), int), "pred", r"\(H, W\) or its scores \(C, H, W\)"),
+        (np.zeros((1, 4, 5), np.uint8), "target", r"\(H, W\)"),
+    ],
+)
+def test_a_batch_of_one_is_no_map(maps: np.ndarray, argument: str, expected: str) -> None:
+    message = rf"`{argument}` .*, expected one label map {expected}; take it out of its batch with {argument}\[0\]"
+    with pytest.raises(ShapeError, match=message):
+        code_map(maps, SPACE, argument=argument)

@@ -289,6 +289,11 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     array = _as_array(labels, argument)
     if array.dtype.kind == "f" and _has_class_axis(array, argument, space):
         array = _labels_of_scores(array)
+    if array.ndim == 3 + (array.dtype.kind == "f") and len(array) == 1:
+        raise ShapeError(
+            f"`{argument}` has shape {array.shape}, expected one label map (H, W)"
+            f"{' or its scores (C, H, W)' if argument == 'pred' else ''}; take it out of its batch with {argument}[0]"
+        )
     _check_labels(array, argument, space)
     if array.ndim != 2 or not array.size:
         raise ShapeError(f"`{argument}` has shape {array.shape}, expected one label map (H, W)")
@@ -345,7 +350,7 @@ def pair_up(pred: LabelMaps, target: LabelMaps) -> Iterator[tuple[Any, Any]]:
     if not (_is_list_of_maps(pred) or _is_list_of_maps(target)):
         yield pred, target
         return
-    num_preds, num_targets = (_num_maps(maps) for maps in (pred, target))
+    num_preds, num_targets = (num_maps(maps) for maps in (pred, target))
     if num_preds != num_targets:
         raise ShapeError(f"`pred` holds {num_preds} label maps and `target` {num_targets}, expected as many of both")
     if num_preds == 0:
@@ -365,7 +370,8 @@ def _is_list_of_maps(maps: LabelMaps) -> bool:
     return not maps or not isinstance(maps[0], (Sequence, numbers.Number))
 
 
-def _num_maps(maps: LabelMaps) -> int:
+def num_maps(maps: LabelMaps) -> int:
+    """Return how many label maps a list or a batch holds: 0 for what is neither."""
     return len(maps) if isinstance(maps, Sequence) or getattr(maps, "ndim", 0) > 0 else 0
 
 

@@ -365,7 +365,7 @@ def test_a_closed_sequence_takes_no_more():
     with pytest.raises(ConfigError, match="`sequence` is 3"):
         metric.update(A, A, sequence=3)
     with pytest.raises(ConfigError, match=r"`sequence` is \['clip'\]"):
-        metric.update(A, A, sequence=["clip"])
+        metric.update_missing(A, sequence=["clip"])
 
 
 # ── forward ──

@@ -61,11 +61,14 @@ def test_update_never_waits():
             metric.update(pred, target, sequence)
             metric.update(list(pred), list(target), sequence)
             metric.update(scores, target, sequence)
+            metric.update(pred, target, [sequence, "c"])
             metric.update_missing(target, sequence=sequence)
     for sequence in ("a", "b", "a"):
         meter.update(pred, target, sequence=sequence)
         meter.update(list(pred), list(target), sequence=sequence)
         meter.update(scores, target, sequence=sequence)
+        meter.update(pred[0], target[0], sequence=sequence)
+        meter.update(pred[1], target[1], sequence="c")
         meter.update_missing(target, sequence=sequence)
     assert metric.counts.is_cuda
     assert metric.result() == meter.compute()

@@ -21,8 +21,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from flame_metric.config import ScoreConfig, make_config
-from flame_metric.counting import Counts, LabelMaps
-from flame_metric.errors import ConfigError, MissingExtraError, StateError
+from flame_metric.counting import Counts, LabelMaps, num_maps
+from flame_metric.errors import ConfigError, MissingExtraError, ShapeError, StateError
 from flame_metric.meter import FlameMeter
 from flame_metric.result import FlameResult
 from flame_metric.schedule import Schedule
@@ -123,7 +123,7 @@ class FlameMetric(Metric):
 
     # ── collecting ──
 
-    def update(self, preds: LabelMaps, target: LabelMaps, sequence: str = "") -> None:
+    def update(self, preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str] = "") -> None:
         """Count one aligned pair, or a batch of them: the prediction F(I_t) and the ground truth S_{t+k}.
 
         Parameters
@@ -133,18 +133,28 @@ class FlameMetric(Metric):
             Face returns them. All else that :func:`~flame_metric.confusion_matrix` takes works too.
         target : Tensor of int, (H, W) or (N, H, W), or a list of them
             Ground truth labels.
-        sequence : str
-            Id under which to add.
+        sequence : str, or list of N str
+            Id under which to add; with a list, that of each row of the batch. An id may be there several times.
 
         Raises
         ------
         LabelError, ShapeError
-            If shapes or dtypes do not belong together or, off the GPU, a label is no class; nothing is counted then.
+            If shapes or dtypes do not belong together, there are not as many rows as ids or, off the GPU, a label is
+            no class; nothing is counted then.
+        ConfigError
+            If an id is no text.
         StateError
-            If the sequence is closed, or the metric is synced.
+            If a sequence is closed, or the metric is synced.
+
+        Examples
+        --------
+        >>> metric = FlameMetric(2)
+        >>> metric.update(torch.tensor([[[0, 1]], [[1, 1]]]), torch.tensor([[[0, 1]], [[0, 1]]]), ["left", "right"])
+        >>> [(name, round(score.miou, 2)) for name, score in metric.result().by_sequence().items()]
+        [('left', 1.0), ('right', 0.25)]
         """
-        page = self._page(sequence)
-        self._add(sequence, self._count(preds, target, sequence, page), page)
+        page = self._page(*_ids(sequence))
+        self._add(self._count(preds, target, sequence, page), page)
 
     def update_missing(self, target: LabelMaps, *, sequence: str = "") -> None:
         """Count a labelled frame for which nothing is on screen yet: all its valid pixels are missed.
@@ -160,7 +170,7 @@ class FlameMetric(Metric):
         else:
             page.update_missing(target, sequence=sequence)
             counted = self._counted(page, sequence)
-        self._add(sequence, counted, page)
+        self._add({sequence: counted}, page)
         self._note_update()
 
     def update_sequence(
@@ -183,79 +193,96 @@ class FlameMetric(Metric):
         """
         page = self._page(sequence)
         page.update_sequence(preds, targets, sequence=sequence, schedule=schedule)
-        self._add(sequence, self._counted(page, sequence), page)
+        self._add({sequence: self._counted(page, sequence)}, page)
         self._note_update()
 
     @torch.jit.unused
-    def forward(self, preds: LabelMaps, target: LabelMaps, sequence: str = "") -> Tensor:
+    def forward(self, preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str] = "") -> Tensor:
         """Add a batch and return its own mean IoU: of this rank's, or with ``dist_sync_on_step`` of all ranks' batches.
 
         It checks the labels, and so waits for the GPU; if they are wrong, nothing is added.
         """
-        counted: list[tuple[TensorCounts, FlameMeter]] = []
+        counted: list[tuple[dict[str, TensorCounts], FlameMeter]] = []
 
         def meter_of_batch() -> FlameMeter:
-            page = self._page(sequence)
+            page = self._page(*_ids(sequence))
             batch = self._count(preds, target, sequence, page)
             counted.append((batch, page))
-            state = {"counts": batch.per_class[None], "tallies": batch.tallies[None], "faults": batch.faults[None]}
-            index = SequenceIndex({sequence: 0}).to_tensor()
+            index = SequenceIndex({name: row for row, name in enumerate(batch)}).to_tensor()
+            state = {
+                "counts": torch.stack([found.per_class for found in batch.values()]),
+                "tallies": torch.stack([found.tallies for found in batch.values()]),
+                "faults": torch.stack([found.faults for found in batch.values()]),
+            }
             return meter_of({**state, "configuration": self.configuration, "sequence_index": index})
 
         on_all_ranks = self.dist_sync_on_step and self.distributed_available_fn()
         batch = self._merge_from_ranks(meter_of_batch) if on_all_ranks else meter_of_batch()
         for name in self._defaults:  # metrics of one MetricCollection may share their tensors, and each gets this batch
             setattr(self, name, getattr(self, name).clone())
-        self._add(sequence, *counted[0])
+        self._add(*counted[0])
         self._note_update()
         value = self._as_tensor(FlameResult.from_counts(self._config, batch.sequences).miou)
         self._forward_cache = value  # type: ignore[assignment]  # declared as None
         return value
 
-    def _count(self, preds: LabelMaps, target: LabelMaps, sequence: str, page: FlameMeter) -> TensorCounts:
-        if self._lies_here(preds) and self._lies_here(target):
-            return count_on_device(preds, target, self._config.space)
-        page.update(preds, target, sequence=sequence)
-        return self._counted(page, sequence)
+    def _count(
+        self, preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str], page: FlameMeter
+    ) -> dict[str, TensorCounts]:
+        """Count a batch by sequence id."""
+        here = self._lies_here(preds) and self._lies_here(target)
+        counted: dict[str, TensorCounts] = {}
+        for name, pred, labels in _by_id(preds, target, sequence):
+            if here:
+                found = count_on_device(pred, labels, self._config.space)
+                counted[name] = counted[name] + found if name in counted else found
+            else:
+                page.update(pred, labels, sequence=name)
+        return counted if here else {name: self._counted(page, name) for name in dict.fromkeys(_ids(sequence))}
 
     def _lies_here(self, maps: LabelMaps) -> bool:
         """Whether all maps are on the GPU on which the state is."""
         listed = maps if isinstance(maps, (list, tuple)) else [maps]
         return all(isinstance(item, Tensor) and item.is_cuda and item.device == self.counts.device for item in listed)
 
-    def _page(self, sequence: str) -> FlameMeter:
-        """Return a meter that knows of one sequence what this metric knows, but none of its counts."""
+    def _page(self, *sequences: str) -> FlameMeter:
+        """Return a meter that knows of some sequences what this metric knows, but none of their counts."""
         self._require_unsynced()
         index = self._index()
-        known = isinstance(sequence, str) and sequence in index.rows
-        held = {sequence: Counts.zero(self._config.num_classes)} if known else {}
+        known = [name for name in sequences if isinstance(name, str) and name in index.rows]
+        held = {name: Counts.zero(self._config.num_classes) for name in known}
         page = FlameMeter.from_counts(
             self._config, held, closed=index.closed & held.keys(), by_schedule=index.by_schedule
         )
-        page.require_open(sequence)
+        for name in sequences:
+            page.require_open(name)
         return page
 
     def _counted(self, page: FlameMeter, sequence: str) -> TensorCounts:
         return TensorCounts.of(page.sequences[sequence], self.counts.device)
 
-    def _add(self, sequence: str, counted: TensorCounts, page: FlameMeter) -> None:
-        """Add counts to the row of a sequence, and take over what its page knows of it now."""
+    def _add(self, counted: Mapping[str, TensorCounts], page: FlameMeter) -> None:
+        """Add counts to the rows of their sequences, and take over what their page knows of them now."""
         index = self._index()
-        row = index.rows.get(sequence)
+        new = [name for name in counted if name not in index.rows]
+        rows = {name: row for row, name in enumerate([*index.rows, *new])} if new else index.rows
+        for name, added in counted.items():
+            self._add_to_row(rows[name], added)
+        after = replace(index, rows=rows, closed=index.closed | page.closed, by_schedule=page.by_schedule)
+        if after != index:
+            self.sequence_index = after.to_tensor()
+            self._index_read = self.sequence_index, after
+
+    def _add_to_row(self, row: int, counted: TensorCounts) -> None:
         for name, added in (("counts", counted.per_class), ("tallies", counted.tallies), ("faults", counted.faults)):
             held = getattr(self, name)
-            if row is None:
+            if row == len(held):
                 setattr(self, name, torch.cat([held, added[None]]))
             elif held.is_inference() and not torch.is_inference_mode_enabled():  # may not be changed in place
                 setattr(self, name, held.clone())
                 getattr(self, name)[row].add_(added)
             else:
                 held[row].add_(added)
-        rows = index.rows if row is not None else {**index.rows, sequence: len(index.rows)}
-        after = replace(index, rows=rows, closed=index.closed | page.closed, by_schedule=page.by_schedule)
-        if after != index:
-            self.sequence_index = after.to_tensor()
-            self._index_read = self.sequence_index, after
 
     def _index(self) -> SequenceIndex:
         """Read the index; once for each tensor, as a new one comes with every change."""
@@ -409,3 +436,27 @@ class FlameMetric(Metric):
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> torch.nn.Module:
         self._computed = None  # would be cast with the module
         return super()._apply(fn, exclude_state=(*exclude_state, *HOST_STATES))
+
+
+def _ids(sequence: str | Sequence[str]) -> Sequence[str]:
+    """Return the ids of a call; whether they are texts, a meter checks."""
+    if not isinstance(sequence, list | tuple):
+        return [sequence]  # type: ignore[list-item]  # narrowed to str in all calls but wrong ones
+    if not sequence:
+        raise ConfigError("`sequence` is empty, expected a text id, or a list with one for each row of the batch")
+    return sequence
+
+
+def _by_id(
+    preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str]
+) -> Iterable[tuple[str, LabelMaps, LabelMaps]]:
+    """Split a batch into (id, prediction, target): its rows where there is a list of ids."""
+    if isinstance(sequence, str):
+        return [(sequence, preds, target)]
+    for argument, maps in (("preds", preds), ("target", target)):
+        if num_maps(maps) != len(sequence):
+            raise ShapeError(
+                f"`{argument}` has {num_maps(maps)} rows for {len(sequence)} sequences, expected a row for each id in "
+                "`sequence`"
+            )
+    return zip(sequence, preds, target, strict=True)
