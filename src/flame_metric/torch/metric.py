@@ -251,7 +251,7 @@ class FlameMetric(Metric):
         known = isinstance(sequence, str) and sequence in index.rows
         held = {sequence: Counts.zero(self._config.num_classes)} if known else {}
         page = FlameMeter.from_counts(
-            self._config, held, closed=index.closed & held.keys(), by_schedule=index.by_schedule
+            self._config, held, closed=index.closed & set(held), by_schedule=index.by_schedule
         )
         page.require_open(sequence)
         return page
