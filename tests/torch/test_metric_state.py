@@ -7,12 +7,14 @@ import warnings
 
 import pytest
 
-from flame_metric import FlameMeter, FlameWarning, Schedule
+from flame_metric import FlameMeter, FlameWarning, Schedule, class_counts
 from flame_metric.errors import LabelError, StateError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
 FlameMetric = pytest.importorskip("flame_metric.torch.metric").FlameMetric
+states = pytest.importorskip("flame_metric.torch.state")
+SequenceIndex, ROW_STATES = states.SequenceIndex, states.ROW_STATES
 
 A, B = torch.tensor([[0, 1, 1]]), torch.tensor([[0, 0, 1]])
 OPTIONS = {"num_classes": 2, "latency_ms": 26, "fps": "50/3", "ignore_index": 255}
@@ -381,6 +383,69 @@ def test_sequence_ids_pass_through_a_collection():
 
 def peer():
     return torchmetrics.classification.MulticlassAccuracy(3)
+
+
+# ── many sequences ──
+
+
+def test_rows_are_seldom_copied_and_the_index_is_written_when_asked_for(monkeypatch):
+    written = []
+    to_tensor = SequenceIndex.to_tensor
+    monkeypatch.setattr(SequenceIndex, "to_tensor", lambda index: written.append(index) or to_tensor(index))
+    metric = FlameMetric(2)
+    written.clear()
+    places = dict.fromkeys(ROW_STATES, ())
+    for number in range(1, 300):
+        metric.update(A, B, sequence=f"{number}")
+        for name in ROW_STATES:
+            assert len(getattr(metric, name)) == number
+            places[name] = {*places[name], getattr(metric, name).data_ptr()}
+    assert written == []
+    assert max(map(len, places.values())) <= 6  # 16, 32, ..., 512 rows
+    assert metric.result().counts.tolist() == [class_counts(A, B, num_classes=2).tolist()] * 299
+    assert len(written) == 1
+
+
+def test_a_row_is_written_only_behind_the_last_one_in_use():
+    spare, rows = states.SpareRows(), torch.zeros((0, 2), dtype=torch.int64)
+    one = spare.append(rows, torch.tensor([1, 1]))
+    two = spare.append(one, torch.tensor([2, 2]))
+    other = spare.append(one, torch.tensor([3, 3]))
+    again = spare.append(two, torch.tensor([4, 4]))
+    assert [rows.tolist() for rows in (one, two, other)] == [[[1, 1]], [[1, 1], [2, 2]], [[1, 1], [3, 3]]]
+    assert again.tolist() == [[1, 1], [2, 2], [4, 4]]
+    assert two.data_ptr() == one.data_ptr() != other.data_ptr()
+
+
+def share(metric, other):
+    for name, state in metric.metric_state.items():
+        setattr(other, name, state)
+    return other
+
+
+@pytest.mark.parametrize(
+    "twin_of", [copy.copy, lambda metric: share(metric, FlameMetric(**OPTIONS))], ids=["shallow copy", "shared states"]
+)
+def test_metrics_that_share_rows_write_no_rows_of_each_other(twin_of):
+    """Collections let metrics share tensors; rows in common add up for both, and new ones are each metric's own."""
+    metric = make("a", "b")
+    twin = twin_of(metric)
+    metric.update(A, A, sequence="mine")
+    twin.update(A, B, sequence="theirs")
+    metric.update(A, B, sequence="mine too")
+    assert metric.result().sequences == ("a", "b", "mine", "mine too", "open")
+    assert twin.result().sequences == ("a", "b", "open", "theirs")
+    for one, sequence, pred, target in ((metric, "mine", A, A), (metric, "mine too", A, B), (twin, "theirs", A, B)):
+        found = one.result().by_sequence()[sequence]
+        assert found.counts.tolist() == [class_counts(pred, target, num_classes=2).tolist()]
+
+
+@pytest.mark.parametrize("copied", [by_pickle, by_state_dict, by_file, copy.deepcopy, FlameMetric.clone])
+def test_copies_and_files_hold_no_spare_rows(copied):
+    metric = make(*"abc")
+    assert metric.counts.untyped_storage().nbytes() > metric.counts.nbytes  # otherwise this shows nothing
+    for state in (*metric.state_dict().values(), *copied(metric).metric_state.values()):
+        assert state.untyped_storage().nbytes() == state.nbytes
 
 
 # ── other wrappers of torchmetrics ──

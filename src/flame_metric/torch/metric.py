@@ -29,7 +29,15 @@ from flame_metric.schedule import Schedule
 from flame_metric.timing import Fps, Milliseconds
 from flame_metric.torch.counting import TensorCounts, count_missing_on_device, count_on_device
 from flame_metric.torch.distributed import merge_from_ranks
-from flame_metric.torch.state import HOST_STATES, SequenceIndex, checked_state, meter_of, state_of
+from flame_metric.torch.state import (
+    HOST_STATES,
+    ROW_STATES,
+    SequenceIndex,
+    SpareRows,
+    checked_state,
+    meter_of,
+    state_of,
+)
 
 __all__ = ["FlameMetric"]
 
@@ -73,7 +81,8 @@ class FlameMetric(Metric):
     tallies: Tensor
     faults: Tensor
     configuration: Tensor
-    sequence_index: Tensor
+    _index_written: Tensor | None
+    _index_read: SequenceIndex | None
 
     def __init__(
         self,
@@ -103,9 +112,9 @@ class FlameMetric(Metric):
             before_first=before_first,
             device=device_name,
         )
+        self._spare_rows = {name: SpareRows() for name in ROW_STATES}
         for name, value in state_of(FlameMeter.from_config(self._config), self.device).items():
             self.add_state(name, value, persistent=True)
-        self._index_read: tuple[Tensor, SequenceIndex] | None = None
 
     @property
     def config(self) -> ScoreConfig:
@@ -116,6 +125,18 @@ class FlameMetric(Metric):
     def frame_offset(self) -> int:
         """k, in frames."""
         return self._config.frame_offset or 0
+
+    @property
+    def sequence_index(self) -> Tensor:
+        """The state that says which row belongs to which sequence: written when it is asked for, not at each update."""
+        if self._index_written is None:
+            self._index_written = self._index().to_tensor()
+        return self._index_written
+
+    @sequence_index.setter
+    def sequence_index(self, written: Tensor) -> None:
+        self._index_written = written
+        self._index_read = None  # until it is needed
 
     def extra_repr(self) -> str:
         """Return what stands between the brackets of the representation."""
@@ -218,7 +239,7 @@ class FlameMetric(Metric):
 
         on_all_ranks = self.dist_sync_on_step and self.distributed_available_fn()
         batch = self._merge_from_ranks(meter_of_batch) if on_all_ranks else meter_of_batch()
-        for name in self._defaults:  # metrics of one MetricCollection may share their tensors, and each gets this batch
+        for name in ROW_STATES:  # metrics of one MetricCollection may share their tensors, and each gets this batch
             setattr(self, name, getattr(self, name).clone())
         self._add(*counted[0])
         self._note_update()
@@ -252,7 +273,7 @@ class FlameMetric(Metric):
         known = [name for name in sequences if isinstance(name, str) and name in index.rows]
         held = {name: Counts.zero(self._config.num_classes) for name in known}
         page = FlameMeter.from_counts(
-            self._config, held, closed=index.closed & held.keys(), by_schedule=index.by_schedule
+            self._config, held, closed=index.closed & set(held), by_schedule=index.by_schedule
         )
         for name in sequences:
             page.require_open(name)
@@ -270,14 +291,13 @@ class FlameMetric(Metric):
             self._add_to_row(rows[name], added)
         after = replace(index, rows=rows, closed=index.closed | page.closed, by_schedule=page.by_schedule)
         if after != index:
-            self.sequence_index = after.to_tensor()
-            self._index_read = self.sequence_index, after
+            self._index_read, self._index_written = after, None
 
     def _add_to_row(self, row: int, counted: TensorCounts) -> None:
         for name, added in (("counts", counted.per_class), ("tallies", counted.tallies), ("faults", counted.faults)):
             held = getattr(self, name)
             if row == len(held):
-                setattr(self, name, torch.cat([held, added[None]]))
+                setattr(self, name, self._spare_rows[name].append(held, added))
             elif held.is_inference() and not torch.is_inference_mode_enabled():  # may not be changed in place
                 setattr(self, name, held.clone())
                 getattr(self, name)[row].add_(added)
@@ -285,10 +305,10 @@ class FlameMetric(Metric):
                 held[row].add_(added)
 
     def _index(self) -> SequenceIndex:
-        """Read the index; once for each tensor, as a new one comes with every change."""
-        if self._index_read is None or self._index_read[0] is not self.sequence_index:
-            self._index_read = self.sequence_index, SequenceIndex.from_tensor(self.sequence_index)
-        return self._index_read[1]
+        """Read the index, once."""
+        if self._index_read is None:
+            self._index_read = SequenceIndex.from_tensor(self.sequence_index)
+        return self._index_read
 
     def _note_update(self) -> None:
         """Do what torchmetrics does around ``update``."""
@@ -418,6 +438,21 @@ class FlameMetric(Metric):
             setattr(self, name, value)
 
     # ── saving and moving ──
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._drop_spare_rows()
+        return super().__getstate__()
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # as in torchmetrics
+        """Return the states to save, and nothing of other metrics around."""
+        self._drop_spare_rows()
+        return super().state_dict(*args, **kwargs)
+
+    def _drop_spare_rows(self) -> None:
+        """Hold rows in use alone: what copies or saves a tensor takes all memory behind it along."""
+        self._spare_rows = {name: SpareRows() for name in ROW_STATES}
+        for name in ROW_STATES:
+            setattr(self, name, getattr(self, name).clone())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         """Take over a saved state; one that was saved without it (``persistent(False)``) leaves the counts alone."""

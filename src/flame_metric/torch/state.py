@@ -28,10 +28,12 @@ from flame_metric.meter import FlameMeter
 from flame_metric.record import reading
 from flame_metric.result import FlameResult
 
-__all__ = ["HOST_STATES", "SequenceIndex", "checked_state", "encode", "meter_of", "state_of"]
+__all__ = ["HOST_STATES", "ROW_STATES", "SequenceIndex", "SpareRows", "checked_state", "encode", "meter_of", "state_of"]
 
 HOST_STATES = ("configuration", "sequence_index")
-_STATES = (*HOST_STATES, "counts", "tallies", "faults")
+ROW_STATES = ("counts", "tallies", "faults")
+_STATES = (*HOST_STATES, *ROW_STATES)
+_LEAST_ROWS = 16
 _NAME = "FlameMetric state"
 
 
@@ -63,6 +65,34 @@ class SequenceIndex:
         record = _decode(index)
         rows = {name: row for row, name in enumerate(record["sequences"])}
         return cls(rows, frozenset(record["closed"]), record["by_schedule"])
+
+
+class SpareRows:
+    """Room behind the last row of a tensor, so that one more row rarely costs a copy of all rows.
+
+    A tensor with room is a view of its first rows. A row is written only behind the last one in use, and only for the
+    view that ends there: all others, such as one that two metrics share, are copied to room of their own first.
+    """
+
+    def __init__(self) -> None:
+        self._room: Tensor | None = None
+        self._in_use = 0
+
+    def append(self, rows: Tensor, row: Tensor) -> Tensor:
+        """Return the rows and one more."""
+        room = self._room
+        if room is None or not self._ends_with(rows) or self._in_use == len(room):
+            room = rows.new_zeros((max(_LEAST_ROWS, 2 * len(rows)), *rows.shape[1:]))
+            room[: len(rows)] = rows
+        self._room, self._in_use = room, len(rows) + 1
+        room[len(rows)] = row
+        return room[: len(rows) + 1]
+
+    def _ends_with(self, rows: Tensor) -> bool:
+        room = self._room
+        if room is None or (room.is_inference() and not torch.is_inference_mode_enabled()):  # may not be changed
+            return False
+        return (room.device, room.data_ptr(), self._in_use) == (rows.device, rows.data_ptr(), len(rows))
 
 
 def encode(record: Any) -> Tensor:
