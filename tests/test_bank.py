@@ -131,6 +131,18 @@ def test_jittery_traces(bank: OffsetBank, replay: str) -> None:
     assert found.counts.tolist() == expected.counts.tolist()
 
 
+def test_clips_of_one_length_have_draws_of_their_own() -> None:
+    bank = OffsetBank(2, max_offset=30, fps=15)
+    for name in "ab":
+        bank.update_sequence([[[0]]] * 30, [[[0]]] * 30, sequence=name)
+    trace = LatencyTrace([20, 90, 200], replay="random")
+    found = bank.schedules(trace, seed=3)
+    for name in "ab":
+        expected = simulate_stream(trace, num_frames=30, fps=15, seed=3, sequence=name)
+        assert found[name].source.tolist() == expected.source.tolist()
+    assert found["a"].source.tolist() != found["b"].source.tolist()
+
+
 @given(st.integers(0, 2**32), st.integers(1, 10), st.integers(0, 400), st.sampled_from(STREAMS))
 def test_law_any_clip_any_stream(seed: int, frames: int, latency: int, config: StreamConfig) -> None:
     preds, targets = clip_of(seed, frames)

@@ -253,7 +253,7 @@ class OffsetCountsBuilder:
         rows, offsets, *_ = self._shape
         counts = np.zeros(self._shape, np.int64)
         state = np.full((rows, offsets), NO_MAP, np.uint8)
-        for offset in range(min(offsets, frame + 1)):
+        for offset in range(offsets):
             if frame - offset in self._holes:
                 state[:, offset] = HOLE
             for row, one in enumerate(found.get(offset, ())[:rows]):
