@@ -52,6 +52,7 @@ def test_the_table_of_the_demonstration_is_what_it_prints(capsys: pytest.Capture
     not os.environ.get("FLAME_METRIC_TEST_DATA"), reason="FLAME_METRIC_TEST_DATA names no folder of real label maps"
 )
 def test_the_table_of_streams_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("PIL", reason="reading PNG needs Pillow")
     text = README.read_text(encoding="utf-8")
     (command,) = re.findall(r"^flame-metric (evaluate osvos/ gt/ .*?)--queue 1 ", text, re.DOTALL | re.MULTILINE)
     words = shlex.split(command.replace("\\\n", " "))
