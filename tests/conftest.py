@@ -1,12 +1,15 @@
 """What all tests share: the settings of the property tests, and a fresh interpreter."""
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import flame_metric
 from flame_metric import counting
 
 settings.register_profile(
@@ -30,12 +33,27 @@ def loops(request):
 
 
 @pytest.fixture
-def run_python():
+def run_python(tmp_path):
     """Run a program in a fresh interpreter, with warnings as errors, and return what it prints."""
 
-    def run(program: str) -> str:
+    def run(program: str, *ignored: str, launcher: tuple[str, ...] = ()) -> str:
+        """``ignored``: warnings, each as "start of its message:category"; ``launcher``: ("-m", module, option, ...)."""
+        script = tmp_path / "program.py"
+        script.write_text(program, encoding="utf-8")
+        package = str(Path(flame_metric.__file__).parents[1])
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONWARNINGS": ",".join(["error", *(f"ignore:{warning}" for warning in ignored)]),
+        }
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, timeout=300
+            [sys.executable, *launcher, script.name],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

@@ -311,3 +311,25 @@ def test_edited_statistics_are_refused() -> None:
     record["streaming"]["statistics"]["staleness_histogram"] = [0, 900]
     with pytest.raises(StateError, match="`staleness_histogram` holds 900 frames, expected at most 3"):
         Evaluation.from_json(json.dumps(record))
+
+
+def test_signatures_tell_traces_apart(tmp_path: Path) -> None:
+    clips = random_clips(5, {"a": 12})
+    paths = folders(tmp_path, clips)
+    trace = LatencyTrace(np.random.default_rng(1).uniform(50, 250, 20))
+    options = {"num_classes": C, "fps": FPS, "ignore_index": VOID, "max_offset": 11}
+    for replayed, text in (
+        (trace, "1 worker, queue 1, 20 latencies by call |"),
+        (trace.replayed("random"), "1 worker, queue 1, 20 latencies at random, seed 3 |"),
+    ):
+        found = evaluate_folders(*paths, **options, trace=replayed, seed=3)
+        assert text in found.streaming.result.signature
+        assert evaluate_bank(found.bank, trace=replayed, seed=3).streaming.result == found.streaming.result
+
+
+def test_a_kept_bank_answers_the_question_that_made_it(tmp_path: Path) -> None:
+    paths = folders(tmp_path, random_clips(5, {"a": 12}))
+    options = {"latency_ms": 250, "stream": StreamConfig()}
+    found = evaluate_folders(*paths, num_classes=C, fps=FPS, ignore_index=VOID, max_offset=1, keep_bank=True, **options)
+    assert len(found.curve.results) == 2
+    assert evaluate_bank(found.bank, **options).streaming == found.streaming

@@ -43,7 +43,7 @@ from flame_metric.offset_counts import (
 from flame_metric.record import MAX_COUNT, load_record, reading
 from flame_metric.result import FlameResult, nan_note
 from flame_metric.schedule import NOTHING_YET, Schedule
-from flame_metric.streaming import StreamConfig, as_stream, simulate_clips
+from flame_metric.streaming import StreamConfig, as_stream, simulate_clips, stream_text
 from flame_metric.timing import (
     MAX_FRAMES,
     NS_PER_S,
@@ -433,6 +433,7 @@ class OffsetBank:
             If ``max_offset`` lies beyond the bank.
         """
         last = self._max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
+        self._check_reach(last)
         offsets = range(last + 1)
         return Curve(
             tuple(self._score(frame_offset=offset, fps=fps, before_first=before_first) for offset in offsets),
@@ -513,7 +514,10 @@ class OffsetBank:
         trace, config = as_trace(latency), as_stream(config)
         schedules = self.schedules(trace, config, fps=fps, seed=seed)
         offsets = np.concatenate([np.zeros(0, np.int64), *(schedules[name].staleness for name in self.sequences)])
-        settings = replace(self._streamed(trace.median_ns, self._rate(fps), str(config)), before_first=before_first)
+        settings = replace(
+            self._streamed(trace.median_ns, self._rate(fps), stream_text(config, latency, seed)),
+            before_first=before_first,
+        )
         return self._result(settings, [(1, offsets)], persistence=persistence)
 
     def expected(self, trace: LatencyTrace, *, fps: Fps | None = None) -> FlameResult:
@@ -544,8 +548,8 @@ class OffsetBank:
         rate = self._rate(fps)
         latency_ns = milliseconds_to_ns(latency_ms)
         settings = self._streamed(latency_ns, rate, "1 worker, queue 1, phase-averaged")
-        # Latencies are whole nanoseconds: the simple fraction beside keeps weights small, and is as near as a timer is.
-        x = (latency_ns * rate / NS_PER_S).limit_denominator(1000)
+        # A simple fraction beside keeps the weights small; it is nearer than two times that are one (TIE_NS).
+        x = (latency_ns * rate / NS_PER_S).limit_denominator(1_000_000)
         if x <= 1:  # a worker that keeps up: every frame is as stale as the latency
             return _warned(self._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
         last = math.ceil(2 * x)

@@ -30,7 +30,7 @@ from flame_metric.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
 from flame_metric.record import load_record, reading
 from flame_metric.result import FlameResult, interval_note
 from flame_metric.schedule import Schedule
-from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_clips
+from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_clips, stream_text
 from flame_metric.table import Cell, Table
 from flame_metric.timing import Fps, Milliseconds, as_fps, milliseconds_to_ns
 
@@ -268,7 +268,7 @@ def evaluate_folders(
     max_offset : int, optional
         Count every offset up to this one: the result has a curve and a bank.
     keep_bank : bool
-        Whether the result has a bank without ``max_offset`` too; it then reaches as far as the scores do.
+        Whether the result has a bank that reaches as far as the scores do, and at least to ``max_offset``.
     pred_map, label_map : LabelLookup, optional
         From labels in the files to classes.
     pred_prefix, pred_suffix, label_prefix, label_suffix : str
@@ -314,6 +314,8 @@ def evaluate_folders(
     """
     latency, stream = _latency(latency_ms, frame_offset, trace, stream)
     jobs = check_integer("jobs", jobs, 1)
+    if max_offset is not None:
+        max_offset = check_integer("max_offset", max_offset, 0, unit="frames")
     config = make_config(
         num_classes,
         latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
@@ -353,7 +355,7 @@ def evaluate_folders(
     notes += [] if persistence else [_no_baseline(flame)]
     streaming = None
     if stream is not None:
-        settings = replace(config, frame_offset=None, schedule=str(stream))
+        settings = replace(config, frame_offset=None, schedule=stream_text(stream, latency, seed))
         streaming = Streaming(
             FlameResult.from_counts(settings, counted.scores[STREAMING, NETWORK]),
             _late_labels(FlameResult.from_counts(settings, counted.scores[STREAMING, PERSISTENCE])),
@@ -372,7 +374,7 @@ def evaluate_folders(
         )
         for name, offset_counts in counted.banks.items():
             bank.add_counts(offset_counts, sequence=name)
-    curve = None if bank is None or max_offset is None else bank.curve(before_first=before_first)
+    curve = None if bank is None or max_offset is None else bank.curve(max_offset, before_first=before_first)
     return Evaluation(static, flame, persistence, tuple(notes), streaming, curve, bank)
 
 
@@ -497,14 +499,15 @@ def _plan(
 ) -> Plan:
     offset = config.frame_offset or 0
     reach = max_offset
-    if max_offset is None and keep_bank:
-        reach = max(offset, *(int(schedule.staleness.max(initial=0)) for schedule in schedules.values()), 0)
+    if keep_bank:  # as far as the scores reach, too
+        shown = (int(schedule.staleness.max(initial=0)) for schedule in schedules.values())
+        reach = max(offset, max_offset or 0, *shown)
     plans = []
     for clip in clips:
-        shown = schedules.get(clip.name)
+        schedule = schedules.get(clip.name)
         ages = None
-        if shown is not None:
-            ages = dict(zip(shown.label_frame.tolist(), shown.staleness.tolist(), strict=True))
+        if schedule is not None:
+            ages = dict(zip(schedule.label_frame.tolist(), schedule.staleness.tolist(), strict=True))
         plans.append(ClipPlan(clip, offset, ages, reach))
     return Plan(preds, tuple(plans), offset, max_offset, schedules)
 

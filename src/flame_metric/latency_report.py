@@ -149,8 +149,8 @@ class LatencyReport:
                 fewest = fewest_samples(percent / 100, _CONFIDENCE)
                 yield f"An upper bound of p{percent} takes {fewest} samples."
         if self.fps is not None:
-            share = ", ".join(f"{k} in {number} ({number / len(self.trace):.1%})" for k, number in self.offsets)
-            yield f"k of single samples at {rate_text(self.fps)} fps: {share}."
+            shares = (f"k = {k}: {number} ({number / len(self.trace):.1%})" for k, number in self.offsets)
+            yield f"Single samples at {rate_text(self.fps)} fps: {', '.join(shares)}."
         if self.outliers:
             limit = milliseconds_text(self.outlier_limit_ms)
             yield f"Outliers: {len(self.outliers)} above {limit} (median + {_DEVIATIONS} MAD), kept."
@@ -246,7 +246,7 @@ def latency_report(
     12 samples after 0 of warm-up
     An upper bound of p90 takes 64 samples.
     An upper bound of p99 takes 662 samples.
-    k of single samples at 15 fps: 2 in 12 (100.0%).
+    Single samples at 15 fps: k = 2: 12 (100.0%).
     Outliers: 1 above 76.0 ms (median + 5 MAD), kept.
     """
     rate = None if fps is None else as_fps(fps)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import gc
 import math
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -65,7 +66,7 @@ def measure_latency(
     Parameters
     ----------
     run : callable
-        Called with one input. Its result must be there when it returns, or ``timer`` must wait for it: PyTorch on a
+        Called with one input; a torch module as ``torch_runner(module)``. Its result must be there when it returns, or ``timer`` must wait for it: PyTorch on a
         CUDA device needs ``CudaTimer``, which :func:`~flame_metric.torch.runner.torch_runner` brings along.
     inputs : iterable
         Frames: arrays, tensors, or tuples, lists and dictionaries of them. They are used in turn.
@@ -117,6 +118,12 @@ def measure_latency(
     >>> len(trace), trace.metadata["inputs"]
     (50, {'number': 4, 'kinds': ['float64 (19, 64, 128)']})
     """
+    torch = sys.modules.get("torch")  # without it nothing is a module
+    if torch is not None and isinstance(run, torch.nn.Module):
+        raise ConfigError(
+            "`run` is a torch module, which would be timed as it is, perhaps in training: expected "
+            "torch_runner(module), which puts it into inference mode and waits for its device"
+        )
     runner = run if isinstance(run, Runner) else Runner(run)
     timer = runner.timer if timer is None else timer
     if runner.timer.device not in ("cpu", timer.device):

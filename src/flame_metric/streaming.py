@@ -274,6 +274,14 @@ def simulate_stream(
     )
 
 
+def stream_text(config: StreamConfig, latency: Milliseconds | LatencyTrace | None, seed: int) -> str:
+    """Say for a signature how a stream was served and what latencies it had, where they were not all one."""
+    if not isinstance(latency, LatencyTrace) or len(latency) == 1:
+        return str(config)
+    drawn = f"at random, seed {seed}" if latency.replay == "random" else f"by {latency.replay}"
+    return f"{config}, {len(latency):,} latencies {drawn}"
+
+
 def simulate_clips(
     latency: Milliseconds | LatencyTrace,
     config: StreamConfig | None,

@@ -1,6 +1,8 @@
 """Hugging Face transformers: the maps of ``post_process_semantic_segmentation`` go in as they come, logits do not."""
 
+import numpy as np
 import pytest
+from recipes import RECIPES
 
 import oracle
 from by_hand import CLASSES, OFFSET, OPTIONS, clips, flame_counts
@@ -118,3 +120,12 @@ def test_logits_that_were_resized_count_as_their_labels(outputs, batches):
         meter.update(scores, labels[None])
         by_labels.update(maps[0], labels)
     assert meter.compute() == by_labels.compute()
+
+
+def test_labels_that_are_reduced():
+    """The formula of the recipe is what the processor itself does."""
+    labels = np.array([[0, 1, 2], [8, 254, 255]], np.uint8)
+    reducing = transformers.SegformerImageProcessor(do_reduce_labels=True, do_resize=False)
+    (reduced,) = reducing(np.zeros((2, 3, 3), np.uint8), segmentation_maps=labels, return_tensors="np")["labels"]
+    assert "np.where((labels == 0) | (labels == 255), 255, labels - 1)" in (RECIPES / "transformers.md").read_text()
+    assert np.where((labels == 0) | (labels == 255), 255, labels - 1).tolist() == reduced.tolist()

@@ -290,3 +290,11 @@ def test_options_that_are_refused(options: dict, message: str) -> None:
 def test_inputs_that_are_refused(boundary: str, item: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         torch_runner(Recorder(), boundary=boundary)(item)
+
+
+def test_a_bare_module_is_not_timed():
+    """It might be in training, and would then change while it is measured."""
+    module = torch.nn.BatchNorm2d(3)
+    with pytest.raises(ConfigError, match=r"`run` is a torch module.*expected torch_runner\(module\)"):
+        measure_latency(module, list(torch.rand(4, 1, 3, 8, 8)))
+    assert module.running_mean.tolist() == [0, 0, 0]

@@ -81,7 +81,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--bank",
         metavar="FILE",
-        help="keep the counts at every offset (.npz), up to that of --max-offset or as far as the scores reach; "
+        help="keep the counts at every offset (.npz), as far as the scores reach and at least to --max-offset; "
         "`flame-metric rescore FILE` answers from them",
     )
     return parser

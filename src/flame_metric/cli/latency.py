@@ -177,7 +177,7 @@ def _prepared(
     options = {
         name: getattr(arguments, name)
         for name in ("boundary", "device", "amp", "channels_last", "compile", "cudnn_benchmark", "threads")
-        if getattr(arguments, name) not in (None, False)
+        if getattr(arguments, name) is not None and getattr(arguments, name) is not False
     }
     torch = sys.modules.get("torch")  # without it nothing is a module
     if torch is None or not isinstance(network, torch.nn.Module):

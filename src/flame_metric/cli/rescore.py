@@ -88,6 +88,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _budget(evaluation: Evaluation, target: float) -> str:
     bank, rate = evaluation.bank, evaluation.flame.config.fps
+    if not 0 <= target <= 1:
+        raise ConfigError(f"--target-miou is {target:g}, expected a mean IoU 0..1, such as 0.65")
     if bank is None or rate is None:
         raise ConfigError("--target-miou needs a frame rate, expected --fps: the bank has none")
     budget = bank.latency_budget(target, fps=rate, before_first=evaluation.flame.config.before_first)

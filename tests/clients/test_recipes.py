@@ -1,0 +1,47 @@
+"""The recipes run as they stand in docs/recipes, and print what stands there."""
+
+import re
+from importlib.util import find_spec
+
+import pytest
+from recipes import RECIPES, blocks
+
+NEEDS = {
+    "lightning.md": ("torch", "torchmetrics", "lightning"),
+    "mmengine.md": ("torch", "mmengine"),
+    "onnxruntime.md": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "torch.md": ("torch", "torchmetrics"),
+    "torchrun.md": ("torch",),
+    "transformers.md": ("torch", "transformers"),
+}
+IGNORED = {  # what clients warn of themselves: the start of the message and its category
+    "lightning.md": (
+        "`isinstance(treespec:FutureWarning",  # a name that PyTorch has deprecated
+        "The 'train_dataloader' does not have many workers:UserWarning",
+        "The 'val_dataloader' does not have many workers:UserWarning",
+        "The number of training batches (5) is smaller than the logging interval:UserWarning",
+    ),
+    "mmengine.md": ("`torch.jit.:DeprecationWarning",),  # PyTorch's own
+    "onnxruntime.md": ("`isinstance(treespec:FutureWarning",),
+}
+LAUNCHERS = {"torchrun.md": ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")}
+NUMBER = re.compile(r"\d+\.\d+")
+
+
+def test_every_recipe_is_known():
+    assert sorted(path.name for path in RECIPES.iterdir()) == sorted(NEEDS)
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_recipe(name, run_python):
+    for package in NEEDS[name]:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    (program,) = blocks(name, "python")
+    printed = run_python(program, *IGNORED.get(name, ()), launcher=LAUNCHERS.get(name, ()))
+    shown = "".join(blocks(name, "text")).strip()
+    assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown), printed
+    if name == "transformers.md":
+        return  # its initial weights, and so its score, vary with the version
+    numbers = [[float(number) for number in NUMBER.findall(text)] for text in (printed, shown)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=2e-3)  # of three digits, computed in floats
