@@ -34,8 +34,9 @@ from torchmetrics.classification import (  # noqa: E402
     MulticlassConfusionMatrix,
 )
 from torchmetrics.segmentation import DiceScore  # noqa: E402
+from torchmetrics.wrappers import Running  # noqa: E402
 
-from flame_metric import LatencyAware  # noqa: E402
+from flame_metric import FlameMetric, LatencyAware  # noqa: E402
 from metrics_to_wrap import BoundaryIoU, FoundObjects, Pairs, WeightedError  # noqa: E402
 
 torch.set_num_threads(1)
@@ -655,6 +656,21 @@ def test_a_failed_step_of_parallel_streams_moves_none_of_them():
     assert (shown.tolist(), target.tolist()) == ([0, 10], [1, 11])
 
 
+def test_a_failed_step_of_a_collection_moves_no_sequence_on_but_is_half_counted():
+    """As the docstring says: the metrics before the one that raises have counted."""
+    metric = LatencyAware(MetricCollection({"a": Pairs(), "b": Picky()}, compute_groups=False), frame_offset=1)
+    metric.update(torch.tensor(0), None)
+    with pytest.raises(ValueError, match="negative"):
+        metric.update(torch.tensor(5), torch.tensor(-1))
+    assert (int(metric.labelled), int(metric.shown), metric.update_count) == (0, 0, 1)
+    metric.update(torch.tensor(1), torch.tensor(1))
+    found = {name: [(int(p), int(t)) for p, t in part.got] for name, part in metric.metric.items()}
+    assert found == {"a": [(0, -1), (0, 1)], "b": [(0, 1)]}
+    metric.reset()
+    feed(metric, frames(7, 8), frames(7, 8))
+    assert [(int(p), int(t)) for p, t in metric.metric["a"].got] == [(7, 8)]
+
+
 # ── options ──
 
 
@@ -691,6 +707,11 @@ def test_bad_options(options, message):
         (MetricCollection([]), "`metric` is a collection of no metrics, expected one at least"),
         (LatencyAware(Pairs(), frame_offset=1), "`metric` is latency-aware already"),
         (MetricCollection([LatencyAware(Pairs(), frame_offset=1)]), "`metric` is latency-aware already"),
+        (FlameMetric(2), "`metric` is a FlameMetric, which counts .* whole clips to its `update_sequence`"),
+        (FlameMetric(2, frame_offset=1), "`metric` is a FlameMetric"),
+        (MetricCollection([Pairs(), FlameMetric(2, latency_ms=76, fps=17)]), "`metric` is a FlameMetric"),
+        (1 - FlameMetric(2), "`metric` is a FlameMetric"),
+        (Running(FlameMetric(2)), "`metric` is a FlameMetric"),
     ],
 )
 def test_bad_metric(metric, message):

@@ -14,6 +14,7 @@ torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is not i
 
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, MetricTracker  # noqa: E402
 from torchmetrics.classification import BinaryAccuracy, BinaryF1Score, MulticlassConfusionMatrix  # noqa: E402
+from torchmetrics.utilities.exceptions import TorchMetricsUserError  # noqa: E402
 from torchmetrics.wrappers import ClasswiseWrapper  # noqa: E402
 
 from flame_metric import LatencyAware  # noqa: E402
@@ -276,6 +277,71 @@ def test_sync_gathers_the_wrapped_metric_and_the_coverage():
         assert metric.metric["MeanAbsoluteError"].total == 20
     assert (int(metric.labelled), int(metric.shown)) == (5, 5)
     assert metric.metric["MeanAbsoluteError"].total == 5
+
+
+def failing_after(calls):
+    """A transport between two processes that breaks down after so many states."""
+    left = [calls]
+
+    def gather(state, group=None):
+        left[0] -= 1
+        if left[0] < 0:
+            raise RuntimeError("connection lost")
+        return [state, state.clone()]
+
+    return gather
+
+
+@pytest.mark.parametrize("calls", range(8))  # 4 states of the wrapper, 2 of each metric
+def test_a_sync_that_fails_leaves_the_states_of_this_process(calls):
+    metric = feed(LatencyAware(MetricCollection([MeanAbsoluteError(), MeanSquaredError()]), frame_offset=1))
+    available = {"distributed_available": lambda: True}
+    for _ in range(2):  # and can be tried again
+        with pytest.raises(RuntimeError, match="connection lost"):
+            metric.sync(dist_sync_fn=failing_after(calls), **available)
+        parts = [metric, *metric.metric.values(copy_state=False)]
+        assert [(part._is_synced, part._cache) for part in parts] == [(False, None)] * 3
+        assert (int(metric.labelled), int(metric.shown)) == (5, 4)
+        assert [int(part.total) for part in parts[1:]] == [4, 4]
+    metric.sync(dist_sync_fn=failing_after(8), **available)
+    assert [int(part.total) for part in parts[1:]] == [8, 8]
+    metric.unsync()
+    feed(metric, sequence="more")
+    assert metric.compute() == {"MeanAbsoluteError": error(1), "MeanSquaredError": 85 / 4}
+
+
+def test_a_reduction_that_fails_leaves_the_states_of_this_process():
+    def fail(_):
+        raise RuntimeError("cannot be reduced")
+
+    plain = MeanAbsoluteError()
+    plain.add_state("last", torch.tensor(0), fail)
+    metric = feed(LatencyAware(plain, frame_offset=1))
+    with pytest.raises(RuntimeError, match="cannot be reduced"):
+        metric.sync(dist_sync_fn=failing_after(9), distributed_available=lambda: True)
+    assert (metric.metric.sum_abs_error, metric.metric.total, int(metric.shown)) == (15, 4, 4)
+
+
+def test_nothing_is_added_while_the_metric_is_synced():
+    metric = feed(LatencyAware(MeanAbsoluteError(), frame_offset=1))
+    options = {"dist_sync_fn": failing_after(12), "distributed_available": lambda: True}
+    refused = (
+        lambda: metric.update(CLIP[0], CLIP[0]),
+        lambda: metric.update(CLIP[0], None),
+        lambda: metric(CLIP[0], CLIP[0]),
+        lambda: metric.merge_state(metric.clone()),
+    )
+    with metric.sync_context(**options):
+        for add in refused:
+            with pytest.raises(StateError, match=r"holds the states of all processes, expected unsync\(\) before"):
+                add()
+        with pytest.raises(TorchMetricsUserError, match="already been synced"):
+            metric.sync(**options)
+        assert (int(metric.labelled), metric.metric.total) == (10, 8)
+    with pytest.raises(ZeroDivisionError), metric.sync_context(**options):
+        1 / 0  # noqa: B018 - an error inside
+    feed(metric, sequence="more")
+    assert (int(metric.labelled), metric.metric.total) == (10, 8)
 
 
 RANK = """

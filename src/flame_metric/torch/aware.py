@@ -13,7 +13,8 @@ The wrapped metric knows nothing of time, and this wrapper nothing of pixels.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.wrappers.abstract import WrapperMetric
 
-from flame_metric.config import make_config
+from flame_metric.config import ScoreConfig, make_config
 from flame_metric.errors import ConfigError, FlameWarning, StateError
 from flame_metric.timing import Fps, Milliseconds
 from flame_metric.torch.delay import DelayLines, Schedules
@@ -41,8 +42,8 @@ class LatencyAware(WrapperMetric):
     Parameters
     ----------
     metric : torchmetrics.Metric or torchmetrics.MetricCollection
-        Anything with ``update(preds, target, ...)``. An empty copy of it is used, as the attribute ``metric``; the one
-        given stays as it is.
+        Anything with ``update(preds, target, ...)`` but a FlameMetric, whose ``update_sequence`` counts latency itself.
+        An empty copy of it is used, as the attribute ``metric``; the one given stays as it is.
     frame_offset : int, optional
         k >= 0: at each frame the prediction of k frames before is on screen.
     latency_ms, fps : float, optional
@@ -63,7 +64,7 @@ class LatencyAware(WrapperMetric):
     Raises
     ------
     ConfigError
-        If the metric is none, or is latency-aware already; if not exactly one of the three is given, or it is out of
+        If the metric is none, or counts latency already; if not exactly one of the three is given, or it is out of
         range.
 
     Notes
@@ -128,6 +129,11 @@ class LatencyAware(WrapperMetric):
             raise ConfigError("`metric` is a collection of no metrics, expected one at least")
         if any(isinstance(part, LatencyAware) for part in parts):
             raise ConfigError("`metric` is latency-aware already, expected one that compares aligned pairs")
+        if any(isinstance(getattr(part, "config", None), ScoreConfig) for part in parts):
+            raise ConfigError(
+                "`metric` is a FlameMetric, which counts latency itself and signs its own: give it `latency_ms` and "
+                "`fps`, or `frame_offset`, and whole clips to its `update_sequence`"
+            )
         self._offset = _checked_offset(frame_offset, latency_ms, fps, schedule)
         self._lines = DelayLines(self._offset, schedule, max_sequences)
         self.metric = metric.clone()
@@ -173,7 +179,9 @@ class LatencyAware(WrapperMetric):
 
         Never several frames of one sequence: a batch axis without a list of ids goes to the metric as it is. An id that
         is new starts at frame 0 with nothing on screen. Sequences may come in turn or interleaved, each in its own
-        order. If anything is raised, the step has not happened: repeat it.
+        order. If anything is raised, no sequence has moved on. With a single metric, one that counts nothing when it
+        raises, the step has not happened: repeat it. Metrics of a collection that come before the one that raises have
+        counted it already: :meth:`reset`, or the step is there twice.
 
         Parameters
         ----------
@@ -198,7 +206,7 @@ class LatencyAware(WrapperMetric):
         ShapeError
             If there are not as many rows as ids, or rows of one batch differ in shape.
         StateError
-            If a prediction that is on screen is None, or the sequence was given up.
+            If a prediction that is on screen is None, the sequence was given up, or the metric is synced.
         """
         self._step(self.metric.update, preds, target, sequence, rest)
 
@@ -214,7 +222,8 @@ class LatencyAware(WrapperMetric):
         return self._forward_cache
 
     def _step(self, count: Callable[..., Any], preds: Any, target: Any, sequence: Any, rest: dict[str, Any]) -> Any:
-        """Pair up, count, and only then move on: what fails has changed nothing."""
+        """Pair up, count, and only then move on."""
+        self._require_unsynced()
         ids = _checked_ids(sequence)
         alone = isinstance(sequence, str)
         pred_of = [preds] if alone else rows_of("preds", preds, len(ids))
@@ -294,10 +303,11 @@ class LatencyAware(WrapperMetric):
         Raises
         ------
         StateError
-            If it is none, has another offset, or wraps a collection of other metrics.
+            If it is none, has another offset, or wraps a collection of other metrics; or if this one is synced.
         RuntimeError
             If the wrapped metric cannot be merged.
         """
+        self._require_unsynced()
         if not isinstance(incoming_state, LatencyAware):
             raise StateError(f"`incoming_state` is {type(incoming_state).__name__}, expected a LatencyAware")
         _same_offset(torch.stack([self.offset, incoming_state.offset.to(self.offset.device)]))
@@ -313,22 +323,42 @@ class LatencyAware(WrapperMetric):
         self.shown = self.shown + incoming_state.shown.to(self.shown.device)
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather the states of all processes, those of the wrapped metric too.
+        """Gather the states of all processes, those of the wrapped metric too; if that fails, nothing is synced.
 
         Raises
         ------
         StateError
             In every process, if they have different offsets.
         """
-        super().sync(*args, **kwargs)
-        for part in _metrics_in(self.metric):
-            part.sync(*args, **kwargs)
+        parts = _metrics_in(self.metric)
+        to_undo = [metric for metric in (self, *parts) if not metric._is_synced]
+        try:
+            super().sync(*args, **kwargs)
+            for part in parts:
+                part.sync(*args, **kwargs)
+        except BaseException:
+            for metric in to_undo:
+                _restore(metric)
+            raise
 
     def unsync(self, *args: Any, **kwargs: Any) -> None:
         """Go back to the states of this process, with the wrapped metric."""
         super().unsync(*args, **kwargs)
         for part in _metrics_in(self.metric):
             part.unsync(*args, **kwargs)
+
+    @contextmanager
+    def sync_context(self, *args: Any, should_unsync: bool = True, **kwargs: Any) -> Iterator[None]:
+        """Hold the states of all processes, and those of this one again afterwards, even after an error."""
+        self.sync(*args, **kwargs)
+        try:
+            yield
+        finally:
+            self.unsync(should_unsync=self._is_synced and should_unsync)
+
+    def _require_unsynced(self) -> None:
+        if self._is_synced:
+            raise StateError("the metric holds the states of all processes, expected unsync() before more are added")
 
     def persistent(self, mode: bool = False) -> None:
         """Say whether ``state_dict`` holds the states, those of the wrapped metric too."""
@@ -406,6 +436,13 @@ def _named(metric: Metric | MetricCollection) -> dict[str, Metric]:
     if isinstance(metric, MetricCollection):
         return dict(metric.items(keep_base=True, copy_state=False))
     return {"": metric}
+
+
+def _restore(metric: Metric) -> None:
+    """Go back to the states that a metric had before it was synced, or half synced."""
+    for name, state in (metric._cache or {}).items():
+        setattr(metric, name, state)
+    metric._cache, metric._is_synced = None, False
 
 
 def _same_offset(offsets: Tensor) -> Tensor:
