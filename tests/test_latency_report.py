@@ -82,7 +82,7 @@ def test_k_of_the_median_and_of_every_sample() -> None:
     report = latency_report(LatencyTrace([50, 60, 60.0005, 61, 119, 120.01, 59, 58, 57, 56, 195, 61]), fps="50/3")
     assert report.frame_offset == frame_offset(60.00025, "50/3") == 1
     assert report.offsets == ((1, 7), (2, 3), (3, 1), (4, 1))
-    assert "k of single samples at 50/3 fps: 1 in 7 (58.3%), 2 in 3 (25.0%), 3 in 1 (8.3%), 4 in 1 (8.3%)." in (
+    assert "Single samples at 50/3 fps: k = 1: 7 (58.3%), k = 2: 3 (25.0%), k = 3: 1 (8.3%), k = 4: 1 (8.3%)." in (
         report.table()
     )
 
@@ -152,7 +152,7 @@ def test_the_whole_text() -> None:
         "\n"
         "101 samples after 20 of warm-up | forward | A processor | float32 (1, 3, 64, 128)\n"
         "An upper bound of p99 takes 662 samples.\n"
-        "k of single samples at 15 fps: 2 in 100 (99.0%), 75 in 1 (1.0%).\n"
+        "Single samples at 15 fps: k = 2: 100 (99.0%), k = 75: 1 (1.0%).\n"
         "Outliers: 1 above 76.0 ms (median + 5 MAD), kept.\n"
     )
 

@@ -66,8 +66,9 @@ def measure_latency(
     Parameters
     ----------
     run : callable
-        Called with one input; a torch module as ``torch_runner(module)``. Its result must be there when it returns, or ``timer`` must wait for it: PyTorch on a
-        CUDA device needs ``CudaTimer``, which :func:`~flame_metric.torch.runner.torch_runner` brings along.
+        Called with one input; a torch module as ``torch_runner(module)``. Its result must be there when it returns, or
+        ``timer`` must wait for it: PyTorch on a CUDA device needs ``CudaTimer``, which
+        :func:`~flame_metric.torch.runner.torch_runner` brings along.
     inputs : iterable
         Frames: arrays, tensors, or tuples, lists and dictionaries of them. They are used in turn.
     warmup : int

@@ -83,8 +83,8 @@ def test_a_numpy_function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert out.startswith("latency                      ms   k\n-----------------------------------\nmedian")
     assert "200 samples after 20 of warm-up | call" in out
     assert "float32 (5, 6, 8)" in out
-    assert "k of single samples at 16.6667 fps" not in out
-    assert "k of single samples at 50/3 fps: 1 in 200 (100.0%)." in out
+    assert "Single samples at 16.6667 fps" not in out
+    assert "Single samples at 50/3 fps: k = 1: 200 (100.0%)." in out
     assert err == ""
     trace = LatencyTrace.from_json((tmp_path / "trace.json").read_text())
     assert trace.samples_ns == (1_000_000,) * 200

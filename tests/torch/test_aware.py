@@ -707,8 +707,8 @@ def test_bad_options(options, message):
         (MetricCollection([]), "`metric` is a collection of no metrics, expected one at least"),
         (LatencyAware(Pairs(), frame_offset=1), "`metric` is latency-aware already"),
         (MetricCollection([LatencyAware(Pairs(), frame_offset=1)]), "`metric` is latency-aware already"),
-        (FlameMetric(2), "`metric` is a FlameMetric, which counts .* whole clips to its `update_sequence`"),
-        (FlameMetric(2, frame_offset=1), "`metric` is a FlameMetric"),
+        (FlameMetric(2), "`metric` is a FlameMetric that signs its own frame offset, 0, but 1 is counted here"),
+        (FlameMetric(2, frame_offset=3), "`metric` is a FlameMetric that signs its own frame offset, 3"),
         (MetricCollection([Pairs(), FlameMetric(2, latency_ms=76, fps=17)]), "`metric` is a FlameMetric"),
         (1 - FlameMetric(2), "`metric` is a FlameMetric"),
         (Running(FlameMetric(2)), "`metric` is a FlameMetric"),
@@ -717,3 +717,18 @@ def test_bad_options(options, message):
 def test_bad_metric(metric, message):
     with pytest.raises(ConfigError, match=message):
         LatencyAware(metric, frame_offset=1)
+
+
+@pytest.mark.parametrize("before_first", ["skip", "void"])
+def test_a_flame_metric_of_the_same_offset_gives_the_result_of_whole_clips(before_first):
+    """The signature too: frames at which nothing is on screen yet are labelled all the same."""
+    options = {"latency_ms": 76, "fps": 17, "before_first": before_first}
+    stepwise, whole = LatencyAware(FlameMetric(3, **options), latency_ms=76, fps=17), FlameMetric(3, **options)
+    generator = torch.Generator().manual_seed(0)
+    for name in ("a", "b"):
+        preds, targets = torch.randint(0, 3, (2, 6, 4, 5), generator=generator)
+        for pred, target in zip(preds, targets, strict=True):
+            stepwise.update(pred, target, sequence=name)
+        whole.update_sequence(preds, targets, sequence=name)
+    assert stepwise.metric.result() == whole.result()
+    assert "| k 2 |" in stepwise.metric.result().signature

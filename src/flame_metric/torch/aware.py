@@ -42,7 +42,7 @@ class LatencyAware(WrapperMetric):
     Parameters
     ----------
     metric : torchmetrics.Metric or torchmetrics.MetricCollection
-        Anything with ``update(preds, target, ...)`` but a FlameMetric, whose ``update_sequence`` counts latency itself.
+        Anything with ``update(preds, target, ...)``; a FlameMetric with the frame offset of this wrapper.
         An empty copy of it is used, as the attribute ``metric``; the one given stays as it is.
     frame_offset : int, optional
         k >= 0: at each frame the prediction of k frames before is on screen.
@@ -130,10 +130,14 @@ class LatencyAware(WrapperMetric):
         if any(isinstance(part, LatencyAware) for part in parts):
             raise ConfigError("`metric` is latency-aware already, expected one that compares aligned pairs")
         if any(isinstance(getattr(part, "config", None), ScoreConfig) for part in parts):
-            raise ConfigError(
-                "`metric` is a FlameMetric, which counts latency itself and signs its own: give it `latency_ms` and "
-                "`fps`, or `frame_offset`, and whole clips to its `update_sequence`"
-            )
+            self._offset = _checked_offset(frame_offset, latency_ms, fps, schedule)
+            own = metric.frame_offset if isinstance(getattr(metric, "config", None), ScoreConfig) else "inside"
+            if own != self._offset:
+                raise ConfigError(
+                    f"`metric` is a FlameMetric that signs its own frame offset, {own}, but {self._offset} is counted "
+                    "here, expected the same `latency_ms` and `fps`, or `frame_offset`, for both; by a schedule, or in "
+                    "a collection, give whole clips to its `update_sequence`"
+                )
         self._offset = _checked_offset(frame_offset, latency_ms, fps, schedule)
         self._lines = DelayLines(self._offset, schedule, max_sequences)
         self.metric = metric.clone()
@@ -240,6 +244,10 @@ class LatencyAware(WrapperMetric):
             pairs = joined([on_screen[row] for row in ready]), joined([target_of[row] for row in ready])
             options = self._sequence_option([ids[row] for row in ready])
             value = count(*pairs, **_rows_of_rest(rest, len(ids), ready), **options)
+        unshown: Callable[..., None] | None = getattr(self.metric, "update_unshown", None)
+        if unshown is not None:  # a FlameMetric signs its coverage
+            for row in set(labelled) - set(ready):
+                unshown(target_of[row], sequence=ids[row])
         self._lines.move_on(ids, lines, kept)
         self.labelled = self.labelled + len(labelled)
         self.shown = self.shown + len(ready)

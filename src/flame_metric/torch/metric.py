@@ -194,6 +194,22 @@ class FlameMetric(Metric):
         self._add({sequence: counted}, page)
         self._note_update()
 
+    def update_unshown(self, target: LabelMaps, *, sequence: str = "") -> None:
+        """Count a labelled frame at which nothing is on screen yet, as ``before_first`` says.
+
+        Raises
+        ------
+        LabelError, ShapeError, StateError
+            As :meth:`update` does; labels that are skipped are not looked at.
+        """
+        if self._config.before_first == "void":
+            self.update_missing(target, sequence=sequence)
+            return
+        page = self._page(sequence)
+        nothing = Counts.zero(self._config.num_classes, labelled_frames=1)
+        self._add({sequence: TensorCounts.of(nothing, self.counts.device)}, page)
+        self._note_update()
+
     def update_sequence(
         self,
         preds: Iterable[LabelMaps | None],
