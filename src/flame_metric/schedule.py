@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -175,10 +176,12 @@ class Schedule:
         """Whether a prediction is on screen, (J,)."""
         return np.not_equal(self.source, NOTHING_YET)
 
-    @property
+    @cached_property
     def staleness(self) -> npt.NDArray[np.int64]:
-        """How many frames old the prediction on screen is, (J,); -1 where there is none yet."""
-        return np.where(self.shown, self.label_frame - self.source, NOTHING_YET)
+        """How many frames old the prediction on screen is, (J,), read-only; -1 where there is none yet."""
+        ages = np.where(self.shown, self.label_frame - self.source, NOTHING_YET)
+        ages.setflags(write=False)
+        return ages
 
     @property
     def staleness_histogram(self) -> npt.NDArray[np.int64]:

@@ -309,13 +309,17 @@ def simulate_clips(
     """
     trace = as_trace(latency)
     is_random = trace.replay == "random" and len(trace) > 1
-    known: dict[tuple[int, str], Schedule] = {}
+    known: dict[tuple[int, str], Schedule] = {}  # clips of equal length have one schedule, if nothing is drawn
+    shown: dict[tuple[int, str, tuple[int, ...]], Schedule] = {}
     schedules = {}
     for name, num_frames in lengths.items():
         key = num_frames, name if is_random else ""
         if key not in known:
             known[key] = simulate_stream(trace, config, num_frames=num_frames, fps=fps, seed=seed, sequence=name)
-        schedules[name] = known[key].at(labelled[name])
+        frames = tuple(labelled[name])
+        if (*key, frames) not in shown:
+            shown[*key, frames] = known[key].at(frames)
+        schedules[name] = shown[*key, frames]
     return schedules
 
 
