@@ -24,6 +24,7 @@ IGNORED = {  # what clients warn of themselves: the start of the message and its
     ),
     "mmengine.md": ("`torch.jit.:DeprecationWarning",),  # PyTorch's own
     "onnxruntime.md": ("`isinstance(treespec:FutureWarning",),
+    "torchrun.md": (":DeprecationWarning", ":FutureWarning"),  # the launcher's own, which vary with Python
 }
 LAUNCHERS = {"torchrun.md": ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")}
 NUMBER = re.compile(r"\d+\.\d+")
