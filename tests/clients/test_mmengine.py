@@ -6,10 +6,10 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from recipes import blocks
 
 from by_hand import clips, flame_counts
 from flame_metric import FlameResult
+from recipes import blocks
 
 for package, name in (("torch", "PyTorch"), ("mmengine", "mmengine")):
     if find_spec(package) is None:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from recipes import RECIPES
 
 import oracle
 from by_hand import CLASSES, OFFSET, OPTIONS, clips, flame_counts
 from flame_metric import FlameMeter
 from flame_metric.errors import ShapeError
+from recipes import RECIPES
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
