@@ -194,6 +194,15 @@ def test_phase_averaged_score_is_the_mean_over_phases(bank: OffsetBank) -> None:
     assert bank.phase_averaged(Fraction(1000, 15)).counts.tolist() == bank.score(frame_offset=1).counts.tolist()
 
 
+def test_phases_that_never_occur_need_no_prediction() -> None:
+    """A latency of two intervals is 3 or 4 frames late: that of frame 2 is never on screen at frame 4."""
+    bank = OffsetBank(2, max_offset=4, fps=10)
+    bank.update_sequence([[[0]], [[1]], None, None, None], [None] * 4 + [[[0]]], sequence="clip")
+    assert bank.phase_averaged(200).total.tolist() == [[1, 0], [1, 1], [2, 0]]
+    with pytest.raises(StateError, match="the prediction of frame 2 of sequence 'clip' is None"):
+        bank.phase_averaged(195)
+
+
 def falling(frames: int = 5) -> OffsetBank:
     """A dot that moves one pixel a frame: right at once, worth less with each frame of delay."""
     video = [np.eye(1, 20, frame * 2, dtype=int) + np.eye(1, 20, frame * 2 + 1, dtype=int) for frame in range(frames)]
@@ -209,6 +218,14 @@ def test_latency_budget_ends_where_the_curve_first_falls_below() -> None:
     budget = bank.latency_budget(0.4, fps=30)
     assert (budget.frame_offset, budget.latency_ms, budget.is_whole_bank) == (3, 100.0, True)
     assert bank.latency_budget(1.1, fps=30) is None
+
+
+def test_a_score_itself_is_reached() -> None:
+    whole = OffsetBank(2, max_offset=0, fps=10)
+    whole.update_sequence([[[0] * 10]], [[[0] * 6 + [1] * 4]], sequence="clip")
+    assert whole.score(frame_offset=0).miou == 0.3  # 6 of 10 and none of 4: no sum of halves, quarters, ...
+    assert whole.latency_budget(0.3).is_whole_bank
+    assert whole.latency_budget(np.nextafter(0.3, 1)) is None
 
 
 def test_losses_add_up(bank: OffsetBank) -> None:

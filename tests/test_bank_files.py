@@ -93,6 +93,17 @@ def test_a_flipped_bit_is_found_or_harms_nothing(saved: bytes, file: Path) -> No
     assert found > len(saved) / 6
 
 
+def test_a_flipped_bit_is_told_by_the_checksum(saved: bytes, file: Path) -> None:
+    members = members_of(saved)
+    write_members(file, members, zipfile.ZIP_STORED)
+    content = file.read_bytes()
+    for name, member in members.items():
+        damaged = bytearray(content)
+        damaged[content.index(member) + len(member) - 1] ^= 1
+        file.write_bytes(damaged)
+        refused(file, f"{NO_BANK}Bad CRC-32 for file '{name}'$")
+
+
 class Intruder:
     """Runs when it is unpickled."""
 
@@ -229,6 +240,7 @@ LARGEST = 2**63 - 1
         {"counts": [[[[[1, 1, 1], [1, 1, 0]]]]]},  # more in common than predicted
         {"counts": [[[[[2, 0, 0], [2, 0, 0]]]]]},  # more in common than labelled
         {"labelled": [[2, 1, 1]]},  # more labelled than valid
+        {"pixels": [[4, 4]]},  # and fewer
         {"pixels": [[2, 3]]},
         {"pixels": [[3, 2]]},
         {"labelled": [[0, 0, 0]], "pixels": [[0, 0]], "counts": [[[[[0, 0, 0]] * 2]]]},  # a map without pixels

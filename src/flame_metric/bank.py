@@ -494,7 +494,8 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If the stream is staler than the bank reaches, or no frame rate is known.
+            If the stream is staler than the bank reaches, no frame rate is known, the trace is too short for a clip, or
+            an argument is of another kind.
         StateError
             If a prediction that is on screen was not given.
         """
@@ -554,7 +555,7 @@ class OffsetBank:
             return _warned(self._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
         last = math.ceil(2 * x)
         self._check_reach(last)
-        shares = {k: min(Fraction(k), 2 * x) - max(Fraction(k - 1), x) for k in range(math.ceil(x), last + 1)}
+        shares = {k: min(Fraction(k), 2 * x) - max(Fraction(k - 1), x) for k in range(math.floor(x) + 1, last + 1)}
         scale = math.lcm(*(share.denominator for share in shares.values()))
         return _warned(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
 
@@ -568,7 +569,7 @@ class OffsetBank:
         ConfigError
             If no frame rate is known, or ``miou`` is no number.
         """
-        rate, least = self._rate(fps), exact_fraction("miou", miou, "a number", text=False)
+        rate, least = self._rate(fps), float(exact_fraction("miou", miou, "a number", text=False))
         for offset in range(self._max_offset + 1):
             if not self._score(frame_offset=offset, before_first=before_first).miou >= least:
                 return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
@@ -629,7 +630,7 @@ class OffsetBank:
     def _mixture(self, config: ScoreConfig, times: Mapping[int, int]) -> FlameResult:
         """Return the score in which offset k counts ``times[k]`` times."""
         self._check_reach(max(times))
-        return self._result(config, [(number, self._fixed(offset)) for offset, number in times.items()])
+        return self._result(config, [(number, self._fixed(offset)) for offset, number in sorted(times.items())])
 
     def _result(
         self, config: ScoreConfig, shown: Sequence[tuple[int, Offsets]], *, persistence: bool = False
