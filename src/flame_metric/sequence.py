@@ -1,4 +1,4 @@
-"""One video: frames, the label maps of the labelled ones, and the rate at which they follow each other."""
+"""Videos: frames, the label maps of the labelled ones, and the rate at which they follow each other; sets of videos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["VideoSequence"]
+__all__ = ["VideoDataset", "VideoSequence"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,38 @@ class VideoSequence:
         Label maps, each integer (H, W); None where a frame is unlabelled.
     fps : Fraction
         Frames per second, exact.
+    timestamps_ns : tuple of int, as long as ``frames``, optional
+        When each frame was recorded, in nanoseconds of any clock; None where the recording does not say.
     """
 
     name: str
     frames: Sequence[npt.NDArray[np.uint8]]
     targets: Sequence[npt.NDArray[Any] | None]
     fps: Fraction
+    timestamps_ns: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class VideoDataset:
+    """Videos with the same classes.
+
+    Attributes
+    ----------
+    name : str
+    sequences : Sequence of VideoSequence
+        Their names differ.
+    class_names : tuple of str
+        Names of labels 0..C-1.
+    ignore_index : int or None
+        Label of void pixels.
+    """
+
+    name: str
+    sequences: Sequence[VideoSequence]
+    class_names: tuple[str, ...]
+    ignore_index: int | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
