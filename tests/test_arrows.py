@@ -37,6 +37,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("meter.py",),
     ("bank.py",),
     ("sequence.py",),
+    ("inference.py",),
     ("data/__init__.py",),
     ("data/label_png.py", "data/lookup.py", "data/synthetic.py"),
     ("data/folder.py",),
