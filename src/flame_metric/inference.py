@@ -1,8 +1,8 @@
 """Running a network over a labelled video: each frame whose prediction is needed once, counted at every offset.
 
 A prediction is needed where a labelled frame follows at most K frames later, K being the reach of the bank: on every
-frame of a video that is labelled throughout, on K + 1 frames of a clip with one label. A network of several input frames
-sees the last ones; before the first frame of a video stands that frame again, as for a camera just switched on.
+frame of a video that is labelled throughout, on K + 1 frames of a clip with one label. A network of several frames sees
+the last ones; before the first frame of a video stands that frame again, as for a camera just switched on.
 """
 
 from __future__ import annotations
