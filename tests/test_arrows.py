@@ -47,6 +47,8 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("torch/counting.py", "torch/distributed.py", "torch/rows.py", "torch/timer.py"),
     ("torch/state.py", "torch/delay.py", "torch/runner.py"),
     ("torch/metric.py", "torch/aware.py"),
+    ("experiments/__init__.py",),
+    ("experiments/paper.py",),
     ("evaluation.py", "demo.py"),
     ("cli/*",),
     ("__init__.py", "__main__.py"),
