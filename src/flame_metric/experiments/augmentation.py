@@ -201,6 +201,11 @@ def _blur(image: Tensor, sigma: float, kernel: int) -> Tensor:
     reach = kernel // 2
     weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
     weights /= weights.sum()
-    padded = functional.pad(image[:, None], (reach,) * 4, mode="replicate")
-    once = functional.conv2d(padded, weights.reshape(1, 1, 1, kernel))
-    return functional.conv2d(once, weights.reshape(1, 1, kernel, 1))[:, 0]
+    padded = functional.pad(image[None], (reach,) * 4, mode="replicate")[0]
+    for axis in (1, 2):  # shifted and added: several times as fast as a convolution with one channel
+        length = padded.shape[axis] - 2 * reach
+        blurred = torch.zeros_like(padded.narrow(axis, 0, length))
+        for start, weight in enumerate(weights.tolist()):
+            blurred.add_(padded.narrow(axis, start, length), alpha=weight)
+        padded = blurred
+    return padded
