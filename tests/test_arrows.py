@@ -54,6 +54,8 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("models/swiftnet.py", "models/deeplab.py", "models/transferring.py", "models/cost.py"),
     ("models/networks.py",),
     ("models/__init__.py",),
+    ("experiments/augmentation.py",),
+    ("experiments/frame_pairs.py",),
     ("evaluation.py", "demo.py"),
     ("cli/*",),
     ("__init__.py", "__main__.py"),
@@ -67,6 +69,7 @@ OUTSIDE = {
     "rich": "cli/console.py",
     "scipy": "statistics.py",
     "torch": ("torch/*", "models/*"),
+    "torch": ("torch/*", "models/*", "experiments/*"),
     "torchmetrics": "torch/*",
 }  # None: everywhere
 
@@ -87,6 +90,12 @@ def floor_of(file):
     """The index of the floor on which a file is, or None."""
     room = file if any(file in floor for floor in FLOORS) else room_of(file)
     return next((index for index, floor in enumerate(FLOORS) if room in floor), None)
+
+
+def places(name):
+    """Where a package from outside may be imported: files and rooms."""
+    where = OUTSIDE[name]
+    return {where} if isinstance(where, str) else set(where)
 
 
 def modules_of(file, source):
@@ -139,6 +148,8 @@ def faults_of(file, source, known):
             yield f"{file} imports {name}: expected NumPy, and other packages at the edges only"
         elif (places := OUTSIDE[name]) is not None and not {file, room_of(file)} & {*as_tuple(places)}:
             yield f"{file} imports {name}: expected in {' and '.join(as_tuple(places))} alone"
+        elif OUTSIDE[name] is not None and not {file, room_of(file)} & places(name):
+            yield f"{file} imports {name}: expected in {OUTSIDE[name]} alone"
 
 
 # ── the package ──
@@ -224,6 +235,8 @@ def test_arrows_are_found(file, source, found):
         ("torch/x.py", "import scipy", 1),
         ("models/x.py", "import torch", 0),
         ("models/x.py", "import torchmetrics", 1),
+        ("experiments/x.py", "import torch.nn", 0),
+        ("experiments/x.py", "import torchmetrics", 1),
         ("cli/x.py", "from flame_metric.cli import x, y", 0),
     ],
 )
