@@ -4,10 +4,12 @@ from importlib.util import find_spec
 
 NEEDS = {  # files: packages
     "src/flame_metric/compiled.py": ("numba",),
+    "src/flame_metric/data/image_file.py": ("PIL",),
     "src/flame_metric/data/label_png.py": ("PIL",),
     "src/flame_metric/models/*.py": ("torch",),
     "src/flame_metric/experiments/augmentation.py": ("torch",),
     "src/flame_metric/experiments/frame_pairs.py": ("torch",),
+    "src/flame_metric/data/frame_image.py": ("PIL",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
     "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),

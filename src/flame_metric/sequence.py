@@ -2,15 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["VideoDataset", "VideoSequence"]
+from flame_metric.checks import is_integer
+from flame_metric.errors import ConfigError
+
+__all__ = ["OnAccess", "VideoDataset", "VideoSequence"]
+
+T = TypeVar("T")
+
+
+class OnAccess(Sequence[T]):
+    """Items that are read when they are asked for, each time anew: the frames or the label maps of a video on disk.
+
+    Parts of it, ``items[3:8]``, read on access too.
+
+    Parameters
+    ----------
+    read : callable
+        Returns item i of 0..length-1. Loading data in other processes may need it to be picklable.
+    length : int
+    labelled : iterable of int, optional
+        Which items are not None, where that is known without reading; ``read`` is called for these alone.
+
+    Examples
+    --------
+    >>> squares = OnAccess(lambda index: index**2, 10)
+    >>> squares[3], list(squares[7:])
+    (9, [49, 64, 81])
+    """
+
+    def __init__(self, read: Callable[[int], T], length: int, labelled: Iterable[int] | None = None) -> None:
+        self._read = read
+        self._indices = range(length)
+        self._labelled = None if labelled is None else frozenset(labelled)
+
+    @property
+    def labelled(self) -> tuple[int, ...] | None:
+        """Which items are not None, in order; None if that is not known."""
+        if self._labelled is None:
+            return None
+        return tuple(place for place, index in enumerate(self._indices) if index in self._labelled)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> OnAccess[T]: ...
+    def __getitem__(self, index: int | slice) -> T | OnAccess[T]:
+        if isinstance(index, slice):
+            part = OnAccess(self._read, 0, self._labelled)
+            part._indices = self._indices[index]
+            return part
+        place = self._indices[index]  # IndexError beyond the end of this part, whatever it is a part of
+        if self._labelled is not None and place not in self._labelled:
+            return None  # type: ignore[return-value]  # T of label maps includes None
+        return self._read(place)
 
 
 @dataclass(frozen=True)
@@ -24,7 +79,8 @@ class VideoSequence:
     frames : Sequence of ndarray, each uint8 (H, W, 3)
         RGB frames, possibly read or rendered on access. Frame i is seen at time i / fps.
     targets : Sequence of ndarray or None, as long as ``frames``
-        Label maps, each integer (H, W); None where a frame is unlabelled.
+        Label maps, each integer (H, W); None where a frame is unlabelled. Where they are read on access, an attribute
+        ``labelled`` (as :class:`OnAccess` has it) tells which are not None without reading them.
     fps : Fraction
         Frames per second, exact.
     timestamps_ns : tuple of int, as long as ``frames``, optional
@@ -53,6 +109,43 @@ class VideoSequence:
             return tuple(known)
         return tuple(frame for frame, target in enumerate(self.targets) if target is not None)
 
+    def sliced(self, start: int, stop: int) -> VideoSequence:
+        """Return frames start..stop-1 as a video of its own, named ``"<name>[<start>:<stop>]"``.
+
+        Its first frame has no frame before it, and its last none behind it: frames, targets and timestamps end at the
+        cut, so parts for training and for testing share nothing. Nothing is read.
+
+        Parameters
+        ----------
+        start, stop : int
+            0 <= start < stop <= number of frames.
+
+        Raises
+        ------
+        ConfigError
+            If they are anything else.
+
+        Examples
+        --------
+        >>> video = VideoSequence("street", list("abcde"), [None] * 5, Fraction(15))
+        >>> test = video.sliced(3, 5)
+        >>> test.name, test.frames
+        ('street[3:5]', ['d', 'e'])
+        """
+        length = len(self.frames)
+        if not (is_integer(start) and is_integer(stop) and 0 <= start < stop <= length):
+            raise ConfigError(
+                f"frames {start!r}:{stop!r} of video {self.name!r} are asked for, expected a part of 0:{length} that "
+                "holds a frame"
+            )
+        return VideoSequence(
+            f"{self.name}[{start}:{stop}]",
+            _part(self.frames, start, stop),
+            _part(self.targets, start, stop),
+            self.fps,
+            None if self.timestamps_ns is None else self.timestamps_ns[start:stop],
+        )
+
 
 @dataclass(frozen=True)
 class VideoDataset:
@@ -78,3 +171,10 @@ class VideoDataset:
     def num_classes(self) -> int:
         """C."""
         return len(self.class_names)
+
+
+def _part(items: Sequence[T], start: int, stop: int) -> Sequence[T]:
+    """Return items start..stop-1 without reading them; slicing may read in a sequence of another kind."""
+    if isinstance(items, list | tuple | OnAccess):
+        return items[start:stop]
+    return OnAccess(items.__getitem__, len(items), getattr(items, "labelled", None))[start:stop]

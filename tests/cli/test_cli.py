@@ -202,7 +202,7 @@ def test_png_without_pillow_names_the_extra(tmp_path: Path, run_python) -> None:
         f"from flame_metric.cli import main; print(main({arguments}))"
     )
     assert run_python(program) == (
-        "flame-metric: error: reading PNG label maps needs Pillow: pip install 'flame-metric[cli]'\n2"
+        "flame-metric: error: reading image files needs Pillow: pip install 'flame-metric[cli]'\n2"
     )
 
 

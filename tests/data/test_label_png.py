@@ -193,5 +193,5 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
 def test_an_animation_is_refused(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.full((2, 2), value, np.uint8)) for value in (0, 1)]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
-    with pytest.raises(DatasetError, match="is an animation, expected one label map"):
+    with pytest.raises(DatasetError, match="is an animation, expected one image"):
         read_label_png(tmp_path / "a.png")

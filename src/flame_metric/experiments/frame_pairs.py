@@ -8,7 +8,7 @@ target of the frames j - k - (frames - 1) to j - k; labelled frames that are too
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -173,10 +173,7 @@ def _labelled_frames(sequence: VideoSequence) -> Sequence[int]:
             f"video {sequence.name!r} has {len(sequence.frames)} frames and {len(sequence.targets)} targets, expected "
             "as many of both, with None for an unlabelled frame"
         )
-    known = getattr(sequence.targets, "labelled", None)
-    if known is not None:
-        return cast(Sequence[int], known)
-    return [frame for frame, target in enumerate(sequence.targets) if target is not None]
+    return sequence.labelled
 
 
 def _image(sequence: VideoSequence, number: int, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:

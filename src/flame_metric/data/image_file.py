@@ -1,0 +1,241 @@
+"""PNG and JPEG files (Pillow): the samples that are in the file, or an error that names it.
+
+Size and kind are compared with what is wanted before anything is decoded. The checksum of every chunk of a PNG is
+verified; without that, a flipped bit in a compressed stream often decodes to other samples in silence. A JPEG has no
+checksums: one that ends early is found, one that is damaged in its middle may decode to other colours.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.data import MAX_PIXELS
+from flame_metric.errors import DatasetError, MissingExtraError
+
+try:
+    from PIL import Image, UnidentifiedImageError
+except ImportError as error:
+    raise MissingExtraError("reading image files needs Pillow: pip install 'flame-metric[cli]'") from error
+
+__all__ = ["ImageFile", "ImageHeader", "read_image"]
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER = struct.Struct(">8s4x4sIIBBxxB")  # signature, name, width, height, bit depth, colour type, interlacing
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_END = b"IEND\xaeB`\x82"  # name and checksum of the last chunk, which is always empty
+_COLOURS = {  # colour type of a PNG: its name, samples of a pixel
+    0: ("grey (1 channel)", 1),
+    2: ("RGB (3 channels)", 3),
+    3: ("a palette image (1 channel)", 1),
+    4: ("grey with transparency (2 channels)", 2),
+    6: ("RGBA (4 channels)", 4),
+}
+
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG_SIZE = struct.Struct(">BHHB")  # bits, height, width, components
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of segments that begin with the size
+_COMPONENTS = {1: "grey (1 channel)", 3: "RGB (3 channels)", 4: "CMYK (4 channels)"}
+_ORIENTATION, _UPRIGHT = 0x0112, 1  # a tag of Exif, and what it says of an image that is not to be rotated
+
+
+class ImageHeader(NamedTuple):
+    """What a file says about its image.
+
+    Attributes
+    ----------
+    is_png : bool
+        Otherwise it is a JPEG.
+    width, height : int
+    bits : int
+        Of a sample.
+    colours : str
+        Such as ``"RGB (3 channels)"``.
+    samples : int
+        Of a pixel.
+    interlaced : bool
+    """
+
+    is_png: bool
+    width: int
+    height: int
+    bits: int
+    colours: str
+    samples: int
+    interlaced: bool = False
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of all rows of a PNG when they are unpacked, each with the byte that names its filter."""
+        passes = _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
+        total = 0
+        for left, top, step_x, step_y in passes:
+            columns, rows = -(-(self.width - left) // step_x), -(-(self.height - top) // step_y)
+            if columns > 0 and rows > 0:
+                total += rows * (1 + -(-columns * self.bits * self.samples // 8))
+        return total
+
+
+class ImageFile(NamedTuple):
+    """An image as it lies in its file.
+
+    Attributes
+    ----------
+    header : ImageHeader
+    pixels : ndarray, (H, W) or (H, W, samples)
+        As Pillow gives them.
+    chunks : frozenset of bytes
+        Names of the chunks of a PNG.
+    rotated : bool
+        Whether the file says (Exif) that its pixels are to be rotated or mirrored before they are shown.
+    """
+
+    header: ImageHeader
+    pixels: npt.NDArray[Any]
+    chunks: frozenset[bytes]
+    rotated: bool
+
+
+def read_image(
+    path: Path,
+    *,
+    shape: tuple[int, int] | None,
+    wanted: str,
+    jpeg: str | None,
+    complaint: Callable[[ImageHeader], str | None],
+) -> ImageFile:
+    """Read an image that is of the kind that is wanted.
+
+    Parameters
+    ----------
+    path : Path
+    shape : (int, int), optional
+        (H, W) that it must have.
+    wanted : str
+        What is expected, for messages: ``"a PNG label map"``.
+    jpeg : str, optional
+        Why a JPEG file is refused; None if it is not.
+    complaint : callable
+        What is wrong with an image, going by its header, if anything is.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, no image of that kind or size, damaged, an animation, or larger than 64 million pixels.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_HEADER.size)
+            if data.startswith(_JPEG_START) and jpeg is None:
+                data += file.read()
+                header = _jpeg_header(path, data)
+            else:
+                header = _png_header(path, data, wanted, jpeg)
+            _check_header(path, header, complaint(header), shape)
+            data += file.read()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+    if not _has_end(header, data):
+        raise DatasetError(f"{path}: is damaged or cut short: its end is missing", path=path)
+    pixels, rotated = _decode(path, data, header)
+    # Pillow leaves rows that are not there at 0. That shows in the last row, or anywhere if it is interlaced.
+    if (
+        header.is_png
+        and (header.interlaced or not pixels[-1].any())
+        and _pixel_bytes(data, header) < header.pixel_bytes
+    ):
+        raise DatasetError(f"{path}: is cut short: it holds fewer rows than its header says", path=path)
+    names = frozenset(name for name, _ in _chunks(data)) if header.is_png else frozenset()
+    return ImageFile(header, pixels, names, rotated)
+
+
+def _png_header(path: Path, head: bytes, wanted: str, jpeg: str | None) -> ImageHeader:
+    if len(head) < _HEADER.size or not head.startswith(_SIGNATURE):
+        found = "is no PNG file" if jpeg else "is neither a PNG nor a JPEG file"
+        found = f"is a JPEG file: {jpeg}" if head.startswith(_JPEG_START) else found
+        found = "is empty" if not head else "holds a PNG signature and no image" if head[:8] == _SIGNATURE else found
+        raise DatasetError(f"{path}: {found}, expected {wanted}", path=path)
+    _, chunk, width, height, bits, colour, interlacing = _HEADER.unpack(head)
+    if chunk != b"IHDR":
+        raise DatasetError(f"{path}: is damaged: its first chunk is no header", path=path)
+    colours, samples = _COLOURS.get(colour, (f"of unknown colour type {colour}", 1))
+    return ImageHeader(True, width, height, bits, colours, samples, bool(interlacing))
+
+
+def _jpeg_header(path: Path, data: bytes) -> ImageHeader:
+    """Go through the segments before the pixels until one gives the size."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker, (length,) = data[position + 1], struct.unpack_from(">H", data, position + 2)
+        if marker in _JPEG_FRAMES and position + 4 + _JPEG_SIZE.size <= len(data):
+            bits, height, width, components = _JPEG_SIZE.unpack_from(data, position + 4)
+            colours = _COMPONENTS.get(components, f"of {components} channels")
+            return ImageHeader(False, width, height, bits, colours, components)
+        if marker == 0xDA:  # the pixels begin
+            break
+        position += 1 if marker == 0xFF else 2 + length  # any number of 0xFF may stand before a marker
+    raise DatasetError(f"{path}: is damaged or cut short: a JPEG file that does not say its size", path=path)
+
+
+def _check_header(path: Path, header: ImageHeader, complaint: str | None, shape: tuple[int, int] | None) -> None:
+    size = (header.height, header.width)
+    if complaint is not None:
+        raise DatasetError(f"{path}: is {complaint}", path=path)
+    if header.width * header.height > MAX_PIXELS:
+        raise DatasetError(
+            f"{path}: has {header.width}x{header.height} pixels, expected at most {MAX_PIXELS:,}", path=path
+        )
+    if shape is not None and size != shape:
+        raise DatasetError(f"{path}: has shape {size}, expected {shape}; nothing is resized", path=path)
+
+
+def _has_end(header: ImageHeader, data: bytes) -> bool:
+    if header.is_png:
+        return _END in data
+    return _JPEG_END in data[max(0, data.rfind(_JPEG_SCAN)) :]  # a preview before the pixels has an end too
+
+
+def _decode(path: Path, data: bytes, header: ImageHeader) -> tuple[npt.NDArray[Any], bool]:
+    formats = ("PNG",) if header.is_png else ("JPEG",)
+    try:
+        if header.is_png:
+            with Image.open(io.BytesIO(data), formats=formats) as image:
+                image.verify()  # checksums of all chunks; the image cannot be used afterwards
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            images = getattr(image, "n_frames", 1)
+            pixels = np.asarray(image)
+            rotated = image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"{path}: is damaged: its header makes no sense", path=path) from error
+    except Exception as error:  # a decoder may raise anything on bytes from outside
+        raise DatasetError(f"{path}: is damaged or cut short: {error or type(error).__name__}", path=path) from error
+    if images > 1:
+        raise DatasetError(f"{path}: is an animation, expected one image", path=path)
+    if pixels.shape[:2] != (header.height, header.width):
+        raise DatasetError(f"{path}: is damaged: its pixels have shape {pixels.shape}", path=path)
+    return pixels, rotated
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Go through the chunks of a PNG whose checksums are right: name, content."""
+    position = 8
+    while position + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        yield name, data[position + 8 : position + 8 + length]
+        position += length + 12
+
+
+def _pixel_bytes(data: bytes, header: ImageHeader) -> int:
+    """Unpack the pixel data of a PNG, up to what its header says, and return its length."""
+    unpacker, unpacked = zlib.decompressobj(), 0
+    for name, content in _chunks(data):
+        if name == b"IDAT" and unpacked < header.pixel_bytes:
+            unpacked += len(unpacker.decompress(content, header.pixel_bytes))
+    return unpacked
