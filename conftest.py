@@ -5,6 +5,9 @@ from importlib.util import find_spec
 NEEDS = {  # files: packages
     "src/flame_metric/compiled.py": ("numba",),
     "src/flame_metric/data/label_png.py": ("PIL",),
+    "src/flame_metric/experiments/checkpoint.py": ("torch",),
+    "src/flame_metric/experiments/parallel.py": ("torch",),
+    "src/flame_metric/experiments/training.py": ("torch",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
     "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),
