@@ -8,6 +8,8 @@ NEEDS = {  # files: packages
     "src/flame_metric/experiments/checkpoint.py": ("torch",),
     "src/flame_metric/experiments/parallel.py": ("torch",),
     "src/flame_metric/experiments/training.py": ("torch",),
+    "src/flame_metric/experiments/augmentation.py": ("torch",),
+    "src/flame_metric/experiments/frame_pairs.py": ("torch",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
     "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),

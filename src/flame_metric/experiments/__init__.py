@@ -1,1 +1,1 @@
-"""Training on labels of the future, and the paper's experiments; needs ``pip install 'flame-metric[torch]'``."""
+"""Training on labels of the future, and the experiments of the FLAME paper: ``pip install 'flame-metric[torch]'``."""

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from flame_metric.checks import check_choice, check_integer, check_kind, check_path
 from flame_metric.errors import ConfigError, ShapeError, StateError
+from flame_metric.experiments.augmentation import IGNORED
 from flame_metric.experiments.checkpoint import (
     Checkpoint,
     check_same_training,
@@ -40,8 +41,6 @@ from flame_metric.torch.runner import compiled
 from flame_metric.torch.timer import as_device
 
 __all__ = ["Pairs", "TrainingRecord", "train"]
-
-IGNORED = -100
 
 CHECKPOINT, LOG = "checkpoint.pt", "training.jsonl"  # files in the folder of a training
 
