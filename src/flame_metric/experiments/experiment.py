@@ -1,8 +1,8 @@
 """An experiment: networks trained on the same videos and scored on the same others, each as it would be used live.
 
-A *variant* is a network, the frames that it sees and the time whose labels it learns. Each variant of one network starts
-from the same weights: ImageNet's, or those of one first training on (I_t, S_t), after which all variants make equally
-many steps. It is scored from one pass over the test videos: without delay, with FLAME, and on a stream of one worker.
+A *variant* is a network, the frames that it sees and the time whose labels it learns. Each variant of one network
+starts from the same weights: ImageNet's, or those of one first training on (I_t, S_t), after which all variants make
+equally many steps. One pass over the test videos scores it without delay, with FLAME, and on a stream of one worker.
 """
 
 from __future__ import annotations
