@@ -19,6 +19,7 @@ NEEDS = {  # files: packages
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
     "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),
+    "tests/helpers/toy_training.py": ("torch",),
 }
 
 collect_ignore_glob = [

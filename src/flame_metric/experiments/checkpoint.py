@@ -3,7 +3,8 @@
 A checkpoint names the training to which it belongs: recipe, seed, precision, network, its weights before the first
 step, and data. That of another training is refused, as is a damaged one; both errors are raised before anything has
 changed. The file is replaced whole, so a process that is killed leaves the last checkpoint. It is a file of
-``torch.save``, read with ``weights_only=True``: no code in it is ever run.
+``torch.save``, which ``torch.load`` reads, and the SHA-256 of that, as PyTorch does not compare the checksums within.
+It is read with ``weights_only=True``: no code in it is ever run.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import contextlib
 import hashlib
 import io
 import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -28,6 +28,7 @@ from flame_metric.files import write_whole
 __all__ = ["Checkpoint", "check_same_training", "fingerprint", "identity_of", "read_checkpoint", "write_checkpoint"]
 
 _FORMAT = "flame-metric checkpoint 1"
+_DIGEST = hashlib.sha256().digest_size
 _START = "weights before the first step"
 
 
@@ -68,6 +69,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     values = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
     content = io.BytesIO()
     torch.save({"format": _FORMAT, **values}, content)
+    content.write(hashlib.sha256(content.getbuffer()).digest())
     write_whole(path, content.getbuffer())
 
 
@@ -89,20 +91,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         If it cannot be read.
     """
     remedy = "remove it, or pass resume=False, to start over"
+    content = path.read_bytes()
+    inside, digest = content[:-_DIGEST], content[-_DIGEST:]
+    if hashlib.sha256(inside).digest() != digest:
+        raise StateError(f"{path} is no checkpoint, or damaged: its checksum is wrong; {remedy}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # PyTorch stores checksums, but does not compare them
-        if damaged is not None:
-            raise StateError(f"the checkpoint {path} is damaged in its part {damaged!r}: {remedy}")
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, pickle.UnpicklingError, RuntimeError) as error:
-        if isinstance(error, StateError):
-            raise
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StateError(f"the checkpoint {path} is damaged or no checkpoint ({found}): {remedy}") from error
+        values = torch.load(io.BytesIO(inside), map_location="cpu", weights_only=True)
+    except (EOFError, pickle.UnpicklingError, RuntimeError) as error:
+        raise StateError(f"{path} is no checkpoint: {(str(error).splitlines() or [''])[0]}; {remedy}") from error
     names = {"format", *(part.name for part in fields(Checkpoint))}
     if not isinstance(values, dict) or values.get("format") != _FORMAT or values.keys() != names:
-        raise StateError(f"{path} is no checkpoint of the format {_FORMAT!r}: {remedy}")
+        raise StateError(f"{path} is no checkpoint of the format {_FORMAT!r}; {remedy}")
     del values["format"]
     return Checkpoint(**values)
 

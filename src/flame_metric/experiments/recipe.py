@@ -135,7 +135,8 @@ class Recipe:
         check_integer("batch_size", self.batch_size, 1)
         if (self.epochs is None) == (self.iterations is None):
             raise ConfigError(f"`epochs` is {self.epochs} and `iterations` {self.iterations}, expected one of the two")
-        check_integer("iterations" if self.epochs is None else "epochs", self.epochs or self.iterations, 1)
+        length = "iterations" if self.epochs is None else "epochs"
+        check_integer(length, getattr(self, length), 1)
         if self.schedule_per == "epoch" and self.epochs is None:
             raise ConfigError("`schedule_per` is 'epoch' without `epochs`, expected 'iteration' beside `iterations`")
         for name in ("learning_rate", "pretrained_learning_rate", "weight_decay"):

@@ -94,7 +94,7 @@ def train(
         torch.distributed rank 0 alone reads and writes there.
     resume : bool
         Go on from the folder's checkpoint if there is one; a training that was done returns its record at once.
-        False: start over, whatever is there.
+        False: start over; the checkpoint and the log that are there are removed.
     checkpoint_every, log_every : int
         Steps.
     workers : int
@@ -245,8 +245,10 @@ class _Run:
         self._identity = identity_of(
             self._network, self._pairs, self._recipe, seed=self._options.seed, amp=self._options.amp
         )
+        if not resume:  # else a run that is killed before its first checkpoint would go on from a foreign one
+            path.unlink(missing_ok=True)
         found = None
-        if resume and path.exists():
+        if path.exists():
             found = read_checkpoint(path)
             check_same_training(found, self._identity, path)
         return found
