@@ -4,6 +4,8 @@ from importlib.util import find_spec
 
 NEEDS = {  # files: packages
     "src/flame_metric/compiled.py": ("numba",),
+    "src/flame_metric/data/camvid*.py": ("PIL",),
+    "src/flame_metric/data/cityscapes*.py": ("PIL",),
     "src/flame_metric/data/frame_image.py": ("PIL",),
     "src/flame_metric/data/image_file.py": ("PIL",),
     "src/flame_metric/data/label_png.py": ("PIL",),

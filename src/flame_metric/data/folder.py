@@ -24,7 +24,7 @@ from flame_metric.data import MAX_PIXELS
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import DatasetError, LabelError, shortened
 
-__all__ = ["Clip", "Frame", "LabelFolder", "match_folders"]
+__all__ = ["Clip", "Frame", "LabelFolder", "files_by_frame", "match_folders", "split_name"]
 
 _EXTENSIONS = (".png", ".npy")
 _LAST_DIGITS = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<after>[^0-9]*)", re.DOTALL)
@@ -77,9 +77,9 @@ class LabelFolder:
                 f"{root}: is {'no folder' if root.exists() else 'missing'}, expected a folder", path=root
             )
         try:
-            flat = _frames_in(root, prefix, suffix)
+            flat = files_by_frame(root, prefix, suffix)
             folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder)]
-            found = {folder.name: _frames_in(folder, prefix, suffix) for folder in folders}
+            found = {folder.name: files_by_frame(folder, prefix, suffix) for folder in folders}
             below = {name: frames for name, frames in found.items() if frames}
             empty = "" if flat or below else _why_empty(root, prefix, suffix)
         except OSError as error:
@@ -197,15 +197,30 @@ def match_folders(preds: LabelFolder, labels: LabelFolder, *, step: int | None =
     return clips
 
 
-def _is_clip(folder: Path) -> bool:
-    return folder.is_dir() and not folder.name.startswith(".")
+def files_by_frame(
+    folder: Path, prefix: str = "", suffix: str = "", *, extensions: tuple[str, ...] = _EXTENSIONS
+) -> dict[str, Path]:
+    """Return the files in a folder by the name of their frame, in order.
 
+    Parameters
+    ----------
+    folder : Path
+    prefix, suffix : str
+        As :meth:`LabelFolder.scan` takes them.
+    extensions : tuple of str
+        In lower case.
 
-def _frames_in(folder: Path, prefix: str, suffix: str) -> dict[str, Path]:
+    Raises
+    ------
+    DatasetError
+        If a frame has two files.
+    OSError
+        If the folder cannot be read.
+    """
     frames: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         extension = path.suffix.lower()
-        if extension not in _EXTENSIONS or path.name.startswith("."):
+        if extension not in extensions or path.name.startswith("."):
             continue
         end = suffix if suffix.lower().endswith(extension) else suffix + path.suffix
         if not (path.name.startswith(prefix) and path.name.endswith(end) and len(path.name) > len(prefix) + len(end)):
@@ -217,11 +232,35 @@ def _frames_in(folder: Path, prefix: str, suffix: str) -> dict[str, Path]:
     return frames
 
 
+def split_name(name: str, path: Path) -> tuple[tuple[str, str], int]:
+    """Split the name of a frame into what stands before and after its number, and the number: its last digits.
+
+    Parameters
+    ----------
+    name : str
+    path : Path
+        Its file, for the message.
+
+    Raises
+    ------
+    DatasetError
+        If it holds no digits.
+    """
+    match = _LAST_DIGITS.fullmatch(name)
+    if match is None:
+        raise DatasetError(f"{path}: the frame name {name!r} has no digits, expected a frame number in it", path=path)
+    return (match["before"], match["after"]), int(match["number"])
+
+
+def _is_clip(folder: Path) -> bool:
+    return folder.is_dir() and not folder.name.startswith(".")
+
+
 def _recordings(frames: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     """Split a flat folder by what stands before the frame number: several recordings may share it, as in CamVid."""
     recordings: dict[str, dict[str, Path]] = {}
     for name, path in frames.items():
-        (before, _), _ = _split(name, path)
+        (before, _), _ = split_name(name, path)
         recordings.setdefault(before.rstrip("_-. "), {})[name] = path
     return recordings
 
@@ -284,7 +323,7 @@ def _match_sequences(
 
 
 def _match_clip(name: str, preds: Mapping[str, Path], labels: Mapping[str, Path], root: Path, step: int | None) -> Clip:
-    patterns = [{_split(frame, files[frame])[0] for frame in files} for files in (labels, preds)]
+    patterns = [{split_name(frame, files[frame])[0] for frame in files} for files in (labels, preds)]
     for files, found in zip((labels, preds), patterns, strict=True):
         if len(found) > 1:
             folder = next(iter(files.values())).parent
@@ -302,7 +341,7 @@ def _match_clip(name: str, preds: Mapping[str, Path], labels: Mapping[str, Path]
         )
     numbers: dict[int, str] = {}
     for frame in sorted(preds.keys() | labels.keys()):
-        number = _split(frame, root)[1]
+        number = split_name(frame, root)[1]
         if number in numbers:
             one, other = (preds.get(both) or labels[both] for both in (numbers[number], frame))
             raise DatasetError(
@@ -326,13 +365,6 @@ def _match_clip(name: str, preds: Mapping[str, Path], labels: Mapping[str, Path]
         for number, frame in sorted(numbers.items())
     )
     return Clip(name, frames, size)
-
-
-def _split(name: str, path: Path) -> tuple[tuple[str, str], int]:
-    match = _LAST_DIGITS.fullmatch(name)
-    if match is None:
-        raise DatasetError(f"{path}: the frame name {name!r} has no digits, expected a frame number in it", path=path)
-    return (match["before"], match["after"]), int(match["number"])
 
 
 def _affix_hint(pred: tuple[str, str], label: tuple[str, str]) -> str:

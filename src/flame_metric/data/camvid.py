@@ -1,0 +1,304 @@
+"""CamVid: street videos of 30 frames a second, of which single frames are labelled, in any of three layouts.
+
+========  =====================================================================  ============================
+original  701_StillsRaw_full/{name}.png, LabeledApproved_full/{name}_L.png       32 colours, label_colors.txt
+SegNet's  train/{name}.png, trainannot/{name}.png; as well val, test             11 classes, 11 = void
+plain     images/{name}.png, labels/{name}.png                                   11 classes, 11 = void
+========  =====================================================================  ============================
+
+A name, such as ``0016E5_07959`` or ``0006R0_f00930``, is a recording and the number of a frame in it. What lies on disk
+are mostly frames a second apart, numbers 30 apart, with irregular ones and holes among them; one part of a recording is
+labelled at 15 Hz. So a video here is a *run*: frames of one recording whose numbers rise by a constant step, as many as
+there are. Its frame rate is 30 / step. A frame between two runs belongs to the longer one; a frame that fits into none
+is a video of one frame. Frames without labels, where they are on disk too, fill a run up.
+
+Frame offsets count frames of a run: an offset of 1 is 67 ms in one video and a second in the other. ``step=2`` chooses
+the runs at 15 Hz alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.checks import check_choice, check_integer
+from flame_metric.data.camvid_labels import (
+    CLASS_NAMES,
+    COLOUR_NAMES,
+    read_class_labels,
+    read_colour_labels,
+    read_colours,
+)
+from flame_metric.data.folder import files_by_frame, split_name
+from flame_metric.data.frame_image import FRAME_EXTENSIONS, read_frame_image
+from flame_metric.errors import ConfigError, DatasetError, shortened
+from flame_metric.sequence import OnAccess, VideoDataset, VideoSequence
+from flame_metric.timing import Fps, as_fps
+
+__all__ = ["camvid"]
+
+_SPLITS = ("train", "val", "test")
+_STILLS, _COLOURS = "701_StillsRaw_full", "LabeledApproved_full"
+_IMAGES, _LABELS = "images", "labels"
+_VAL = range(7959, 8160)  # frames of 0016E5 that SegNet's version holds in val: those at 15 Hz
+_TEST = range(8521, 100_000)  # frames of 0001TP that it holds in test
+_TRAIN_TENTHS = 7  # of a run in the plain layout
+
+
+def camvid(
+    root: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    classes: str = "11",
+    step: int | None = None,
+    fps: Fps = 30,
+) -> VideoDataset:
+    """Return the runs in a folder; frames and labels are read on access.
+
+    Parameters
+    ----------
+    root : str or path
+        The folder that holds the folders of one of the layouts.
+    split : {"train", "val", "test"}, optional
+        Default: all there is. SegNet's version has a folder for each; from the original, the same frames are chosen.
+        In the plain layout, "train" are the first seven tenths of each run (rounded down) and "val" the rest.
+    classes : {"11", "32"}
+        The 11 classes, or all of the original ones: 31 and void.
+    step : int, optional
+        Only runs whose numbers are so many apart.
+    fps : int, float, Fraction, Decimal or str
+        Frames per second of the recordings.
+
+    Returns
+    -------
+    VideoDataset
+        Sequences are named as their first frames. Targets, uint8 (H, W), hold labels 0..10 and 11 for void, or 0..30
+        and 31 for void.
+
+    Raises
+    ------
+    ConfigError
+        If an option is none of those, or not to be had in this layout.
+    DatasetError
+        If a folder is missing, holds no labels, labels without a frame, or no run of that step. On access: if a file
+        is missing or damaged, or holds a colour or label that is none of the classes.
+    """
+    check_choice("classes", classes, ("11", "32"))
+    if split is not None:
+        check_choice("split", split, _SPLITS)
+    if step is not None:
+        step = check_integer("step", step, 1)
+    rate = as_fps(fps)
+    layout = _layout(Path(root))
+    _check_layout(layout, split, classes)
+    frames = [frame for source in layout.sources for frame in _frames(source)]
+    if split is not None:
+        frames = [frame for frame in frames if layout.holds(split, frame)]
+    if not any(frame.label for frame in frames):
+        raise DatasetError(f"{root}: holds no labelled frame{f' of {split}' if split else ''}", path=root)
+    runs = _of_step(Path(root), list(_runs(frames)), step)
+    read_labels = _label_reader(layout, classes)
+    videos = [
+        VideoSequence(
+            run.frames[0].name,
+            OnAccess(run.frame, len(run.frames)),
+            OnAccess(partial(run.target, read_labels), len(run.frames), labelled=run.labelled),
+            rate / run.step,
+        )
+        for run in runs
+    ]
+    if layout.name == "plain" and split is not None:
+        videos = list(_part(videos, split))
+        if not videos:
+            raise DatasetError(f"{root}: holds lone frames alone, expected a run to take seven tenths of", path=root)
+    names = CLASS_NAMES if classes == "11" else COLOUR_NAMES
+    return VideoDataset(f"camvid {split}" if split else "camvid", tuple(videos), names, len(names))
+
+
+# ── files ──
+
+
+@dataclass(frozen=True)
+class _Frame:
+    name: str
+    image: Path
+    label: Path | None
+    recording: str
+    number: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    images: Path
+    labels: Path
+    suffix: str = ""
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    name: str
+    sources: tuple[_Source, ...]
+
+    def holds(self, split: str, frame: _Frame) -> bool:
+        """Whether a frame belongs to a split, as far as its folder or its name says."""
+        if self.name == "original":
+            return _split_of(frame) == split
+        return self.name == "plain" or frame.image.parent.name == split
+
+
+def _layout(root: Path) -> _Layout:
+    if not root.is_dir():
+        found = "no folder" if root.exists() else "missing"
+        raise DatasetError(f"{root}: is {found}, expected the folder that holds CamVid's", path=root)
+    if (root / _STILLS).is_dir() or (root / _COLOURS).is_dir():
+        return _Layout("original", (_Source(root / _STILLS, root / _COLOURS, "_L"),))
+    splits = [split for split in _SPLITS if (root / f"{split}annot").is_dir()]
+    if splits:
+        return _Layout(
+            "SegNet's", tuple(_Source(root / split, root / f"{split}annot", split=split) for split in splits)
+        )
+    if (root / _IMAGES).is_dir() or (root / _LABELS).is_dir():
+        return _Layout("plain", (_Source(root / _IMAGES, root / _LABELS),))
+    raise DatasetError(
+        f"{root}: holds none of CamVid's folders, expected {_STILLS} and {_COLOURS}, or train and trainannot (and val, "
+        f"test), or {_IMAGES} and {_LABELS}",
+        path=root,
+    )
+
+
+def _check_layout(layout: _Layout, split: str | None, classes: str) -> None:
+    if classes == "32" and layout.name != "original":
+        raise ConfigError(f"`classes` is '32', but the {layout.name} layout holds 11 classes, expected '11'")
+    if split == "test" and layout.name == "plain":
+        raise ConfigError("`split` is 'test', but the plain layout has no splits, expected 'train' or 'val' or none")
+    there = [source.split for source in layout.sources]
+    if layout.name == "SegNet's" and split is not None and split not in there:
+        folder = layout.sources[0].labels.with_name(f"{split}annot")
+        raise DatasetError(f"{folder}: is missing, expected labels of the split {split}", path=folder)
+
+
+def _split_of(frame: _Frame) -> str:
+    """Return in which split SegNet's version holds a frame of the original."""
+    if frame.recording.startswith("Seq05VD") or (frame.recording.startswith("0001TP") and frame.number in _TEST):
+        return "test"
+    return "val" if frame.recording.startswith("0016E5") and frame.number in _VAL else "train"
+
+
+def _frames(source: _Source) -> Iterator[_Frame]:
+    images = _files(source.images, FRAME_EXTENSIONS, "", "frames")
+    labels = _files(source.labels, (".png",), source.suffix, "labels")
+    alone = sorted(labels.keys() - images.keys())
+    if alone:
+        raise DatasetError(
+            f"{source.images}: has no frame for {len(alone)} of {len(labels)} label map(s) in {source.labels.name}: "
+            f"{shortened(alone)}",
+            path=source.images,
+        )
+    for name, image in images.items():
+        (before, after), number = split_name(name, image)
+        yield _Frame(name, image, labels.get(name), f"{before}#{after}", number)
+
+
+def _files(folder: Path, extensions: tuple[str, ...], suffix: str, what: str) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: is missing, expected a folder of {what}", path=folder)
+    try:
+        return files_by_frame(folder, suffix=suffix, extensions=extensions)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be read: {error.strerror or error}", path=folder) from error
+
+
+def _label_reader(layout: _Layout, classes: str) -> Callable[[Path], npt.NDArray[np.uint8]]:
+    if layout.name != "original":
+        return read_class_labels
+    colours = read_colours(layout.sources[0].labels.with_name("label_colors.txt"))
+    return partial(read_colour_labels, colours=colours, classes=classes)
+
+
+# ── runs ──
+
+
+@dataclass(frozen=True)
+class _Run:
+    frames: tuple[_Frame, ...]
+    step: int
+
+    @property
+    def labelled(self) -> list[int]:
+        return [index for index, frame in enumerate(self.frames) if frame.label]
+
+    def frame(self, index: int) -> npt.NDArray[np.uint8]:
+        return read_frame_image(self.frames[index].image)
+
+    def target(self, read: Callable[[Path], npt.NDArray[np.uint8]], index: int) -> npt.NDArray[np.uint8] | None:
+        label = self.frames[index].label
+        return None if label is None else read(label)
+
+
+def _runs(frames: list[_Frame]) -> Iterator[_Run]:
+    """Go through the runs that hold a label, recording by recording."""
+    recordings: dict[str, dict[int, _Frame]] = {}
+    for frame in frames:
+        other = recordings.setdefault(frame.recording, {}).setdefault(frame.number, frame)
+        if other is not frame:
+            raise DatasetError(
+                f"{frame.image}: is frame {frame.number} of its recording, as {other.image} is, expected it once",
+                path=frame.image,
+            )
+    for _, by_number in sorted(recordings.items()):
+        for numbers, step in _constant_steps(sorted(by_number)):
+            run = _Run(tuple(by_number[number] for number in numbers), step)
+            if run.labelled:
+                yield run
+
+
+def _constant_steps(numbers: list[int]) -> list[tuple[list[int], int]]:
+    """Cut numbers, which rise, into runs of a constant step; the step of a lone number is 1.
+
+    Neighbouring runs meet in a number. The one with more numbers keeps it, the finer one if they have as many.
+
+    >>> _constant_steps([0, 30, 60, 91, 120, 150, 180, 182, 184, 186])
+    [([0, 30, 60], 30), ([91], 1), ([120, 150], 30), ([180, 182, 184, 186], 2)]
+    """
+    stretches: list[list[int]] = []  # first and last place of numbers with equal gaps, and that gap
+    for place, (before, after) in enumerate(pairwise(numbers)):
+        if stretches and stretches[-1][2] == after - before:
+            stretches[-1][1] = place + 1
+        else:
+            stretches.append([place, place + 1, after - before])
+    free = set(range(len(numbers)))
+    runs = []
+    for first, last, gap in sorted(stretches, key=lambda stretch: (stretch[0] - stretch[1], stretch[2], stretch[0])):
+        places = [place for place in range(first, last + 1) if place in free]
+        if len(places) > 1:
+            free.difference_update(places)
+            runs.append(([numbers[place] for place in places], gap))
+    return sorted([*runs, *(([numbers[place]], 1) for place in free)])
+
+
+def _of_step(root: Path, runs: list[_Run], step: int | None) -> list[_Run]:
+    chosen = [run for run in runs if step is None or (run.step == step and len(run.frames) > 1)]
+    if not chosen:
+        counts = Counter(run.step for run in runs if len(run.frames) > 1)
+        found = ", ".join(f"{count} of step {size}" for size, count in sorted(counts.items())) or "lone frames alone"
+        raise DatasetError(f"{root}: holds no run of step {step}; it holds {found}", path=root)
+    return chosen
+
+
+def _part(videos: list[VideoSequence], split: str) -> Iterator[VideoSequence]:
+    """Cut each run in time: the first part trains, the rest validates."""
+    for video in videos:
+        length = len(video.frames)
+        cut = length * _TRAIN_TENTHS // 10
+        start, stop = (0, cut) if split == "train" else (cut, length)
+        if start < stop:
+            yield video.sliced(start, stop)

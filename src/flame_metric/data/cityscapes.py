@@ -1,0 +1,305 @@
+"""Cityscapes video: one clip of 30 frames for each annotated frame, which is the 20th of them.
+
+Of the downloads, unpacked into one folder, this reads::
+
+    leftImg8bit_sequence/{split}/{city}/{city}_{seq}_{frame}_leftImg8bit.png     leftImg8bit_sequence_trainvaltest.zip
+    gtFine/{split}/{city}/{city}_{seq}_{frame}_gtFine_labelIds.png               gtFine_trainvaltest.zip
+    timestamp_sequence/{split}/{city}/{city}_{seq}_{frame}_timestamp.txt         timestamp_sequence_trainvaltest.zip
+
+(the last on demand), or ``_gtFine_labelTrainIds.png``, which users make of the polygons. The clip of annotated frame f
+is [f - 19, f + 10]. Numbers say nothing else: in most cities f is 19, in the others frames are numbered through a whole
+take, and two clips may be one missing frame apart. So clips are found by their annotated frames, never by gaps.
+
+With an offset of k frames a network is run on frame f - k and scored against the labels of f, hence k <= 19.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.checks import check_choice
+from flame_metric.data.cityscapes_labels import CATEGORIES, CLASS_NAMES, LABEL_KINDS, VOID, read_cityscapes_labels
+from flame_metric.data.frame_image import read_frame_image
+from flame_metric.errors import ConfigError, DatasetError, shortened
+from flame_metric.sequence import OnAccess, VideoDataset, VideoSequence
+from flame_metric.timing import Fps, as_fps
+
+__all__ = ["ANNOTATED", "CLIP_FRAMES", "cityscapes"]
+
+CLIP_FRAMES = 30
+ANNOTATED = 19
+"""Index of the labelled frame in its clip: a clip has 19 frames of history."""
+
+_FRAMES, _LABELS, _TIMES = "leftImg8bit_sequence", "gtFine", "timestamp_sequence"
+_SPLITS = ("train", "val")
+_NUMBERS = re.compile(r"(?P<seq>[0-9]{6})_(?P<frame>[0-9]{6})")
+
+
+def cityscapes(
+    root: str | os.PathLike[str],
+    *,
+    split: str = "val",
+    label_kind: str | None = None,
+    classes: str = "19",
+    cities: Collection[str] | None = None,
+    timestamps: bool = False,
+    fps: Fps = "50/3",
+) -> VideoDataset:
+    """Return the clips of a split; frames and labels are read on access.
+
+    Parameters
+    ----------
+    root : str or path
+        The folder that holds ``leftImg8bit_sequence`` and ``gtFine``.
+    split : {"val", "train"}
+        The annotations of the test split are not public.
+    label_kind : {"labelIds", "labelTrainIds"}, optional
+        Which label maps are read; default: labelIds where they are, otherwise labelTrainIds.
+    classes : {"19", "categories"}
+        The 19 classes, or the 7 categories.
+    cities : collection of str, optional
+        Only these.
+    timestamps : bool
+        Whether to read when each frame was recorded: 30 small files a clip, at once.
+    fps : int, float, Fraction, Decimal or str
+        Frames per second; default: one frame in 60 ms, as in the paper. The recordings say 17 Hz.
+
+    Returns
+    -------
+    VideoDataset
+        Sequences are named as their annotated frames, such as ``"frankfurt_000000_000294"``, and hold 30 frames; the
+        20th has a target, uint8 (H, W), with labels 0..18 (or 0..6) and 255 (`VOID`).
+
+    Raises
+    ------
+    ConfigError
+        If an option is none of those.
+    DatasetError
+        If a folder is missing or without labels, or an annotated frame is not among the frames. On access: if a
+        file is missing or damaged, or holds labels of the other kind.
+    """
+    _check_split(split)
+    check_choice("classes", classes, ("19", "categories"))
+    if label_kind is not None:
+        check_choice("label_kind", label_kind, LABEL_KINDS)
+    rate = as_fps(fps)
+    folders = _Folders(Path(root), split)
+    folders.check(timestamps=timestamps)
+    clips = [_Clip(folders, *found, classes) for found in folders.annotated(label_kind, _chosen(cities, folders))]
+    sequences = tuple(
+        VideoSequence(
+            clip.name,
+            OnAccess(clip.frame, CLIP_FRAMES),
+            OnAccess(clip.target, CLIP_FRAMES, labelled=[ANNOTATED]),
+            rate,
+            clip.timestamps_ns() if timestamps else None,
+        )
+        for clip in clips
+    )
+    return VideoDataset(f"cityscapes {split}", sequences, CLASS_NAMES if classes == "19" else CATEGORIES, VOID)
+
+
+@dataclass(frozen=True)
+class _Folders:
+    root: Path
+    split: str
+
+    def of(self, kind: str, city: str = "") -> Path:
+        return self.root / kind / self.split / city
+
+    def check(self, *, timestamps: bool) -> None:
+        """Refuse a root without a download that is needed, and say what to unpack there."""
+        if not self.root.is_dir():
+            found = "no folder" if self.root.exists() else "missing"
+            raise DatasetError(
+                f"{self.root}: is {found}, expected the folder that holds {_FRAMES} and {_LABELS}", path=self.root
+            )
+        for kind in (_FRAMES, _LABELS, _TIMES)[: 3 if timestamps else 2]:
+            _check_download(self.of(kind), kind)
+
+    def cities(self) -> list[str]:
+        return sorted(name for name in _names(self.of(_LABELS)) if not name.startswith("."))
+
+    def annotated(self, label_kind: str | None, cities: list[str]) -> list[tuple[str, str, int, str]]:
+        """Return (city, seq, frame, kind of label) of the annotated frames; each folder is listed once."""
+        labels = {city: list(self._labels(city, _names(self.of(_LABELS, city)))) for city in cities}
+        found = {of_label[-1] for of_city in labels.values() for of_label in of_city}
+        wanted = label_kind or next((kind for kind in LABEL_KINDS if kind in found), LABEL_KINDS[0])
+        chosen = [of_label for city in cities for of_label in labels[city] if of_label[-1] == wanted]
+        unlike = {of_label[:-1] for of_city in labels.values() for of_label in of_city} - {one[:-1] for one in chosen}
+        if unlike or not chosen:
+            where = self.of(_LABELS)
+            others = f", but other labels of {len(unlike)} frame(s)" if unlike else ""
+            raise DatasetError(
+                f"{where}: holds {len(chosen)} *_gtFine_{wanted}.png in {len(cities)} folder(s) of cities{others}; "
+                f"unpack {_LABELS}_trainvaltest.zip, which holds labelIds, or make all labelTrainIds of its polygons",
+                path=where,
+            )
+        self._check_frames(chosen, cities)
+        return chosen
+
+    def _labels(self, city: str, names: list[str]) -> Iterator[tuple[str, str, int, str]]:
+        """Go through the annotated frames among the files of a city, whose name may hold anything, hyphens too."""
+        for name in sorted(names):
+            for kind in LABEL_KINDS:
+                start, end = f"{city}_", f"_gtFine_{kind}.png"
+                if not name.endswith(end) or name.startswith("."):
+                    continue
+                numbers = _NUMBERS.fullmatch(name.removeprefix(start).removesuffix(end))
+                if numbers is None or not name.startswith(start):
+                    where = self.of(_LABELS, city) / name
+                    raise DatasetError(
+                        f"{where}: is not named as its city, expected {start}<6 digits>_<6 digits>{end}", path=where
+                    )
+                yield city, numbers["seq"], int(numbers["frame"]), kind
+
+    def _check_frames(self, annotated: list[tuple[str, str, int, str]], cities: list[str]) -> None:
+        there = {city: set(_names(self.of(_FRAMES, city), or_none=True)) for city in cities}
+        missing = [
+            name for city, seq, frame, _ in annotated if (name := _file(city, seq, frame, "png")) not in there[city]
+        ]
+        if missing:
+            where = self.of(_FRAMES)
+            raise DatasetError(
+                f"{where}: has no frame for {len(missing)} of {len(annotated)} annotated frame(s): {shortened(missing)}"
+                f"; unpack all of {_FRAMES}_trainvaltest.zip, or choose `cities`",
+                path=where,
+            )
+
+
+@dataclass(frozen=True)
+class _Clip:
+    folders: _Folders
+    city: str
+    seq: str
+    annotated: int
+    kind: str
+    classes: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.city}_{self.seq}_{self.annotated:06}"
+
+    def _path(self, index: int) -> Path:
+        return self.folders.of(_FRAMES, self.city) / _file(self.city, self.seq, self._number(index), "png")
+
+    def _number(self, index: int) -> int:
+        return self.annotated - ANNOTATED + index
+
+    def frame(self, index: int) -> npt.NDArray[np.uint8]:
+        """Read frame 0..29 of the clip, or say what its absence means."""
+        path = self._path(index)
+        if self._number(index) >= 0 and path.is_file():
+            return read_frame_image(path)
+        there = [other for other in range(CLIP_FRAMES) if self._number(other) >= 0 and self._path(other).is_file()]
+        k = ANNOTATED - index
+        use = f"an offset of {k} needs it" if k >= 0 else f"it is {-k} frame(s) after the annotated one"
+        raise DatasetError(
+            f"{path}: is {'no file' if path.exists() else 'missing'}: frame {index} of 0..{CLIP_FRAMES - 1} of clip "
+            f"{self.name}; {use}; {_what_is_left(there, index)}",
+            path=path,
+        )
+
+    def target(self, index: int) -> npt.NDArray[np.uint8] | None:
+        """Read the labels of the annotated frame, as classes."""
+        if index != ANNOTATED:
+            return None
+        path = self.folders.of(_LABELS, self.city) / f"{self.name}_gtFine_{self.kind}.png"
+        return read_cityscapes_labels(path, self.kind, self.classes)
+
+    def timestamps_ns(self) -> tuple[int, ...]:
+        """Read when the frames were recorded."""
+        folder = self.folders.of(_TIMES, self.city)
+        paths = [folder / _file(self.city, self.seq, self._number(index), "txt") for index in range(CLIP_FRAMES)]
+        times = tuple(_read_timestamp(path) for path in paths)
+        for path, (before, after) in zip(paths[1:], pairwise(times), strict=True):
+            if after <= before:
+                raise DatasetError(
+                    f"{path}: says {after} ns, but the frame before it {before} ns, expected times that rise",
+                    path=path,
+                )
+        return times
+
+
+def _check_split(split: str) -> None:
+    if split == "test":
+        raise ConfigError(
+            "`split` is 'test', whose annotations are not public (its label maps are void), expected train or val"
+        )
+    check_choice("split", split, _SPLITS)
+
+
+def _chosen(cities: Collection[str] | None, folders: _Folders) -> list[str]:
+    there = folders.cities()
+    if cities is None:
+        return there
+    if isinstance(cities, str):
+        raise ConfigError(f"`cities` is {cities!r}, expected a list of names")
+    unknown = sorted(set(cities) - set(there))
+    if unknown:
+        raise ConfigError(f"`cities` names {shortened(unknown)}, expected some of {', '.join(there)}")
+    return sorted(set(cities))
+
+
+def _check_download(folder: Path, kind: str) -> None:
+    """Refuse a missing split of a download."""
+    if folder.is_dir():
+        return
+    hint = ""
+    if kind == _FRAMES and (folder.parents[1] / "leftImg8bit").is_dir():
+        hint = "; leftImg8bit holds the annotated frames alone"
+    raise DatasetError(
+        f"{folder}: is missing, expected a folder for each city in it; unpack {kind}_trainvaltest.zip into "
+        f"{folder.parents[1]}{hint}",
+        path=folder,
+    )
+
+
+def _names(folder: Path, *, or_none: bool = False) -> list[str]:
+    """Return the names in a folder; none if it may be missing and is."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except FileNotFoundError:
+        if or_none:
+            return []
+        raise
+    except NotADirectoryError:  # a file beside the folders of the cities
+        return []
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be read: {error.strerror or error}", path=folder) from error
+
+
+def _file(city: str, seq: str, frame: int, extension: str) -> str:
+    suffix = "leftImg8bit" if extension == "png" else "timestamp"
+    return f"{city}_{seq}_{frame:06}_{suffix}.{extension}"
+
+
+def _what_is_left(there: list[int], index: int) -> str:
+    if not there:
+        return "the whole clip is missing"
+    if index < there[0]:
+        return f"the clip is cut short: it begins at frame {there[0]}, so offsets up to {ANNOTATED - there[0]} are left"
+    if index > there[-1]:
+        return f"the clip is cut short: it ends at frame {there[-1]}"
+    return f"{CLIP_FRAMES - len(there)} of {CLIP_FRAMES} frames are missing"
+
+
+def _read_timestamp(path: Path) -> int:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: is missing, expected the time of a frame", path=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be read as the time of a frame: {error}", path=path) from error
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        raise DatasetError(f"{path}: says {text[:40]!r}, expected a whole number of nanoseconds", path=path)
+    return int(text)

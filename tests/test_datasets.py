@@ -1,0 +1,146 @@
+"""Data sets by name."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flame_metric import ConfigError, DatasetError
+from flame_metric.data.synthetic import synthetic_video
+from flame_metric.datasets import DATASETS, open_dataset, synthetic_dataset
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    image = pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.fromarray(pixels).save(path)
+
+
+def cityscapes_tree(root: Path) -> Path:
+    for split, city in (("train", "ulm"), ("val", "lindau")):
+        stem = f"{split}/{city}/{city}_000000_000019"
+        save(root / f"leftImg8bit_sequence/{stem}_leftImg8bit.png", np.zeros((2, 2, 3), np.uint8))
+        save(root / f"gtFine/{stem}_gtFine_labelIds.png", np.full((2, 2), 7, np.uint8))
+    return root
+
+
+# ── synthetic ──
+
+
+def test_synthetic() -> None:
+    dataset = open_dataset("synthetic")
+    assert (dataset.name, len(dataset.sequences), dataset.num_classes) == ("synthetic val", 8, 8)
+    assert dataset.ignore_index == 255
+    assert {video.fps for video in dataset.sequences} == {Fraction(50, 3)}
+    assert {len(video.frames) for video in dataset.sequences} == {30}
+    assert len(open_dataset("synthetic", split="train").sequences) == 32
+
+
+def test_options_of_synthetic() -> None:
+    dataset = open_dataset("synthetic: videos=2, num_frames=4,height=32,width=48,fps=30000/1001", split="train")
+    assert [video.name for video in dataset.sequences] == ["synthetic-1000", "synthetic-1001"]
+    video = synthetic_video(num_frames=4, height=32, width=48, fps="30000/1001", seed=1001)
+    assert dataset.sequences[1].fps == video.fps
+    assert len(dataset.sequences[1].frames) == 4
+    np.testing.assert_array_equal(dataset.sequences[1].frames[3], video.frames[3])
+
+
+def test_splits_of_synthetic_share_no_video() -> None:
+    names = [
+        {video.name for video in synthetic_dataset(split=split, videos=1_000, num_frames=1).sequences}
+        for split in ("train", "val")
+    ]
+    assert len(names[0] | names[1]) == 2_000
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "frames=3",
+        "videos",
+        "videos=",
+        "videos=-1",
+        "videos=2.5",
+        "videos=²",
+        "fps:3",
+        "fps=fast",
+        "",
+        "width=9,width=9",
+    ],
+)
+def test_no_option_of_synthetic(option: str) -> None:
+    with pytest.raises(ConfigError, match="is no option of synthetic, expected some of videos, num_frames, height"):
+        open_dataset(f"synthetic:{option}")
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "message"),
+    [
+        ("synthetic", "test", "`split` is 'test', expected one of train, val"),
+        ("synthetic:videos=0", None, "`videos` is 0, expected a whole number >= 1"),
+        ("synthetic:videos=1001", None, r"`videos` is 1001, expected .* \(at most 1,000\)"),
+        ("synthetic:height=8", None, "`height` is 8, expected"),
+        ("synthetic:fps=0", None, "`fps` is 0, expected a rate above 0"),
+    ],
+)
+def test_options_out_of_range(text: str, split: str | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_dataset(text, split=split)
+
+
+# ── folders ──
+
+
+def test_cityscapes(tmp_path: Path) -> None:
+    root = cityscapes_tree(tmp_path / "a:b")  # colons in paths are no separators
+    assert [video.name for video in open_dataset(f"cityscapes:{root}").sequences] == ["lindau_000000_000019"]
+    assert open_dataset(f"cityscapes:{root}", split="train").name == "cityscapes train"
+    with pytest.raises(DatasetError, match="nowhere: is missing"):
+        open_dataset(f"cityscapes:{root}/nowhere")
+
+
+def test_camvid(tmp_path: Path) -> None:
+    for number in range(10):
+        save(tmp_path / f"images/0016E5_{number:05}.png", np.zeros((2, 2, 3), np.uint8))
+        save(tmp_path / f"labels/0016E5_{number:05}.png", np.zeros((2, 2), np.uint8))
+    lengths = {
+        split: [len(video.frames) for video in open_dataset(f"camvid:{tmp_path}", split=split).sequences]
+        for split in (None, "train", "val")
+    }
+    assert lengths == {None: [10], "train": [7], "val": [3]}
+
+
+@pytest.mark.parametrize("text", ["kitti:/data", "Synthetic", "", ":", None, 3, Path("camvid")])
+def test_no_data_set(text: object) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^the data set is .*, expected one of synthetic, cityscapes:ROOT, camvid:ROOT$"
+    ):
+        open_dataset(text)
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "camvid"])
+def test_a_data_set_without_its_folder(name: str) -> None:
+    pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
+    for text in (name, f"{name}:"):
+        with pytest.raises(ConfigError, match=f"the data set is '{text}', expected its folder too: {name}:ROOT"):
+            open_dataset(text)
+
+
+def test_every_data_set_says_how_it_is_written() -> None:
+    for name, kind in DATASETS.items():
+        assert kind.form.partition(":")[0] == name
+        assert kind.about
+
+
+def test_synthetic_needs_no_pillow_and_the_others_say_so(run_python) -> None:
+    program = (
+        "import sys; sys.modules['PIL'] = None\n"
+        "from flame_metric.datasets import open_dataset\n"
+        "print(len(open_dataset('synthetic').sequences))\n"
+        "for name in ('cityscapes', 'camvid'):\n"
+        "    try: open_dataset(name + ':x')\n"
+        "    except ImportError as error: print(type(error).__name__, error)\n"
+    )
+    message = "MissingExtraError reading image files needs Pillow: pip install 'flame-metric[cli]'"
+    assert run_python(program).splitlines() == ["8", message, message]
