@@ -5,16 +5,21 @@ and crossing cars, and people who walk along and across. Everything is placed an
 in true perspective: things grow, hide each other, enter and leave at any length, and frame 2i at 30 fps shows what
 frame i shows at 15 fps. The bonnet of the camera's own car and litter bins are void.
 
+One frame shows where things are going: people are seen in profile, from the front or from behind, and cars have noses
+and tails. How fast, only several frames show: the speeds of the camera and of each lane differ from seed to seed, the
+camera's rises and falls, people and crossing cars have speeds of their own, and no look depends on them. A parked car
+looks like one that drives away.
+
 The scene is tuned so that labels grow stale as fast as in real street video. Mean IoU between the label map of time t,
 taken as the prediction, and that of t + delay, at the default size, 15 fps, 101 frames, all counts of seeds 0 to 7:
 
 ====== ===== ==========
 delay  here  real video
 ====== ===== ==========
-67 ms  .720  .736
+67 ms  .723  .736
 133 ms .636  .636
 333 ms .513  .511
-667 ms .416  .422
+667 ms .411  .422
 ====== ===== ==========
 
 What stands in the street is made of upright rectangles ("walls"). Painted from far to near, each writes numbers of
@@ -58,8 +63,14 @@ _ROAD_EDGE = 6.0
 _FACADES = 9.2
 _OWN_LANE, _ONCOMING_LANE, _SLOW_LANE, _PARKING_LANE = 1.6, -1.6, 4.6, -4.8  # x of their middles
 
+# Speeds differ from seed to seed, and nothing that stands in one frame tells them. From, to:
+_SPEED = (4.2, 9.0)  # m/s: the mean of the camera's
+_SWING = (0.1, 0.3)  # of its mean by which the camera's speed rises and falls,
+_PERIOD = (6.0, 15.0)  # in this many seconds
+_ONCOMING_SPEED = (4.0, 12.0)  # m/s
+_SLOW_SPEED = (0.15, 0.5)  # of the camera's least speed: it overtakes, and cars stay apart
+
 # The camera. It sways in swings of (radians, Hz): steering, and a road that is not quite even.
-_SPEED = 7.2  # m/s
 _EYE = 1.45  # metres above the ground
 _FOCAL = 0.95  # focal length in units of sqrt(height * width)
 _HORIZON = 0.46  # in units of the height, from the top
@@ -72,7 +83,7 @@ _NOISE = 7.0  # standard deviation of the sensor noise in grey levels of 255
 _HAZE_DISTANCE = 190.0  # metres after which 1/e of the contrast is left
 _HAZE = np.array((202.0, 212.0, 224.0))
 _TILE = 512  # side of a texture in texels, a power of two
-_STREET_STREAM, _DRIVE_STREAM, _NOISE_STREAM = range(3)  # independent random streams of one seed
+_STREET_STREAM, _DRIVE_STREAM, _NOISE_STREAM, _LANE_STREAM = range(4)  # independent random streams of one seed
 
 _FRONTS = (176, 140, 112), (196, 178, 150), (150, 96, 78), (168, 160, 150), (120, 118, 120), (205, 196, 178)
 _PAINTS = (150, 30, 32), (32, 52, 98), (196, 198, 200), (52, 54, 58), (110, 116, 122), (24, 26, 30), (226, 226, 222)
@@ -224,7 +235,10 @@ class _Wall(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Thing(ABC):
-    """Something that is at (x, z) at the time ``when`` and keeps its velocity, in metres and seconds."""
+    """Something that is at (x, z) at the time ``when`` and keeps its velocity, in metres and seconds.
+
+    Its looks may depend on the direction of the velocity, but not on its size.
+    """
 
     materials: _Materials
     x: float
@@ -233,6 +247,10 @@ class _Thing(ABC):
     vx: float = 0.0
     vz: float = 0.0
     grain: ClassVar[float] = 0.0  # contrast of the surface's texture
+
+    def place(self, time: float) -> tuple[float, float]:
+        """Return (x, z) at a time."""
+        return self.x + self.vx * (time - self.when), self.z + self.vz * (time - self.when)
 
     @property
     def reach(self) -> float:
@@ -350,19 +368,30 @@ class _Sign(_Board):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Pedestrian(_Board):
-    """Material 1 skin, 2 top, 3 trousers, 4 hair. Only the stride tells whether the person walks along or across."""
+    """Material 1 skin, 2 top, 3 trousers, 4 hair.
+
+    Who walks across is seen in profile, bent forward, hair behind the face; who comes towards the camera shows face and
+    hands, who walks away the back of the head.
+    """
 
     phase: float
 
     def look(self, s: _Floats, y: _Floats, time: float) -> _Bytes:
-        stride = (0.55 if self.vx else 0.3) * abs(math.sin(2 * math.pi * 0.95 * time + self.phase))
-        off, up = np.abs(s) / self.height, y / self.height
-        legs = (np.abs(off - stride * np.maximum(0.5 - up, 0)) < 0.058) & (up < 0.52)
-        look = np.where(legs, np.uint8(3), np.uint8(0))
-        look[(off / 0.155) ** 4 + ((up - 0.645) / 0.19) ** 4 < 1] = 2
-        head = (off / 0.07) ** 2 + ((up - 0.92) / 0.08) ** 2 < 1
-        look[head] = 1
-        look[head & (up > 0.94)] = 4
+        across, up = s / self.height, y / self.height
+        ahead = across * math.copysign(1.0, self.vx)
+        swing = abs(math.sin(2 * math.pi * 0.95 * time + self.phase))
+        stride = (0.55 if self.vx else 0.3) * swing * np.maximum(0.5 - up, 0)
+        look = np.where((np.abs(np.abs(across) - stride) < 0.058) & (up < 0.52), np.uint8(3), np.uint8(0))
+        if self.vx:
+            look[(np.abs(np.abs(across) - stride - 0.03) < 0.07) & (ahead > 0) & (up < 0.045)] = 4  # shoe
+            ahead = ahead - 0.14 * (up - 0.5)
+        side = 0.12 if self.vx else 0.155
+        look[(ahead / side) ** 4 + ((up - 0.645) / 0.19) ** 4 < 1] = 2
+        if self.vz < 0:
+            look[(np.abs(np.abs(across) - 0.13) < 0.028) & (np.abs(up - 0.49) < 0.035)] = 1  # hands
+        head = (ahead / 0.07) ** 2 + ((up - 0.92) / 0.08) ** 2 < 1
+        look[head] = 4 if self.vz > 0 else 1
+        look[head & ((up > 0.945) | (ahead < -0.01 if self.vx else False))] = 4
         return look
 
 
@@ -440,12 +469,45 @@ def _texels(tile: _Floats, s: _Floats, y: _Floats, per_metre: float) -> _Floats:
 # ----------------------------------------------------------------------------------------- where and when they are met
 
 
+@dataclass(frozen=True)
+class _Pace:
+    """How the camera gets on: at a speed that rises and falls evenly about its mean, and never falls to 0."""
+
+    start: float  # metres along the street
+    mean: float  # m/s
+    swing: float  # of the mean, below 1
+    rate: float  # rises per second
+    phase: float  # radians
+
+    @property
+    def least(self) -> float:
+        """Lowest speed, m/s."""
+        return self.mean * (1 - self.swing)
+
+    def place(self, time: float) -> float:
+        """Return where the camera is at a time: metres along the street."""
+        return self.start + self.mean * (time + self._lead(time))
+
+    def arrival(self, z: float) -> float:
+        """Return the time at which the camera is at a place."""
+        steady = time = (z - self.start) / self.mean
+        for _ in range(40):  # each step leaves less than ``swing`` of the error
+            time = steady - self._lead(time)
+        return time
+
+    def _lead(self, time: float) -> float:
+        turn = 2 * math.pi * self.rate
+        return self.swing / turn * math.sin(turn * time + self.phase)
+
+
 @dataclass(frozen=True, eq=False)
 class _Drive:
     """What is the same in all frames of one seed."""
 
     seed: int
-    start: float  # metres along the street at time 0
+    pace: _Pace
+    oncoming: float  # m/s, and that of the lane which the camera overtakes
+    slow: float
     sway: tuple[float, float]  # seconds by which yaw and pitch are ahead
     sun: int  # the side of the street, -1 or 1, whose fronts are lit
     tint: _Doubles  # colour and strength of the light
@@ -459,9 +521,18 @@ def _drive(seed: int) -> _Drive:
     frequency = np.hypot(np.fft.fftfreq(_TILE)[:, None], np.fft.rfftfreq(_TILE)) * _TILE
     spectrum = np.fft.rfft2(rng.standard_normal((_TILE, _TILE))) * (frequency > 0)
     fine, soft = (np.fft.irfft2(spectrum / band) for band in (12.0 + frequency, (6.0 + frequency) ** 2))
+    pace = _Pace(
+        start=_BLOCK * _CELL * rng.uniform(1, 2),  # cells behind the camera have numbers above 0, too
+        mean=rng.uniform(*_SPEED),
+        swing=rng.uniform(*_SWING),
+        rate=1 / rng.uniform(*_PERIOD),
+        phase=rng.uniform(0, 2 * math.pi),
+    )
     return _Drive(
         seed=seed,
-        start=_BLOCK * _CELL * rng.uniform(1, 2),  # cells behind the camera have numbers above 0, too
+        pace=pace,
+        oncoming=rng.uniform(*_ONCOMING_SPEED),
+        slow=pace.least * rng.uniform(*_SLOW_SPEED),
         sway=(rng.uniform(0, 1000), rng.uniform(0, 1000)),
         sun=int(rng.choice((-1, 1))),
         tint=rng.uniform(0.94, 1.1) * rng.uniform(0.97, 1.03, 3),
@@ -476,12 +547,18 @@ def _cell(seed: int, index: int) -> tuple[_Thing, ...]:
     return tuple(_CellBuilder(_drive(seed), index).build())
 
 
+@lru_cache(maxsize=64)
+def _lane_cars(seed: int, index: int) -> tuple[_Car, ...]:
+    """Return the oncoming and overtaken cars that the camera meets in one cell of the street."""
+    return tuple(_CellBuilder(_drive(seed), index, _LANE_STREAM).lane_cars())
+
+
 class _CellBuilder:
     """Fills one cell. What moves is put where it shall be when the camera passes: sure to be met, never hit."""
 
-    def __init__(self, drive: _Drive, index: int) -> None:
-        self.drive, self.start, self.crossing = drive, index * _CELL, index % _BLOCK == 0
-        self.rng = np.random.default_rng([drive.seed, _STREET_STREAM, index])
+    def __init__(self, drive: _Drive, index: int, stream: int = _STREET_STREAM) -> None:
+        self.drive, self.index, self.start, self.crossing = drive, index, index * _CELL, index % _BLOCK == 0
+        self.rng = np.random.default_rng([drive.seed, stream, index])
 
     def build(self) -> Iterator[_Thing]:
         for side in (-1, 1):
@@ -539,18 +616,24 @@ class _CellBuilder:
         if not self.crossing:
             yield from (self._car(_PARKING_LANE, self.start + slot) for slot in (3, 9, 15, 21) if self._chance(0.45))
         elif self._chance(0.8):
-            way, seconds_before = self._way(), uniform(1.2, 2.6)
-            yield self._car(_OWN_LANE, self.start + 11.0 - 2.5 * way, vx=way * uniform(5.0, 8.0), early=seconds_before)
-        # One speed per lane, and room between two places of meeting: no car runs into the next.
-        if self._chance(0.4):
-            yield self._car(_ONCOMING_LANE, self.start + uniform(0, 12), vz=-8.0)
-        if self._chance(0.45):
-            yield self._car(_SLOW_LANE, self.start + uniform(0, 12), vz=3.0)
+            way, early = self._way(), 0.75 + uniform(4.0, 13.0) / self.drive.pace.mean
+            car = self._car(_OWN_LANE, self.start + 11.0 - 2.5 * way, vx=way * uniform(5.0, 8.0), early=early)
+            near = range(self.index - 2, self.index + 3)  # where the lanes' cars are met that are here at that time
+            if not any(_collide(car, other) for index in near for other in _lane_cars(self.drive.seed, index)):
+                yield car
+        yield from _lane_cars(self.drive.seed, self.index)
         for _ in range(self.rng.poisson(0.8)):
             way = self._way()
-            x, z, speed = _OWN_LANE + way * uniform(2.0, 5.0), self._anywhere(), way * uniform(1.1, 1.9)
+            x, z, speed = _OWN_LANE + way * uniform(2.4, 5.4), self._anywhere(), way * uniform(1.1, 1.9)
             for member in range(self.rng.integers(1, 5)):
                 yield self._person(x + way * 0.6 * member, z + uniform(-0.6, 0.6), vx=speed)
+
+    def lane_cars(self) -> Iterator[_Car]:
+        """Yield the cars in the lanes. One speed per lane, and room between two places of meeting keep them apart."""
+        if self._chance(0.4):
+            yield self._car(_ONCOMING_LANE, self.start + self.rng.uniform(0, 12), vz=-self.drive.oncoming)
+        if self._chance(0.45):
+            yield self._car(_SLOW_LANE, self.start + self.rng.uniform(0, 12), vz=self.drive.slow)
 
     def _chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
@@ -577,19 +660,25 @@ class _CellBuilder:
 
     def _person(self, x: float, z: float, vx: float = 0.0, vz: float = 0.0) -> _Pedestrian:
         skin = self.rng.uniform(0.5, 1.05) * np.array((214, 170, 142))
-        hair = self.rng.uniform(0.4, 2.2) * np.array((70, 52, 38))
+        hair = self.rng.uniform(0.3, 1.3) * np.array((70, 52, 38))
         looks = _Materials.of(_PEDESTRIAN, skin, self._like(*_CLOTHES), 0.7 * self._like(*_CLOTHES), hair)
         height, phase = self.rng.uniform(1.5, 1.9), self.rng.uniform(0, 2 * math.pi)
-        return _Pedestrian(
-            materials=looks, x=x, z=z, when=z / _SPEED, vx=vx, vz=vz, width=1.0, height=height, phase=phase
-        )
+        when = self.drive.pace.arrival(z)
+        return _Pedestrian(materials=looks, x=x, z=z, when=when, vx=vx, vz=vz, width=1.0, height=height, phase=phase)
 
     def _car(self, x: float, z: float, vx: float = 0.0, vz: float = 0.0, early: float = 0.0) -> _Car:
         colours = self._like(*_PAINTS), _GLASS, (22, 22, 24), (236, 232, 214), (196, 34, 28), (34, 34, 36)
         body = _Materials.of([*[_CAR] * 5, _ROAD], *colours)
-        scale, height, when = self.rng.uniform(0.94, 1.12), self.rng.uniform(1.42, 1.75), z / _SPEED - early
-        length, width = 4.3 * scale, 1.8 * scale
+        scale, height = self.rng.uniform(0.94, 1.12), self.rng.uniform(1.42, 1.75)
+        length, width, when = 4.3 * scale, 1.8 * scale, self.drive.pace.arrival(z) - early
         return _Car(materials=body, x=x, z=z, when=when, vx=vx, vz=vz, length=length, width=width, height=height)
+
+
+def _collide(across: _Car, along: _Car) -> bool:
+    """Whether two cars, one of them crossing the street, would be in one place at one time, or just not."""
+    apart = across.when + (along.x - across.x) / across.vx - along.when - (across.z - along.z) / along.vz
+    room = (across.length + along.width) / abs(across.vx) + (across.width + along.length) / abs(along.vz)
+    return abs(apart) < room / 2 + 0.3
 
 
 # --------------------------------------------------------------------------------------------------------- the picture
@@ -603,8 +692,7 @@ class _Canvas:
     """One picture in the making: per pixel the number of a material, and how bright it is there."""
 
     def __init__(self, drive: _Drive, time: float, height: int, width: int) -> None:
-        self.drive = drive
-        self.z = drive.start + _SPEED * time
+        self.drive, self.time, self.z = drive, time, drive.pace.place(time)
         yaw, pitch = (_sway(swings, time + ahead) for swings, ahead in zip((_YAW, _PITCH), drive.sway, strict=True))
         focal = _FOCAL * math.sqrt(height * width)
         # Directions through the middles of the pixels: metres to the right, and down, per metre of depth.
@@ -664,17 +752,17 @@ class _Canvas:
         np.copyto(self.ids[band], town, where=-self.down[band, None] < skyline)
 
     def paint_things(self) -> None:
-        time = self.z / _SPEED
         visible = []
-        for index in range(int(self.z // _CELL) - 1, int((self.z + _FAR) // _CELL) + 1):
+        # What is overtaken is met at up to twice the distance at which it is seen.
+        for index in range(int(self.z // _CELL) - 1, int((self.z + 2 * _FAR) // _CELL) + 1):
             for thing in _cell(self.drive.seed, index):
-                x = thing.x + thing.vx * (time - thing.when) - _OWN_LANE
-                z = thing.z + thing.vz * (time - thing.when) - self.z
+                x, z = thing.place(self.time)
+                x, z = x - _OWN_LANE, z - self.z
                 if -thing.reach - 3.0 < z < _FAR:
                     visible.append((z + thing.reach, x, z, thing))
         for _, x, z, thing in sorted(visible, key=lambda entry: -entry[0]):
             for wall in thing.walls(x, z):
-                self._paint_wall(wall, thing, time)
+                self._paint_wall(wall, thing, self.time)
 
     def _paint_wall(self, wall: _Wall, thing: _Thing, time: float) -> None:
         (x0, z0), (x1, z1) = wall.start, wall.end
