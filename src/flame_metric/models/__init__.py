@@ -14,6 +14,8 @@ from flame_metric.errors import MissingExtraError
 from flame_metric.models.names import NAMES as NAMES
 
 if TYPE_CHECKING:
+    from flame_metric.models.cost import NetworkCost as NetworkCost
+    from flame_metric.models.cost import network_cost as network_cost
     from flame_metric.models.deeplab import DeepLabV3Plus as DeepLabV3Plus
     from flame_metric.models.network import SegmentationNetwork as SegmentationNetwork
     from flame_metric.models.networks import build as build
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 
 _ON_FIRST_USE = {  # name: module
     "DeepLabV3Plus": "flame_metric.models.deeplab",
+    "NetworkCost": "flame_metric.models.cost",
     "SegmentationNetwork": "flame_metric.models.network",
     "SwiftNet": "flame_metric.models.swiftnet",
     "build": "flame_metric.models.networks",
+    "network_cost": "flame_metric.models.cost",
     "read_state": "flame_metric.models.weights",
     "transfer": "flame_metric.models.transferring",
     "translation_grid": "flame_metric.models.stems",

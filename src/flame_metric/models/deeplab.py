@@ -105,7 +105,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         self.frames = check_stem(frames, init)
         check_integer("decoder_convs", decoder_convs, 1, unit="convolutions")
         if backbone == "resnet101":
-            self.backbone, low, high = resnet101(dilated=True), 256, 2048
+            self.backbone, low, high = resnet101(), 256, 2048
             self.first_convolution = "backbone.conv1"
         else:
             self.backbone, low, high = mobilenet_v2(), 24, 320
@@ -114,7 +114,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         self.low = ConvBNReLU(low, _LOW_WIDTH)
         widths = [_LOW_WIDTH + _WIDTH] + [_WIDTH] * (decoder_convs - 1)
         self.decoder = nn.Sequential(*(ConvBNReLU(inputs, _WIDTH, 3) for inputs in widths))
-        self.classifier = nn.Conv2d(_WIDTH, num_classes, 1)
+        self.classifier = nn.Conv2d(_WIDTH, self.num_classes, 1)
         for part in (self.pooling, self.low, self.decoder, self.classifier):
             he_init(part)
         self.new_stem = self.first_convolution if self.frames > 1 and init == "he" else None

@@ -118,6 +118,6 @@ def resnet18() -> ResNet:
     return ResNet(BasicBlock, (2, 2, 2, 2))
 
 
-def resnet101(*, dilated: bool = True) -> ResNet:
-    """Body of ResNet-101: 256, 512, 1024, 2048 channels at strides 4, 8, 16 and 16 (or 32); 42,500,160 parameters."""
-    return ResNet(Bottleneck, (3, 4, 23, 3), dilated=dilated)
+def resnet101() -> ResNet:
+    """Body of ResNet-101: 256, 512, 1024, 2048 channels at strides 4, 8, 16, 16 (dilated); 42,500,160 parameters."""
+    return ResNet(Bottleneck, (3, 4, 23, 3), dilated=True)

@@ -207,7 +207,7 @@ def as_offsets(translations: object) -> tuple[tuple[int, int], ...]:
         return translation_grid(check_integer("translations", translations, 1))
     offsets = []
     for pair in items("translations", translations, expected):
-        offset = tuple(pair) if isinstance(pair, Sequence) else ()
+        offset = tuple(items("translations", pair, expected))
         if len(offset) != 2 or not all(map(is_integer, offset)):
             raise ConfigError(f"`translations` holds {pair!r}, expected {expected}")
         offsets.append((int(offset[0]), int(offset[1])))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flame_metric.checks import check_integer
+from flame_metric.checks import check_integer, items
 from flame_metric.errors import ConfigError
 from flame_metric.models.layers import BNReLUConv, he_init, resize
 from flame_metric.models.network import SegmentationNetwork
@@ -130,9 +130,9 @@ class SwiftNet(SegmentationNetwork):
             _check_translations(frames, init, extended)
         self.preactivation_skips = preactivation_skips
         self.backbone = resnet18()
-        self.pooling = PyramidPooling(512, tuple(check_integer("spp_grids", grid, 1) for grid in spp_grids))
+        self.pooling = PyramidPooling(512, _grids(spp_grids))
         self.upsampling = nn.ModuleList(Upsampling(channels) for channels in (256, 128, 64))
-        self.classifier = BNReLUConv(_WIDTH, num_classes, bias=True)
+        self.classifier = BNReLUConv(_WIDTH, self.num_classes, bias=True)
         for part in (self.pooling, self.upsampling, self.classifier):
             he_init(part)
         self.first_convolution, self.new_stem = "backbone.conv1", None
@@ -161,6 +161,11 @@ class SwiftNet(SegmentationNetwork):
             maps = step(maps, skip)
         out: Tensor = self.classifier(maps)
         return out
+
+
+def _grids(grids: object) -> tuple[int, ...]:
+    listed = items("spp_grids", grids, "numbers of rows, such as (8, 4, 2, 1)")
+    return tuple(check_integer("spp_grids", grid, 1, unit="rows") for grid in listed)
 
 
 def _check_translations(frames: int, init: str, extended: bool) -> None:

@@ -19,6 +19,8 @@ from flame_metric.models.weights import fit, read_state
 
 __all__ = ["transfer"]
 
+_PLAIN_STEM = "backbone.conv1.weight"  # what a translation stem stands for
+
 
 def transfer(
     state: Mapping[str, Tensor] | str | os.PathLike[str], network: SegmentationNetwork, *, init: str = "repeat"
@@ -59,21 +61,17 @@ def transfer(
     loaded = dict(state) if isinstance(state, Mapping) else read_state(state)
     own = network.state_dict()
     key = f"{network.first_convolution}.weight"
-    stem = "backbone.conv1."
-    if isinstance(getattr(network.backbone, "conv1", None), TranslationStem) and f"{stem}weight" in loaded:
-        del loaded[f"{stem}weight"]
-        loaded |= {name: value for name, value in own.items() if name.startswith(stem)}
-    elif key in loaded:
-        loaded[key] = _first_kernel(loaded[key], own[key], network.frames, init)
+    translated = any(isinstance(part, TranslationStem) for part in network.backbone.children())
+    if translated and _PLAIN_STEM in loaded:
+        del loaded[_PLAIN_STEM]
+        loaded |= {name: value for name, value in own.items() if name.startswith("backbone.conv1.")}
+    elif key in loaded and _differs_in_frames(loaded[key], own[key]):
+        loaded[key] = own[key] if init == "he" else expand_kernel(loaded[key], network.frames, init)
     what = "`state`" if path is None else os.fspath(path)
     fit(network, loaded, f"{what} for {type(network).__name__} with {network.frames} frame(s)", path)
 
 
-def _first_kernel(kernel: Tensor, own: Tensor, frames: int, init: str) -> Tensor:
-    """Return the kernel for ``frames`` frames, or as it is where it is no first convolution of the same network."""
-    outputs, *rest = own.shape
-    if kernel.ndim != 4 or kernel.shape[1] % 3 or kernel.shape[0] != outputs or kernel.shape[2:] != own.shape[2:]:
-        return kernel
-    if len(rest) and kernel.shape[1] == rest[0]:
-        return kernel
-    return own if init == "he" else expand_kernel(kernel, frames, init)
+def _differs_in_frames(kernel: Tensor, own: Tensor) -> bool:
+    """Whether two first kernels differ in the number of RGB frames alone; other differences are for ``fit`` to tell."""
+    frames = kernel.ndim == 4 and kernel.shape[1] % 3 == 0 and kernel.shape[1] != own.shape[1]
+    return frames and kernel.shape[0] == own.shape[0] and kernel.shape[2:] == own.shape[2:]

@@ -1,0 +1,22 @@
+"""Networks whose numbers are calm: batch norms that know their inputs, as after training."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def settled():
+    """Return a function that fits the running statistics of a network to noise, and puts it into evaluation mode."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+    def settle(network):
+        momenta = {norm: norm.momentum for norm in network.modules() if isinstance(norm, torch.nn.BatchNorm2d)}
+        for norm in momenta:
+            norm.momentum = 1.0
+        parameter = next(network.parameters())
+        with torch.no_grad():
+            network.train()(torch.randn(2, 3 * network.frames, 32, 64).to(parameter))
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
+        return network.eval()
+
+    return settle
