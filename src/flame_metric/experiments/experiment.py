@@ -35,11 +35,12 @@ from flame_metric.streaming import simulate_stream
 from flame_metric.timing import frame_offset
 from flame_metric.torch.runner import torch_runner
 
-__all__ = ["Experiment", "Run", "Variant", "rate_of"]
+__all__ = ["Experiment", "Progress", "Run", "Variant", "rate_of", "silent"]
 
-Step = Callable[[int, int], object]
+Step = Callable[..., object]
 Progress = Callable[[str], AbstractContextManager[Step]]
-"""From what is counted, such as "steps", to a context manager that yields what is called with (done, all)."""
+"""From what is counted, such as "steps", to a context manager that yields what is called with (done, all) or
+(done, all, note)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,9 @@ class Run:
         }
 
 
-def _silent(task: str) -> AbstractContextManager[Step]:
-    return nullcontext(lambda done, total: None)
+def silent(task: str) -> AbstractContextManager[Step]:
+    """Show nothing."""
+    return nullcontext(lambda done, total, note="": None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ class Experiment:
     channels_last: bool = False
     workers: int = 0
     compile: str | None = None
-    progress: Progress = _silent
+    progress: Progress = silent
     _starts: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -224,7 +226,7 @@ class Experiment:
                 amp=self.amp,
                 channels_last=self.channels_last,
                 compile=self.compile,
-                progress=lambda done, total, text: step(done, total),
+                progress=step,
             )
 
     # ── scoring ──

@@ -8,7 +8,9 @@ rank.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -18,8 +20,18 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from flame_metric.errors import FlameError, StateError
+from flame_metric.torch.timer import as_device
 
-__all__ = ["add_up", "distributed", "from_all_ranks", "from_first_rank", "parallel", "rank_of", "same_buffers"]
+__all__ = [
+    "add_up",
+    "distributed",
+    "from_all_ranks",
+    "from_first_rank",
+    "joined_ranks",
+    "parallel",
+    "rank_of",
+    "same_buffers",
+]
 
 Value = TypeVar("Value")
 
@@ -32,6 +44,23 @@ def rank_of() -> tuple[int, int]:
 def distributed() -> bool:
     """Whether there may be several ranks."""
     return dist.is_available() and dist.is_initialized()
+
+
+@contextmanager
+def joined_ranks(device: str) -> Iterator[torch.device]:
+    """Join the ranks that torchrun started, and yield the device of this one; without torchrun, the given one.
+
+    ``"cuda"`` is then the GPU with the number of the rank on its machine.
+    """
+    if distributed() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield as_device(device)
+        return
+    place = as_device(f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield place
+    finally:
+        dist.destroy_process_group()
 
 
 def from_all_ranks(make: Callable[[int, int], Value]) -> list[Value]:

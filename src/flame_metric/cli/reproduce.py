@@ -1,0 +1,184 @@
+"""``flame-metric reproduce``: train the paper's networks and print its Table 1, with what the paper could not give."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flame_metric.cli.console import progress
+from flame_metric.cli.output import check_outputs, write
+from flame_metric.errors import ConfigError, MissingExtraError
+from flame_metric.experiments.presets import PRESETS, Preset
+from flame_metric.experiments.recipes import explain
+from flame_metric.models.names import NAMES
+
+if TYPE_CHECKING:
+    from flame_metric.experiments.table1 import Table1
+    from flame_metric.experiments.translations import TranslationTable
+
+__all__ = ["add_parser", "run"]
+
+_TEXT = """\
+Trains each network three times, from I_t to S_t, from I_t to S_t+k, and from I_t-1 and I_t to S_t+k, k
+being the frame offset of its latency, and scores it on other videos: without delay, with FLAME, and on a
+stream of one worker. Beside every score stands the paper's.
+
+presets:
+  quick   small synthetic frames, on two CPU cores in half an hour. In place of ImageNet each network is
+          first trained once on (I_t, S_t); the three trainings go on from there with equal steps.
+  paper   the paper's recipe: crops of 768x768, ImageNet, 200 or 220 epochs. Takes a GPU and days.
+
+examples:
+  flame-metric reproduce --out table1
+  flame-metric reproduce --networks swiftnet-r18,deeplab-mn --latency measured --device cuda
+  flame-metric reproduce --preset paper --data cityscapes:ROOT --device cuda --workers 8 --out table1
+  flame-metric reproduce --data camvid:ROOT --cut 70 --networks swiftnet-r18 --crop 256,352
+  flame-metric reproduce --experiment translations --translations 9,17
+  torchrun --nproc-per-node 4 -m flame_metric reproduce --preset paper --data cityscapes:ROOT --device cuda
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Declare the command and its options."""
+    parser = commands.add_parser(
+        "reproduce",
+        help="train the paper's networks and print its Table 1",
+        description="The paper's experiments (sections 4 and 5) on synthetic video or on data of yours.",
+        epilog=_TEXT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--preset", choices=tuple(PRESETS), default="quick", help="default: %(default)s")
+    parser.add_argument(
+        "--experiment",
+        choices=("table1", "translations"),
+        default="table1",
+        help="Table 1 (default), or section 5.4: translated copies of I_t-1 as input",
+    )
+    parser.add_argument(
+        "--networks", metavar="LIST", help=f"of {', '.join(NAMES)} (default: both SwiftNets; all with --preset paper)"
+    )
+    parser.add_argument(
+        "--latency",
+        default="paper",
+        metavar="L",
+        help="'paper' (default), 'measured' on --device, or given in ms: swiftnet-r18=26,deeplab-mn=76",
+    )
+
+    parser.add_argument(
+        "--translations", type=_numbers, metavar="N,...", help="copies of I_t-1 in section 5.4 (default: 9,17)"
+    )
+
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        default="synthetic",
+        metavar="D",
+        help="synthetic (default), synthetic:videos=N,height=H,width=W,..., cityscapes:ROOT or camvid:ROOT",
+    )
+    data.add_argument(
+        "--cut", type=int, metavar="N", help="of one recording: train on its first N frames, test on the others"
+    )
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--seed", type=int, default=0, metavar="S", help="of everything drawn (default: %(default)s)")
+    training.add_argument("--iterations", type=int, metavar="N", help="steps of each training, not the recipe's")
+    training.add_argument("--crop", type=_numbers, metavar="H,W", help="of training frames, in place of the recipe's")
+    training.add_argument("--weights", metavar="FILE", help="of the backbone, in place of ImageNet's from torchvision")
+    training.add_argument("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1")
+    training.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare frames")
+    training.add_argument("--amp", choices=("float16", "bfloat16"), help="train and run under autocast")
+    training.add_argument("--compile", nargs="?", const="default", metavar="MODE", help="torch.compile the training")
+
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="keep tables (JSON, Markdown, LaTeX), checkpoints and logs there; a second run goes on where it stopped",
+    )
+    output.add_argument("--json", metavar="FILE", help="write all scores and counts as JSON; - for standard output")
+    output.add_argument("--recipe", action="store_true", help="print the recipes and who decided what, and end")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, score, and print the tables."""
+    check_outputs(json=arguments.json)
+    preset = _preset(arguments)
+    networks = None if arguments.networks is None else arguments.networks.split(",")
+    if arguments.recipe:
+        write(_explained(preset, networks or preset.networks))
+        return
+    if arguments.translations is not None and arguments.experiment != "translations":
+        raise ConfigError("--translations changes nothing in Table 1, expected --experiment translations beside it")
+    try:
+        # PyTorch is optional, and takes seconds to load.
+        from flame_metric.experiments.reproduction import reproduce  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "torch":
+            raise
+        raise MissingExtraError("reproduce needs torch: pip install 'flame-metric[torch]'") from error
+    table = reproduce(
+        preset,
+        experiment=arguments.experiment,
+        networks=networks,
+        translations=arguments.translations or (9, 17),
+        data=arguments.data,
+        cut=arguments.cut,
+        latency=_latency(arguments.latency),
+        seed=arguments.seed,
+        device=arguments.device,
+        weights=arguments.weights,
+        workers=arguments.workers,
+        amp=arguments.amp,
+        compile=arguments.compile,
+        out=arguments.out,
+        progress=progress,
+    )
+    if os.environ.get("RANK", "0") != "0":  # under torchrun one rank speaks
+        return
+    if arguments.json is not None:
+        write(table.to_json(), arguments.json)
+    if arguments.json != "-":
+        write(table.render() + _about(table, arguments.out))
+
+
+def _about(table: Table1 | TranslationTable, out: Path | None) -> str:
+    about = table.about
+    minutes, seconds = divmod(round(about["seconds"]), 60)
+    where = "" if out is None else f"\nTables, checkpoints and logs are in {out}."
+    return f"\nPreset {about['preset']} on {about['data']}, seed {about['seed']}: {minutes} min {seconds} s.{where}\n"
+
+
+def _preset(arguments: argparse.Namespace) -> Preset:
+    crop = arguments.crop
+    if crop is not None and len(crop) != 2:
+        raise ConfigError(f"--crop has {len(crop)} number(s), expected two: H,W")
+    return PRESETS[arguments.preset].changed(iterations=arguments.iterations, crop=crop)
+
+
+def _explained(preset: Preset, networks: Sequence[str]) -> str:
+    recipes = [of(network) for network in networks for of in (preset.start, preset.recipe) if of is not None]
+    return "\n\n".join(map(explain, recipes))
+
+
+def _latency(text: str) -> str | dict[str, float]:
+    """Return a word, or the milliseconds of each network."""
+    if "=" not in text:
+        return text
+    try:
+        return {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise ConfigError(
+            f"--latency is {text!r}, expected milliseconds such as swiftnet-r18=26,deeplab-mn=76"
+        ) from None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no whole numbers, expected such as 128,256") from None
