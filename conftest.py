@@ -4,14 +4,24 @@ from importlib.util import find_spec
 
 NEEDS = {  # files: packages
     "src/flame_metric/compiled.py": ("numba",),
-    "src/flame_metric/data/image_file.py": ("PIL",),
-    "src/flame_metric/data/label_png.py": ("PIL",),
     "src/flame_metric/data/camvid*.py": ("PIL",),
     "src/flame_metric/data/cityscapes*.py": ("PIL",),
     "src/flame_metric/data/frame_image.py": ("PIL",),
+    "src/flame_metric/data/image_file.py": ("PIL",),
+    "src/flame_metric/data/label_png.py": ("PIL",),
+    "src/flame_metric/experiments/augmentation.py": ("torch",),
+    "src/flame_metric/experiments/checkpoint.py": ("torch",),
+    "src/flame_metric/experiments/experiment.py": ("torch",),
+    "src/flame_metric/experiments/frame_pairs.py": ("torch",),
+    "src/flame_metric/experiments/parallel.py": ("torch",),
+    "src/flame_metric/experiments/table1.py": ("torch",),
+    "src/flame_metric/experiments/training.py": ("torch",),
+    "src/flame_metric/experiments/translations.py": ("torch",),
+    "src/flame_metric/models/*.py": ("torch",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
     "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),
+    "tests/helpers/toy_training.py": ("torch",),
 }
 
 collect_ignore_glob = [

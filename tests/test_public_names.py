@@ -10,10 +10,18 @@ import flame_metric
 from flame_metric import FlameMeter, FlameResult, FrameDelay, Schedule
 
 NAMES = [
-    *("Budget", "ConfigError", "Curve", "DatasetError", "FlameError", "FlameMeter", "FlameResult"),
+    *("Budget", "Comparison", "ConfigError", "Curve", "DatasetError", "FlameError", "FlameMeter", "FlameResult"),
     *("FlameWarning", "FrameDelay", "Interval", "LabelError", "LatencyReport", "LatencyTrace", "Losses"),
     *("MissingExtraError", "OffsetBank", "Schedule", "ShapeError", "StateError", "StreamConfig", "StreamLog"),
-    *("StreamStatistics", "VideoSequence", "__version__", "bootstrap_interval", "class_counts"),
+    *(
+        "StreamStatistics",
+        "VideoDataset",
+        "VideoSequence",
+        "__version__",
+        "bootstrap_interval",
+        "class_counts",
+        "compare",
+    ),
     *("confusion_matrix", "flame_score", "frame_offset", "iou_per_class", "latency_report", "mean_iou"),
     *("measure_latency", "simulate_stream", "stream_timeline"),
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import oracle
-from flame_metric import Interval, bootstrap_interval
+from flame_metric import Interval, bootstrap_interval, compare
 from flame_metric.errors import ConfigError
 from flame_metric.statistics import mean_iou_of_resamples
 
@@ -178,3 +178,77 @@ def test_resamples_out_of_range(resamples):
 def test_seed_out_of_range(seed):
     with pytest.raises(ConfigError, match="`seed` is"):
         bootstrap_interval(sequences(PERFECT, WRONG), seed=seed)
+
+
+# ── two scores ──
+
+
+def named(counts, names=None):
+    counts = np.array(counts, np.int64)
+    return SimpleNamespace(counts=counts, sequences=tuple(names or sorted(f"{row:03}" for row in range(len(counts)))))
+
+
+def test_two_scores_by_hand():
+    # resamples: (a, a) with 1 - 0, (b, b) with 0 - 1, (a, b) with 0.25 - 0.25
+    comparison = compare(named([PERFECT, WRONG]), named([WRONG, PERFECT]))
+    assert comparison.difference == 0.0
+    assert (comparison.interval.low, comparison.interval.high) == (-1.0, 1.0)
+    assert (comparison.sequences, comparison.is_clear) == (2, False)
+
+
+def test_the_draws_are_those_of_each_score_alone():
+    a, b = draw(7, seed=1), draw(7, seed=2)
+    scores = [mean_iou_of_resamples(counts, 400, seed=5) for counts in (a, b)]
+    interval = compare(named(a), named(b), level=0.9, resamples=400, seed=5).interval
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(scores[0] - scores[1], [0.05, 0.95]).tolist())
+
+
+def test_exchanged_scores_exchange_the_sign():
+    a, b = named(draw(9, seed=1)), named(draw(9, seed=2))
+    one, other = compare(a, b), compare(b, a)
+    assert one.difference == -other.difference
+    assert one.interval.low == pytest.approx(-other.interval.high, abs=1e-12)
+
+
+def test_a_pair_is_surer_than_its_scores():
+    base = draw(12, seed=3, scale=400)
+    better = base.copy()
+    better[:, 0] += 5  # a little more is right in every sequence
+    comparison = compare(named(better), named(base))
+    width = comparison.interval.high - comparison.interval.low
+    assert comparison.is_clear
+    assert comparison.difference > 0
+    alone = bootstrap_interval(named(base))
+    assert width < (alone.high - alone.low) / 5
+
+
+def test_equal_scores_do_not_differ():
+    counts = draw(5)
+    comparison = compare(named(counts), named(counts))
+    assert (comparison.difference, comparison.interval.low, comparison.interval.high) == (0, 0, 0)
+    assert not comparison.is_clear
+
+
+def test_sequences_that_one_of_them_scores_alone_are_drawn():
+    empty = np.zeros((3, 2), int)
+    comparison = compare(named([PERFECT, PERFECT, empty, empty]), named([PERFECT, PERFECT, WRONG, empty]))
+    assert comparison.sequences == 3
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (named(draw(3), "abc"), named(draw(3), "abd"), "sequences only one of them has: c, d"),
+        (named(draw(3)), named(draw(3, classes=4)), "unlike numbers of classes"),
+        (named(draw(1)), named(draw(1)), r"1 sequence\(s\) with valid pixels, expected two or more"),
+    ],
+)
+def test_what_cannot_be_compared(a, b, message):
+    with pytest.raises(ConfigError, match=message):
+        compare(a, b)
+
+
+@pytest.mark.parametrize("options", [{"level": 1}, {"resamples": 0}, {"seed": -1}])
+def test_compare_checks_its_options(options):
+    with pytest.raises(ConfigError):
+        compare(named(draw(3)), named(draw(3)), **options)

@@ -56,6 +56,23 @@ def test_markdown(table):
     )
 
 
+def test_latex(table):
+    assert table.render("latex") == (
+        "\\begin{tabular}{lrr}\n"
+        "\\toprule\n"
+        "class & IoU & pixels \\\\\n"
+        "\\midrule\n"
+        "road & 0.9812 & 1,234,567 \\\\\n"
+        "sky & absent & 0 \\\\\n"
+        "\\midrule\n"
+        "mean & 0.5000 &  \\\\\n"
+        "\\bottomrule\n"
+        "\\end{tabular}\n"
+        "% 95 % interval\n"
+        "% k 1 | fps 30\n"
+    )
+
+
 def test_csv(table):
     assert table.render("csv") == "class,IoU,pixels\nroad,0.98123,1234567\nsky,,0\nmean,0.5,\n"
 
@@ -70,6 +87,27 @@ def test_without_summary_and_notes():
 def test_without_rows():
     assert Table(("name", "k"), ()).render("text") == "name   k\n--------\n"
     assert Table(("name", "k"), ()).render("csv") == "name,k\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [
+        ("100 %", r"100 \%"),
+        ("a & b", r"a \& b"),
+        ("S_{t+k}", r"S\_\{t+k\}"),
+        ("$x$ #1", r"\$x\$ \#1"),
+        ("~^", r"\textasciitilde{}\textasciicircum{}"),
+        ("\\input{secret}", r"\textbackslash{}input\{secret\}"),
+        ("a<b>|c", r"a\textless{}b\textgreater{}\textbar{}c"),
+        ("two\nlines", "two\ufffdlines"),
+    ],
+)
+def test_latex_escapes(name, escaped):
+    lines = Table((name, "k"), ((name, 1),), notes=(f"{name}\n\\input{{secret}}",)).render("latex").splitlines()
+    assert lines[2] == f"{escaped} & k \\\\"
+    assert lines[4] == f"{escaped} & 1 \\\\"
+    assert lines[-1].startswith("% ")  # a line break in a note cannot end the comment
+    assert len(lines) == 8
 
 
 @pytest.mark.parametrize("format", ["html", "", "TEXT", None, "latex "])

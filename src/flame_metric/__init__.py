@@ -42,8 +42,8 @@ from flame_metric.measuring import measure_latency
 from flame_metric.meter import FlameMeter, flame_score
 from flame_metric.result import FlameResult
 from flame_metric.schedule import FrameDelay, Schedule, StreamLog
-from flame_metric.sequence import VideoSequence
-from flame_metric.statistics import Interval, bootstrap_interval
+from flame_metric.sequence import VideoDataset, VideoSequence
+from flame_metric.statistics import Comparison, Interval, bootstrap_interval, compare
 from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
 from flame_metric.timeline import stream_timeline
 from flame_metric.timing import frame_offset
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Budget",
+    "Comparison",
     "ConfigError",
     "Curve",
     "DatasetError",
@@ -77,10 +78,12 @@ __all__ = [
     "StreamConfig",
     "StreamLog",
     "StreamStatistics",
+    "VideoDataset",
     "VideoSequence",
     "__version__",
     "bootstrap_interval",
     "class_counts",
+    "compare",
     "confusion_matrix",
     "flame_score",
     "frame_offset",

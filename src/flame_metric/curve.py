@@ -41,7 +41,7 @@ class Curve:
         return np.array([result.miou for result in self.results])
 
     def table(self, format: str = "text") -> str:
-        """Return one row for each offset: ``"text"``, ``"markdown"`` or ``"csv"``.
+        """Return one row for each offset: ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.
 
         The second column is the longest latency with that offset, where a frame rate is known.
         """

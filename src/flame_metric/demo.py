@@ -13,7 +13,6 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,16 @@ import numpy.typing as npt
 from flame_metric.bank import OffsetBank
 from flame_metric.curve import Losses
 from flame_metric.data.synthetic import CLASS_NAMES, VOID, synthetic_video
+from flame_metric.experiments.paper import paper_table
 from flame_metric.result import FlameResult
 from flame_metric.sequence import VideoSequence
 from flame_metric.streaming import simulate_stream
 from flame_metric.table import Cell, Table
 from flame_metric.timing import frame_offset
 
-__all__ = ["PAPER_LATENCIES_MS", "ColourClassifier", "Demo", "run_demo"]
+__all__ = ["ColourClassifier", "Demo", "run_demo"]
 
-PAPER_LATENCIES_MS = {"DeepLab-R101": 195, "DeepLab-MN": 76, "SwiftNet-R18": 26, "SwiftNet-R18-X": 38}
-"""Latencies on a GTX 1080 Ti (FLAME, Table 1)."""
-
-_FPS = Fraction(50, 3)  # one frame in 60 ms, as the paper counts Cityscapes
+_FPS = paper_table().fps  # one frame in 60 ms, as the paper counts Cityscapes
 _HEIGHT, _WIDTH = 128, 256
 _TRAINING_VIDEOS, _TEST_VIDEOS, _FRAMES = 4, 6, 36
 _TRAINING_SEED = 1_000  # test videos count from 0
@@ -216,7 +213,8 @@ def run_demo(
     training = [_video(_TRAINING_SEED + seed) for seed in range(_TRAINING_VIDEOS)]
     segment = ColourClassifier(len(CLASS_NAMES)).fit(training)
     latency_ms = _median_ms(segment, training[0].frames, clock)
-    latencies: dict[str, float] = {"this machine": latency_ms, **PAPER_LATENCIES_MS}
+    latencies = {"this machine": latency_ms}
+    latencies |= {network.name: network.latency_ms for network in paper_table().networks.values()}
     bank = OffsetBank(
         len(CLASS_NAMES),
         max_offset=max(_oldest(latency) for latency in latencies.values()),

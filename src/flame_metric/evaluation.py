@@ -146,7 +146,7 @@ class Evaluation:
         return Losses(self.static, self.flame, self.streaming.result)
 
     def table(self, format: str = "text") -> str:
-        """Return one table of the scores: ``"text"``, ``"markdown"`` or ``"csv"``.
+        """Return one table of the scores: ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.
 
         The curve, if there is one, is a second table below it; in CSV it stands alone, as :meth:`Curve.table`.
         """

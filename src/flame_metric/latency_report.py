@@ -118,7 +118,7 @@ class LatencyReport:
     # ── for people and for programs ──
 
     def table(self, format: str = "text") -> str:
-        """Return the report as ``"text"``, ``"markdown"`` or ``"csv"``.
+        """Return the report as ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.
 
         Raises
         ------

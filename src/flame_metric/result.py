@@ -182,7 +182,7 @@ class FlameResult:
         }
 
     def table(self, format: str = "text") -> str:
-        """Return a table of the classes: ``"text"``, ``"markdown"`` or ``"csv"``.
+        """Return a table of the classes: ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.
 
         Raises
         ------

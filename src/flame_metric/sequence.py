@@ -93,6 +93,22 @@ class VideoSequence:
     fps: Fraction
     timestamps_ns: tuple[int, ...] | None = None
 
+    @property
+    def labelled(self) -> tuple[int, ...]:
+        """Numbers of the labelled frames, ascending.
+
+        Where ``targets`` has an attribute ``labelled`` that is what it says; otherwise each label map is read once.
+
+        Examples
+        --------
+        >>> VideoSequence("clip", [0] * 3, [None, [[1]], None], Fraction(17)).labelled
+        (1,)
+        """
+        known = getattr(self.targets, "labelled", None)
+        if known is not None:
+            return tuple(known)
+        return tuple(frame for frame, target in enumerate(self.targets) if target is not None)
+
     def sliced(self, start: int, stop: int) -> VideoSequence:
         """Return frames start..stop-1 as a video of its own, named ``"<name>[<start>:<stop>]"``.
 

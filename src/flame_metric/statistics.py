@@ -1,7 +1,8 @@
 """Uncertainty: a percentile bootstrap of a score over sequences, and of a median latency over blocks of time.
 
 Frames of one video resemble each other, so sequences, not frames, are drawn with replacement. A resample sums the
-counts of the drawn sequences and divides once (Eq. 2): no prediction is looked at again.
+counts of the drawn sequences and divides once (Eq. 2): no prediction is looked at again. Two scores are compared on the
+same draws: what makes a sequence easy or hard for both of them cancels out.
 
 Latencies measured one after the other resemble each other too: clocks and temperatures change slowly. Blocks of
 neighbouring samples are drawn, all of one length, wherever they begin (moving blocks); drawing single samples would
@@ -25,13 +26,15 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.checks import check_integer
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, shortened
 from flame_metric.iou import mean_iou
 
 __all__ = [
+    "Comparison",
     "Interval",
     "block_length",
     "bootstrap_interval",
+    "compare",
     "fewest_samples",
     "median_interval",
     "upper_bound_rank",
@@ -51,6 +54,14 @@ class HasCounts(Protocol):
     @property
     def counts(self) -> npt.NDArray[np.int64]:
         """Int64 (S, 3, C)."""
+
+
+class HasSequences(HasCounts, Protocol):
+    """Counts per sequence, with the ids of the sequences."""
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Sorted, (S,)."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +119,88 @@ def bootstrap_interval(result: HasCounts, *, level: float = 0.95, resamples: int
             f"`result` holds {len(counts)} sequence(s) with valid pixels, expected two or more: an interval needs two"
         )
     resamples, seed = _checked(level, resamples, seed)
-    scores = mean_iou_of_resamples(counts, resamples, seed)
-    scores = scores[~np.isnan(scores)]  # a resample may hold no valid pixel at all
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2]) if scores.size else (np.nan, np.nan)
+    return _percentiles(mean_iou_of_resamples(counts, resamples, seed), level, resamples)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """By how much one score exceeds another on the same sequences.
+
+    Attributes
+    ----------
+    difference : float
+        The first mean IoU minus the second, -1..1.
+    interval : Interval
+        Of that difference, over the sequences.
+    sequences : int
+        Sequences that it rests on.
+    """
+
+    difference: float
+    interval: Interval
+    sequences: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+
+def compare(
+    a: HasSequences, b: HasSequences, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Comparison:
+    """Return the mean IoU of ``a`` minus that of ``b``, with the paired bootstrap interval over sequences.
+
+    Both scores are computed anew on the same drawn sequences, so the interval is that of the difference: much narrower
+    than the two intervals of the scores, as sequences that are hard for one network are hard for the other.
+
+    Parameters
+    ----------
+    a, b : FlameResult
+        Of the same sequences and classes; they may differ in anything else.
+    level : float
+        Confidence, between 0 and 1.
+    resamples : int
+        Number of resamples, >= 1.
+    seed : int
+        Seed of the draws.
+
+    Raises
+    ------
+    ConfigError
+        If sequences or numbers of classes differ, fewer than two sequences hold valid pixels, or an option is out of
+        range.
+
+    Examples
+    --------
+    >>> from flame_metric import flame_score, FlameMeter
+    >>> better, worse = FlameMeter(2), FlameMeter(2)
+    >>> for name in "abc":
+    ...     better.update([[0, 1, 1]], [[0, 0, 1]], sequence=name)
+    ...     worse.update([[1, 1, 1]], [[0, 0, 1]], sequence=name)
+    >>> comparison = compare(better.compute(), worse.compute())
+    >>> round(comparison.difference, 3), comparison.is_clear
+    (0.333, True)
+    """
+    if a.sequences != b.sequences or a.counts.shape != b.counts.shape:
+        only = sorted(set(a.sequences) ^ set(b.sequences))
+        differ = f"sequences only one of them has: {shortened(only)}" if only else "unlike numbers of classes"
+        raise ConfigError(f"`a` and `b` cannot be compared: {differ}; expected the same sequences and classes")
+    either = a.counts.any(axis=(1, 2)) | b.counts.any(axis=(1, 2))
+    if either.sum() < 2:
+        raise ConfigError(
+            f"`a` and `b` hold {either.sum()} sequence(s) with valid pixels, expected two or more for an interval"
+        )
+    resamples, seed = _checked(level, resamples, seed)
+    differences = np.subtract(*(mean_iou_of_resamples(one.counts[either], resamples, seed) for one in (a, b)))
+    interval = _percentiles(differences, level, resamples)
+    difference = float(mean_iou(a.counts.sum(axis=0)) - mean_iou(b.counts.sum(axis=0)))
+    return Comparison(difference, interval, int(either.sum()))
+
+
+def _percentiles(values: npt.NDArray[np.float64], level: float, resamples: int) -> Interval:
+    values = values[~np.isnan(values)]  # a resample may hold no valid pixel at all
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if values.size else (np.nan, np.nan)
     return Interval(float(low), float(high), level, resamples)
 
 

@@ -1,7 +1,7 @@
-"""Tables: rows become text, Markdown or CSV.
+"""Tables: rows become text, Markdown, LaTeX or CSV.
 
-Text and Markdown are for reading and round numbers to four decimals; CSV is for programs and keeps them whole. Names
-come from outside (files, classes, users), so each format escapes what would be more than text in it.
+Text, Markdown and LaTeX are for reading and round numbers to four decimals; CSV is for programs and keeps them whole.
+Names come from outside (files, classes, users), so each format escapes what would be more than text in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["FORMATS", "Cell", "Table", "printable"]
 Cell = str | int | float | None
 Row = tuple[Cell, ...]
 
-FORMATS = ("text", "markdown", "csv")
+FORMATS = ("text", "markdown", "latex", "csv")
 ABSENT = "absent"
 """How a NaN is shown: the class occurs nowhere, or there was nothing to score."""
 
@@ -44,7 +44,10 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def render(self, format: str = "text") -> str:
-        """Return the table as ``"text"``, ``"markdown"`` or ``"csv"``, ending in a newline.
+        r"""Return the table as ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``, ending in a newline.
+
+        LaTeX needs ``\usepackage{booktabs}`` and comes as a ``tabular`` to put into a table of your own; its notes are
+        comments.
 
         Raises
         ------
@@ -62,7 +65,8 @@ class Table:
         """
         if format not in FORMATS:
             raise ConfigError(f"`format` is {format!r}, expected one of {', '.join(FORMATS)}")
-        return {"text": self._text, "markdown": self._markdown, "csv": self._csv}[format]()
+        renderers = {"text": self._text, "markdown": self._markdown, "latex": self._latex, "csv": self._csv}
+        return renderers[format]()
 
     def _text(self) -> str:
         cells = [[printable(_shown(cell)) for cell in row] for row in (self.columns, *self.rows, *self.summary)]
@@ -90,6 +94,24 @@ class Table:
         summary = [line(f"**{cell}**" if cell else "" for cell in escaped(row)) for row in self.summary]
         notes = [line for note in self.notes for line in ("", _markdown_text(note))]
         return "\n".join([*header, *body, *summary, *notes]) + "\n"
+
+    def _latex(self) -> str:
+        def line(row: Row) -> str:
+            return " & ".join(_latex_text(_shown(cell)) for cell in row) + r" \\"
+
+        summary = [r"\midrule", *map(line, self.summary)] if self.summary else []
+        lines = [
+            r"\begin{tabular}{l" + "r" * (len(self.columns) - 1) + "}",
+            r"\toprule",
+            line(self.columns),
+            r"\midrule",
+            *map(line, self.rows),
+            *summary,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(f"% {printable(note)}" for note in self.notes),
+        ]
+        return "\n".join(lines) + "\n"
 
     def _csv(self) -> str:
         buffer = io.StringIO()
@@ -127,6 +149,23 @@ def _shown(cell: Cell) -> str:
 def _markdown_text(text: str) -> str:
     text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join("\\" + character if character in "\\`*_[]|#~" else character for character in text)
+
+
+_LATEX = str.maketrans(
+    {
+        **{character: "\\" + character for character in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+    }
+)
+
+
+def _latex_text(text: str) -> str:
+    return printable(text).translate(_LATEX)
 
 
 def _csv_cell(cell: Cell) -> Cell:

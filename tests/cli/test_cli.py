@@ -176,6 +176,13 @@ def test_progress_is_silent_for_a_second_and_then_sparing(capsys: pytest.Capture
     assert capsys.readouterr().err == "frames: 2 of 4 (50%)\nframes: 4 of 4 (100%)\n"
 
 
+def test_progress_shows_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 2.0])
+    with progress("steps", clock=lambda: next(times)) as step:
+        step(1, 4, "loss 0.5")
+    assert capsys.readouterr().err == "steps: 1 of 4 (25%), loss 0.5\n"
+
+
 def test_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rich")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -183,8 +190,10 @@ def test_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     with progress("frames", clock=lambda: next(times)) as step:
         step(1, 2)
         assert capsys.readouterr().err == ""
-        step(2, 2)
-    assert "frames" in capsys.readouterr().err
+        step(2, 2, "[loss] 0.5")
+    shown = capsys.readouterr().err
+    assert "frames" in shown
+    assert "[loss] 0.5" in shown
 
 
 def test_control_characters_do_not_reach_the_terminal(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:

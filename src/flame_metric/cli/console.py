@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from flame_metric.table import printable
 
@@ -20,11 +21,18 @@ except ImportError:  # an extra: plain lines then
 else:
     HAS_RICH = True
 
-__all__ = ["progress", "report"]
+__all__ = ["Step", "progress", "report"]
 
 _PATIENCE_S = 1.0  # what is done sooner shows no bar
 _LINE_EVERY_S = 10.0
 _DRAW_EVERY_S = 0.2
+
+
+class Step(Protocol):
+    """What :func:`progress` yields."""
+
+    def __call__(self, done: int, total: int, note: str = "", /) -> None:
+        """Show how many of all are done, and a note beside it, such as the loss of a training."""
 
 
 def report(kind: str, message: str) -> None:
@@ -33,9 +41,7 @@ def report(kind: str, message: str) -> None:
 
 
 @contextmanager
-def progress(
-    task: str, *, background: bool = True, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[int, int], None]]:
+def progress(task: str, *, background: bool = True, clock: Callable[[], float] = time.monotonic) -> Iterator[Step]:
     """Show how far a task is, once it has taken more than a second.
 
     Parameters
@@ -49,8 +55,8 @@ def progress(
 
     Yields
     ------
-    callable
-        To be called with (done, all).
+    Step
+        To be called with (done, all), or (done, all, note).
     """
     if HAS_RICH and sys.stderr.isatty():
         with _bar(task, background, clock) as step:
@@ -60,16 +66,17 @@ def progress(
 
 
 @contextmanager
-def _bar(task: str, background: bool, clock: Callable[[], float]) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def _bar(task: str, background: bool, clock: Callable[[], float]) -> Iterator[Step]:
+    note_column = TextColumn("{task.fields[note]}", markup=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note_column)
     bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=background)
-    row = bar.add_task(task, total=None)
+    row = bar.add_task(task, total=None, note="")
     start = clock()
     drawn = start
 
-    def step(done: int, total: int) -> None:
+    def step(done: int, total: int, note: str = "", /) -> None:
         nonlocal drawn
-        bar.update(row, completed=done, total=total)
+        bar.update(row, completed=done, total=total, note=note)
         if bar.live.is_started and background:
             return
         now = clock()
@@ -86,14 +93,15 @@ def _bar(task: str, background: bool, clock: Callable[[], float]) -> Iterator[Ca
         bar.stop()
 
 
-def _lines(task: str, clock: Callable[[], float]) -> Callable[[int, int], None]:
+def _lines(task: str, clock: Callable[[], float]) -> Step:
     last = clock() + _PATIENCE_S - _LINE_EVERY_S
 
-    def step(done: int, total: int) -> None:
+    def step(done: int, total: int, note: str = "", /) -> None:
         nonlocal last
         now = clock()
         if now - last > _LINE_EVERY_S:
             last = now
-            print(f"{task}: {done:,} of {total:,} ({done / total:.0%})", file=sys.stderr)
+            beside = f", {note}" if note else ""
+            print(f"{task}: {done:,} of {total:,} ({done / total:.0%}){beside}", file=sys.stderr)
 
     return step

@@ -163,6 +163,11 @@ class _Rendered(Sequence[_Bytes]):
     def __init__(self, renderer: _Renderer, indices: range, part: int) -> None:
         self._renderer, self._indices, self._part = renderer, indices, part
 
+    @property
+    def labelled(self) -> range:
+        """Numbers of the labelled frames: all of them, known without rendering any."""
+        return range(len(self))
+
     def __len__(self) -> int:
         return len(self._indices)
 

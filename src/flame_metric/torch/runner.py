@@ -25,7 +25,7 @@ from flame_metric.errors import ConfigError
 from flame_metric.timers import HostTimer, Runner
 from flame_metric.torch.timer import CudaTimer, as_device, describe_torch
 
-__all__ = ["BOUNDARIES", "IMAGENET_MEAN", "IMAGENET_STD", "torch_runner"]
+__all__ = ["BOUNDARIES", "IMAGENET_MEAN", "IMAGENET_STD", "compiled", "torch_runner"]
 
 BOUNDARIES = ("forward", "forward+argmax", "end_to_end")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -115,7 +115,7 @@ def torch_runner(
         anything.to(memory_format=torch.channels_last)
     centre, scale = _normalisation(IMAGENET_MEAN if mean is None else mean, IMAGENET_STD if std is None else std)
     job = _Job(
-        _compiled(module, compile),
+        compiled(module, compile),
         place,
         number,
         lower,
@@ -264,7 +264,14 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _compiled(module: torch.nn.Module, mode: str | None) -> Callable[[torch.Tensor], Any]:
+def compiled(module: torch.nn.Module, mode: str | None) -> Callable[[torch.Tensor], Any]:
+    """Return a module compiled in a mode of torch.compile; None: as it is.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such mode.
+    """
     if mode is None:
         return module
     try:

@@ -1,0 +1,253 @@
+"""Table 1: each network under the three trainings of the paper, scored without delay and at its own latency.
+
+For a network with the frame offset k (Eq. 5) these are
+
+1. from I_t to S_t, as usual: its static score, and its FLAME;
+2. from I_t to S_{t+k}: it learns what will be there when it is done;
+3. from I_{t-1} and I_t to S_{t+k}: it can see how fast things move, too.
+
+To the paper's table come what it could not give: an interval for each score, the score on a stream of one worker, what
+perfect label maps would be worth so late (persistence), and paired differences of the trainings on the same videos.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from flame_metric._version import __version__
+from flame_metric.errors import ConfigError
+from flame_metric.experiments.experiment import Experiment, Run, Variant, rate_of
+from flame_metric.experiments.paper import PaperNetwork, paper_table
+from flame_metric.result import FlameResult
+from flame_metric.statistics import Comparison, compare, contributing
+from flame_metric.table import Cell, Table
+from flame_metric.timing import frame_offset
+
+__all__ = ["Column", "Difference", "Table1", "make_table1"]
+
+NOW, FUTURE, TWO_FRAMES = "now", "future", "future-two-frames"
+"""Names of the three trainings."""
+
+_FORMAT = "flame-metric table 1"
+_ROWS = (  # training, how the row is called, which score, and the paper's
+    (NOW, "I_t -> S_t: static mIoU", "static", "static"),
+    (NOW, "I_t -> S_t: FLAME", "flame", "flame"),
+    (FUTURE, "I_t -> S_t+k: FLAME", "flame", "flame_future"),
+    (TWO_FRAMES, "I_t-1, I_t -> S_t+k: FLAME", "flame", "flame_two_frames"),
+)
+_TITLES = {NOW: "I_t -> S_t", FUTURE: "I_t -> S_t+k", TWO_FRAMES: "I_t-1, I_t -> S_t+k"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much one training's FLAME exceeds another's.
+
+    Attributes
+    ----------
+    what : str
+    comparison : Comparison or None
+        None with fewer than two test videos.
+    difference : float
+    paper : float
+        The same difference in the paper's Table 1.
+    """
+
+    what: str
+    comparison: Comparison | None
+    difference: float
+    paper: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """One network.
+
+    Attributes
+    ----------
+    network : str
+    latency_ms : float
+    frame_offset : int
+        k that follows from it.
+    runs : Mapping of str to Run
+        By the name of the training.
+    """
+
+    network: str
+    latency_ms: float
+    frame_offset: int
+    runs: Mapping[str, Run]
+
+    @property
+    def paper(self) -> PaperNetwork:
+        """The network's column in the paper."""
+        return paper_table().networks[self.network]
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """What the delay costs, what training on the future regains, and what the second frame adds."""
+        now, future, two = (self.runs[name].losses for name in (NOW, FUTURE, TWO_FRAMES))
+        paper = self.paper
+        return (
+            _difference("FLAME - static, trained on S_t", now.flame, now.static, paper.flame - paper.static),
+            _difference("training on S_t+k", future.flame, now.flame, paper.flame_future - paper.flame),
+            _difference("a second frame", two.flame, future.flame, paper.flame_two_frames - paper.flame_future),
+        )
+
+
+@dataclass(frozen=True)
+class Table1:
+    """Table 1 of an experiment.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+    about : Mapping of str to anything JSON knows
+        Data, recipes, seed, latencies' origin, and where it was computed.
+    """
+
+    columns: tuple[Column, ...]
+    about: Mapping[str, Any]
+
+    def table(self, format: str = "text") -> str:
+        """Return the table in the paper's shape, each network beside the paper's numbers."""
+        heads = ["trained on: score"]
+        rows: list[list[Cell]] = [[title] for _, title, _, _ in _ROWS]
+        tail: list[list[Cell]] = [["frame offset k"], ["latency in ms"], ["frames per second"]]
+        for column in self.columns:
+            heads += [column.paper.name, "paper"]
+            for row, (training, _, score, printed) in zip(rows, _ROWS, strict=True):
+                found: FlameResult = getattr(column.runs[training].losses, score)
+                row += [found.miou, f"{getattr(column.paper, printed):g}"]
+            tail[0] += [column.frame_offset, column.paper.frame_offset]
+            tail[1] += [f"{column.latency_ms:.4g}", f"{column.paper.latency_ms:g}"]
+            tail[2] += [_rate(column.latency_ms), f"{column.paper.fps:g}"]
+        return Table(tuple(heads), _frozen(rows), _frozen(tail)).render(format)
+
+    def details(self, format: str = "text") -> str:
+        """Return a row for each network and training: scores with intervals, streaming, and persistence."""
+        columns = ("network, trained on", "static", "FLAME", "95 % from", "95 % to", "streaming", "persistence")
+        rows: list[list[Cell]] = []
+        for column in self.columns:
+            for name, title in _TITLES.items():
+                losses = column.runs[name].losses
+                interval, late = losses.flame.interval, losses.persistence
+                ends = (None, None) if interval is None else (interval.low, interval.high)
+                perfect = None if late is None else late.flame.miou
+                scores = (losses.static.miou, losses.flame.miou, *ends, losses.streaming.miou, perfect)
+                rows.append([f"{column.paper.name}, {title}", *scores])
+        notes = (
+            "Streaming is one worker that drops the frames it cannot take; persistence, perfect label maps as late as "
+            "FLAME's.",
+            f"Intervals: 95 %, bootstrap over {self._videos} test videos; they do not hold what another seed changes.",
+        )
+        return Table(columns, _frozen(rows), notes=notes).render(format)
+
+    def differences(self, format: str = "text") -> str:
+        """Return what each step of the paper changes, on the same test videos, with paired intervals."""
+        columns = ("network: change of FLAME by", "here", "95 % from", "95 % to", "paper")
+        rows: list[list[Cell]] = []
+        for column in self.columns:
+            for found in column.differences:
+                interval = None if found.comparison is None else found.comparison.interval
+                ends = (None, None) if interval is None else (_signed(interval.low), _signed(interval.high))
+                title = f"{column.paper.name}: {found.what}"
+                rows.append([title, _signed(found.difference), *ends, _signed(found.paper)])
+        return Table(columns, _frozen(rows), notes=tuple(self._findings())).render(format)
+
+    def render(self, format: str = "text") -> str:
+        """Return all three tables."""
+        return "\n".join((self.table(format), self.details(format), self.differences(format)))
+
+    def to_json(self) -> str:
+        """Return scores, counts, recipes and differences as JSON text."""
+        columns = {
+            column.network: {
+                "latency_ms": column.latency_ms,
+                "frame_offset": column.frame_offset,
+                "paper": asdict(column.paper),
+                "runs": {name: run.to_dict() for name, run in column.runs.items()},
+                "differences": [asdict(difference) for difference in column.differences],
+            }
+            for column in self.columns
+        }
+        record = {"format": _FORMAT, "version": __version__, "about": dict(self.about), "networks": columns}
+        return json.dumps(record, indent=1)
+
+    @property
+    def _videos(self) -> int:
+        return len(contributing(self.columns[0].runs[NOW].losses.flame.counts))
+
+    def _findings(self) -> Iterator[str]:
+        """Say for how many networks the paper's order shows, and whether by more than chance."""
+        claims = ("FLAME lies below the static score", "training on S_t+k raises FLAME", "a second frame raises it")
+        for number, claim in enumerate(claims):
+            found = [column.differences[number] for column in self.columns]
+            sign = -1 if number == 0 else 1
+            right = [one for one in found if sign * one.difference > 0]
+            clear = [one for one in right if one.comparison is not None and one.comparison.is_clear]
+            against = [
+                one for one in found if one not in right and one.comparison is not None and one.comparison.is_clear
+            ]
+            yield (
+                f"As in the paper, {claim}: {len(right)} of {len(found)} network(s), {len(clear)} beyond its interval"
+                f"{f'; clearly against it: {len(against)}' if against else ''}."
+            )
+
+
+def make_table1(
+    experiment: Experiment, latencies_ms: Mapping[str, float], *, about: Mapping[str, Any] | None = None
+) -> Table1:
+    """Train and score networks under the three trainings.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    latencies_ms : Mapping of str to float
+        By the names of networks: which to take, in this order, and how long each needs, in milliseconds.
+    about : mapping of str to anything JSON knows, optional
+        What the table is to say of itself.
+
+    Raises
+    ------
+    ConfigError
+        If there is no network, or one that the paper does not have.
+    """
+    unknown = sorted(set(latencies_ms) - set(paper_table().networks))
+    if unknown or not latencies_ms:
+        raise ConfigError(
+            f"`latencies_ms` names {', '.join(unknown) or 'no network'}, expected some of "
+            f"{', '.join(paper_table().networks)}"
+        )
+    columns = []
+    for network, latency_ms in latencies_ms.items():
+        offset = frame_offset(latency_ms, rate_of(experiment.test))
+        variants = (
+            Variant(name=NOW, network=network),
+            Variant(name=FUTURE, network=network, frame_offset=offset),
+            Variant(name=TWO_FRAMES, network=network, frame_offset=offset, frames=2),
+        )
+        runs = {variant.name: experiment.run(variant, latency_ms) for variant in variants}
+        columns.append(Column(network, latency_ms, offset, runs))
+    return Table1(tuple(columns), dict(about or {}))
+
+
+def _difference(what: str, new: FlameResult, old: FlameResult, paper: float) -> Difference:
+    several = len(contributing(new.counts)) > 1
+    comparison = compare(new, old) if several else None
+    return Difference(what, comparison, new.miou - old.miou, paper)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}"
+
+
+def _rate(latency_ms: float) -> str:
+    return f"{float(1000 / Fraction(latency_ms)):.3g}" if latency_ms else "unlimited"
+
+
+def _frozen(rows: list[list[Cell]]) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(tuple(row) for row in rows)

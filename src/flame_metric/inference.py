@@ -1,0 +1,79 @@
+"""Running a network over a labelled video: each frame whose prediction is needed once, counted at every offset.
+
+A prediction is needed where a labelled frame follows at most K frames later, K being the reach of the bank: on every
+frame of a video that is labelled throughout, on K + 1 frames of a clip with one label. A network of several frames sees
+the last ones; before the first frame of a video stands that frame again, as for a camera just switched on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.bank import OffsetBank
+from flame_metric.checks import check_integer, check_kind
+from flame_metric.counting import LabelMaps
+from flame_metric.sequence import VideoSequence
+
+__all__ = ["fill_bank"]
+
+
+def fill_bank(
+    bank: OffsetBank,
+    predict: Callable[[npt.NDArray[np.uint8]], LabelMaps],
+    video: VideoSequence,
+    *,
+    frames: int = 1,
+) -> None:
+    """Add the counts of a network's predictions on a video to a bank.
+
+    Parameters
+    ----------
+    bank : OffsetBank
+    predict : callable
+        From the input frames, uint8 (H, W, 3 * frames) with the oldest first, to labels (H, W) or scores (C, H, W):
+        such as ``torch_runner(network, boundary="end_to_end")``.
+    video : VideoSequence
+        Frames are read in order, each once.
+    frames : int
+        Number of input frames, >= 1.
+
+    Raises
+    ------
+    LabelError, ShapeError
+        If predictions and labels do not belong together; the bank keeps nothing of the video then.
+    StateError
+        If the bank has the video already.
+    ConfigError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> from flame_metric.data.synthetic import synthetic_video
+    >>> bank = OffsetBank(8, max_offset=2, ignore_index=255)
+    >>> fill_bank(bank, lambda frame: frame[..., 0] // 32, synthetic_video(num_frames=3, height=32, width=64))
+    >>> [result.num_pairs for result in bank.curve().results]
+    [3, 2, 1]
+    """
+    check_kind("bank", bank, OffsetBank, "an OffsetBank")
+    check_kind("video", video, VideoSequence, "a VideoSequence")
+    frames = check_integer("frames", frames, 1, unit="input frames")
+    ends = {frame - offset for frame in video.labelled for offset in range(bank.max_offset + 1)}
+    inputs = _inputs(video.frames, ends, frames)
+    predictions = (None if item is None else predict(item) for item in inputs)
+    bank.update_sequence(predictions, video.targets, sequence=video.name)
+
+
+def _inputs(video: Sequence[npt.NDArray[Any]], ends: set[int], frames: int) -> Iterator[npt.NDArray[Any] | None]:
+    """Yield, for each frame, the input that ends with it, or None where it is not among ``ends``."""
+    recent: dict[int, npt.NDArray[Any]] = {}
+    for end in range(len(video)):
+        if end not in ends:
+            yield None
+            continue
+        shown = [max(0, end - back) for back in reversed(range(frames))]
+        recent = {index: recent[index] if index in recent else video[index] for index in dict.fromkeys(shown)}
+        yield np.concatenate([recent[index] for index in shown], axis=2) if frames > 1 else recent[end]

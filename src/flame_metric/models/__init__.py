@@ -1,0 +1,50 @@
+"""The networks of the paper in plain PyTorch: ``pip install 'flame-metric[torch]'``.
+
+``build(name, num_classes)`` makes one of ``NAMES``; ``transfer`` carries weights from one frame to two. Names are
+loaded on first use, so that importing this package loads no PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from flame_metric.errors import MissingExtraError
+from flame_metric.models.names import NAMES as NAMES
+
+if TYPE_CHECKING:
+    from flame_metric.models.deeplab import DeepLabV3Plus as DeepLabV3Plus
+    from flame_metric.models.network import SegmentationNetwork as SegmentationNetwork
+    from flame_metric.models.networks import build as build
+    from flame_metric.models.stems import translation_grid as translation_grid
+    from flame_metric.models.swiftnet import SwiftNet as SwiftNet
+    from flame_metric.models.transferring import transfer as transfer
+    from flame_metric.models.weights import read_state as read_state
+
+_ON_FIRST_USE = {  # name: module
+    "DeepLabV3Plus": "flame_metric.models.deeplab",
+    "SegmentationNetwork": "flame_metric.models.network",
+    "SwiftNet": "flame_metric.models.swiftnet",
+    "build": "flame_metric.models.networks",
+    "read_state": "flame_metric.models.weights",
+    "transfer": "flame_metric.models.transferring",
+    "translation_grid": "flame_metric.models.stems",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use (PEP 562)."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_ON_FIRST_USE[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "torch":
+            raise
+        raise MissingExtraError(f"{name} needs torch: pip install 'flame-metric[torch]'") from error
+
+
+def __dir__() -> list[str]:
+    """List only names that can be had: ``help`` and ``inspect.getmembers`` look each of them up."""
+    return sorted({*globals(), *(_ON_FIRST_USE if find_spec("torch") else ())})

@@ -1,0 +1,79 @@
+"""From a trained network to its version with more frames: all is kept but the first convolution, which is expanded.
+
+So the paper's third training can start from the weights of the first: ``transfer(one_frame.state_dict(), two_frames)``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from flame_metric.checks import check_choice
+from flame_metric.errors import ConfigError
+from flame_metric.models.names import INITS
+from flame_metric.models.network import SegmentationNetwork
+from flame_metric.models.stems import TranslationStem, expand_kernel
+from flame_metric.models.weights import fit, read_state
+
+__all__ = ["transfer"]
+
+
+def transfer(
+    state: Mapping[str, Tensor] | str | os.PathLike[str], network: SegmentationNetwork, *, init: str = "repeat"
+) -> None:
+    """Load the weights of a network that was trained with another number of frames, or without translations.
+
+    Parameters
+    ----------
+    state : mapping of str to torch.Tensor, str or path
+        A ``state_dict``, or a file that ``torch.save`` wrote.
+    network : SegmentationNetwork
+        What is filled. Its translation stem, if ``state`` has none, keeps the weights that it has.
+    init : {"repeat", "last", "he"}
+        How the first convolution becomes that of another number of frames (see :mod:`flame_metric.models.stems`);
+        ``"he"`` keeps the one that ``network`` has. With equal numbers it is loaded as it is.
+
+    Raises
+    ------
+    DatasetError
+        If anything else differs; ``network`` is then unchanged.
+    ConfigError
+        If an option is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flame_metric.models import build
+    >>> one, two = build("swiftnet-r18", 3), build("swiftnet-r18", 3, frames=2)
+    >>> transfer(one.state_dict(), two)
+    >>> previous, current = two.backbone.conv1.weight.split(3, dim=1)
+    >>> torch.equal(previous, current), torch.equal(previous + current, one.backbone.conv1.weight)
+    (True, True)
+    """
+    check_choice("init", init, INITS)
+    if not isinstance(network, SegmentationNetwork):
+        raise ConfigError(f"`network` is {type(network).__name__}, expected what models.build returns")
+    path = state if isinstance(state, str | os.PathLike) else None
+    loaded = dict(state) if isinstance(state, Mapping) else read_state(state)
+    own = network.state_dict()
+    key = f"{network.first_convolution}.weight"
+    stem = "backbone.conv1."
+    if isinstance(getattr(network.backbone, "conv1", None), TranslationStem) and f"{stem}weight" in loaded:
+        del loaded[f"{stem}weight"]
+        loaded |= {name: value for name, value in own.items() if name.startswith(stem)}
+    elif key in loaded:
+        loaded[key] = _first_kernel(loaded[key], own[key], network.frames, init)
+    what = "`state`" if path is None else os.fspath(path)
+    fit(network, loaded, f"{what} for {type(network).__name__} with {network.frames} frame(s)", path)
+
+
+def _first_kernel(kernel: Tensor, own: Tensor, frames: int, init: str) -> Tensor:
+    """Return the kernel for ``frames`` frames, or as it is where it is no first convolution of the same network."""
+    outputs, *rest = own.shape
+    if kernel.ndim != 4 or kernel.shape[1] % 3 or kernel.shape[0] != outputs or kernel.shape[2:] != own.shape[2:]:
+        return kernel
+    if len(rest) and kernel.shape[1] == rest[0]:
+        return kernel
+    return own if init == "he" else expand_kernel(kernel, frames, init)

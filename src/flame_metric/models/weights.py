@@ -1,0 +1,168 @@
+"""Trained weights from files: read without running code in them, verified, and fitted key by key.
+
+``"imagenet"`` means the weights of the paper's year, torchvision's IMAGENET1K_V1. They are looked for in PyTorch's
+cache (``torch.hub.get_dir()``), and downloaded into it where they are missing. Their file names end in the first digits
+of their SHA-256, as ``resnet18-f37072fd.pth``. That is verified for every file with such a name, also where it lies in
+the cache already or was copied by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from flame_metric.checks import check_path
+from flame_metric.errors import ConfigError, DatasetError, shortened
+
+__all__ = ["IMAGENET_FILES", "fit", "load_backbone", "read_state"]
+
+IMAGENET_FILES = {
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+    "mobilenet_v2": "mobilenet_v2-b0353104.pth",
+}
+_URL = "https://download.pytorch.org/models/"
+_CLASSIFIERS = {  # what such a file holds beside the body
+    "resnet18": ("fc.",),
+    "resnet101": ("fc.",),
+    "mobilenet_v2": ("features.18.", "classifier."),
+}
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.pth?$")
+_COUNTER = "num_batches_tracked"  # files from before PyTorch 0.4.1 have none
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read the state of a network from a file that ``torch.save`` wrote, as tensors and nothing else.
+
+    Parameters
+    ----------
+    path : str or path
+        If its name ends in ``-<digits>.pth``, 8 or more hexadecimal digits, its SHA-256 has to begin with them.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        On the CPU.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged, has another hash, or holds anything but tensors under names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "network.pt"
+    >>> torch.save(nn.Linear(1, 2).state_dict(), path)
+    >>> list(read_state(path))
+    ['weight', 'bias']
+    """
+    file = check_path(path)
+    _verify(file)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DatasetError(
+            f"{file} cannot be read as weights ({reason}), expected a state_dict that torch.save wrote: tensors under "
+            "names and no other objects; get the file anew",
+            path=file,
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        held = f"{type(state).__name__} of {shortened(map(str, state))}" if isinstance(state, Mapping) else type(state)
+        raise DatasetError(f"{file} holds {held}, expected a state_dict: tensors under names", path=file)
+    return dict(state)
+
+
+def load_backbone(body: nn.Module, architecture: str, weights: object) -> None:
+    """Fill a body with trained weights.
+
+    Parameters
+    ----------
+    body : torch.nn.Module
+        With a first convolution of one frame.
+    architecture : {"resnet18", "resnet101", "mobilenet_v2"}
+        What it is, in torchvision's words.
+    weights : str or path
+        ``"imagenet"``, or a file of torchvision's; what belongs to the classifier is left out.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged or of another network, or the download fails.
+    ConfigError
+        If ``weights`` is neither.
+    """
+    if not isinstance(weights, str | os.PathLike):
+        raise ConfigError(f"`weights` is {weights!r}, expected None, 'imagenet' or the path of a file")
+    path = _imagenet(IMAGENET_FILES[architecture]) if weights == "imagenet" else Path(weights)
+    state = read_state(path)
+    kept = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIERS[architecture])}
+    for key, value in body.state_dict().items():
+        if key.endswith(_COUNTER):
+            kept.setdefault(key, torch.zeros_like(value))
+    fit(body, kept, f"{path} as {architecture}", path)
+
+
+def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, path: str | os.PathLike[str] | None) -> None:
+    """Load a state that has exactly the keys and shapes of ``network``, or change nothing.
+
+    Raises
+    ------
+    DatasetError
+        If it has not; the message begins with ``what``.
+    """
+    own = network.state_dict()
+    faults = [f"{key} is missing" for key in own if key not in state]
+    faults += [f"{key} is unknown" for key in state if key not in own]
+    faults += [
+        f"{key} is {tuple(state[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in own.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if faults:
+        raise DatasetError(
+            f"{what}: {len(faults)} of {len(own)} entries do not fit ({shortened(faults, 3)}), expected the weights of "
+            "the same network",
+            path=path,
+        )
+    network.load_state_dict(dict(state))
+
+
+def _imagenet(name: str) -> Path:
+    """Return the file in PyTorch's cache, after downloading it where it is missing."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not path.exists():
+        try:
+            torch.hub.load_state_dict_from_url(_URL + name, map_location="cpu", check_hash=True, weights_only=True)
+        except (OSError, RuntimeError) as error:  # no network; another hash
+            raise DatasetError(
+                f"{path} is missing and {_URL}{name} cannot be downloaded ({error}), expected weights of ImageNet; "
+                "download it on another machine and give its path as `weights`",
+                path=path,
+            ) from error
+    return path
+
+
+def _verify(file: Path) -> None:
+    try:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DatasetError(
+            f"{file} cannot be read ({error.strerror}), expected a file of weights", path=file
+        ) from error
+    wanted = _HASH.search(file.name)
+    if wanted and not found.startswith(wanted[1]):
+        raise DatasetError(
+            f"{file} has SHA-256 {found[:16]}..., expected {wanted[1]}... as in its name: it is cut, damaged or "
+            "renamed; remove it and get it anew",
+            path=file,
+        )
