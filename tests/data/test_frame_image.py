@@ -194,6 +194,28 @@ def test_a_jpeg_cut_anywhere_is_refused(length: int, tmp_path: Path) -> None:
         read_frame_image(write(tmp_path, jpeg()[:length]))
 
 
+def test_a_damaged_jpeg_is_a_frame_or_an_error(tmp_path: Path) -> None:
+    """A JPEG has no checksums: other colours may come out, but never another shape or another kind of error."""
+    content, refused = jpeg(), 0
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 0xFF
+        try:
+            assert read_frame_image(write(tmp_path, bytes(damaged)), shape=(16, 24)).shape == (16, 24, 3)
+        except DatasetError:
+            refused += 1
+    assert 20 < refused < len(content)
+
+
+def test_a_second_header_does_not_slip_through(tmp_path: Path) -> None:
+    """The first says RGB of 16 x 24, and Pillow goes by the second, which says grey."""
+    content, grey = jpeg(), jpeg(Image.new("L", (24, 16), 90))
+    start = content.index(b"\xff\xc0")
+    segment = content[start : start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")]
+    with pytest.raises(DatasetError, match="is damaged"):
+        read_frame_image(write(tmp_path, grey[:2] + segment + grey[2:]))
+
+
 @pytest.mark.parametrize("rows", [0, 1, 2])
 def test_missing_rows_are_no_black(rows: int, tmp_path: Path) -> None:
     file = write(tmp_path, png(2, 3, 8, 2, [b"abcabc"] * rows))

@@ -218,7 +218,8 @@ def _decode(path: Path, data: bytes, header: ImageHeader) -> tuple[npt.NDArray[A
         raise DatasetError(f"{path}: is damaged or cut short: {error or type(error).__name__}", path=path) from error
     if images > 1:
         raise DatasetError(f"{path}: is an animation, expected one image", path=path)
-    if pixels.shape[:2] != (header.height, header.width):
+    size = (header.height, header.width)
+    if pixels.shape != (size if header.samples == 1 else (*size, header.samples)):
         raise DatasetError(f"{path}: is damaged: its pixels have shape {pixels.shape}", path=path)
     return pixels, rotated
 
