@@ -35,7 +35,7 @@ examples:
   flame-metric reproduce --out table1
   flame-metric reproduce --networks swiftnet-r18,deeplab-mn --latency measured --device cuda
   flame-metric reproduce --preset paper --data cityscapes:ROOT --device cuda --workers 8 --out table1
-  flame-metric reproduce --data camvid:ROOT --cut 70 --networks swiftnet-r18 --crop 256,352
+  flame-metric reproduce --data camvid:ROOT --networks swiftnet-r18 --crop 256,352
   flame-metric reproduce --experiment translations --translations 9,17
   torchrun --nproc-per-node 4 -m flame_metric reproduce --preset paper --data cityscapes:ROOT --device cuda
 """
@@ -77,9 +77,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="synthetic",
         metavar="D",
         help="synthetic (default), synthetic:videos=N,height=H,width=W,..., cityscapes:ROOT or camvid:ROOT",
-    )
-    data.add_argument(
-        "--cut", type=int, metavar="N", help="of one recording: train on its first N frames, test on the others"
     )
 
     training = parser.add_argument_group("training")
@@ -127,7 +124,6 @@ def run(arguments: argparse.Namespace) -> None:
         networks=networks,
         translations=arguments.translations or (9, 17),
         data=arguments.data,
-        cut=arguments.cut,
         latency=_latency(arguments.latency),
         seed=arguments.seed,
         device=arguments.device,

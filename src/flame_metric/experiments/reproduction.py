@@ -38,7 +38,6 @@ def reproduce(
     networks: Sequence[str] | None = None,
     translations: Sequence[int] = (9, 17),
     data: str = "synthetic",
-    cut: int | None = None,
     latency: str | Mapping[str, float] = "paper",
     seed: int = 0,
     device: str = "cpu",
@@ -65,8 +64,6 @@ def reproduce(
         The N of section 5.4.
     data : str
         As :func:`~flame_metric.experiments.videos.training_and_test` takes it.
-    cut : int, optional
-        Of one recording: train on its first frames, so many, and test on the others.
     latency : {"paper", "measured"} or Mapping of str to float
         Milliseconds of each network, from which its k follows: the paper's, measured on ``device`` at the size of the
         test frames, or given.
@@ -102,7 +99,7 @@ def reproduce(
         preset = PRESETS[preset]
     chosen = _chosen(networks, preset, experiment)
     check_integer("seed", seed, 0)
-    training, test = training_and_test(data, frames=cut)
+    training, test = training_and_test(data)
     with joined_ranks(device) as place:
         found = from_first_rank(lambda: _latencies(latency, chosen, test, place))
         setting = Experiment(
@@ -123,7 +120,6 @@ def reproduce(
         about: dict[str, Any] = {
             "preset": preset.name,
             "data": data,
-            "cut": cut,
             "training": {"videos": len(training.sequences), "frames": _frames(training)},
             "test": {"videos": len(test.sequences), "frames": _frames(test), "size": _size(test)},
             "latency": latency if isinstance(latency, str) else "given",

@@ -1,21 +1,17 @@
 """Videos to train on and others to test on, for an experiment.
 
-- Of a data set with splits: its ``train`` and ``val``.
-- Of one recording: its first frames and its last, cut so that no pair of frames crosses from one part to the other.
-- Synthetic streets, by default small ones: short videos of many places to train on, longer ones of others to test on.
-  They are rendered once and kept in memory, if they fit.
+They are the splits ``train`` and ``val`` of a data set. Synthetic streets are small by default: short videos of many
+places to train on, longer ones of others to test on, rendered once and kept in memory if they fit.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from flame_metric.checks import check_integer
 from flame_metric.datasets import open_dataset
-from flame_metric.errors import ConfigError
 from flame_metric.sequence import VideoDataset, VideoSequence
 
-__all__ = ["cut", "training_and_test"]
+__all__ = ["training_and_test"]
 
 _SIZE = {"height": "128", "width": "256"}
 _SYNTHETIC = {"train": {**_SIZE, "videos": "120", "num_frames": "10"}, "val": {**_SIZE, "videos": "24"}}
@@ -23,7 +19,7 @@ _KEPT_BYTES = 2_000_000_000
 _BYTES = 4  # of a pixel: three colours and a label
 
 
-def training_and_test(data: str, *, frames: int | None = None) -> tuple[VideoDataset, VideoDataset]:
+def training_and_test(data: str) -> tuple[VideoDataset, VideoDataset]:
     """Open the videos of an experiment.
 
     Parameters
@@ -31,13 +27,11 @@ def training_and_test(data: str, *, frames: int | None = None) -> tuple[VideoDat
     data : str
         As :func:`~flame_metric.datasets.open_dataset` takes it. What is not said of synthetic videos is small: 120 of
         10 frames to train on and 24 of 30 to test on, 128x256.
-    frames : int, optional
-        Of one recording, how many of its first frames to train on; the others are the test.
 
     Raises
     ------
     ConfigError, DatasetError
-        If there are no such data, or ``frames`` is given for several recordings.
+        If there are no such data.
 
     Examples
     --------
@@ -45,8 +39,6 @@ def training_and_test(data: str, *, frames: int | None = None) -> tuple[VideoDat
     >>> len(training.sequences), test.sequences[0].frames[2].shape
     (2, (32, 64, 3))
     """
-    if frames is not None:
-        return cut(open_dataset(data), frames)
     name, _, options = data.partition(":")
     if name != "synthetic":
         return open_dataset(data, split="train"), open_dataset(data, split="val")
@@ -55,26 +47,6 @@ def training_and_test(data: str, *, frames: int | None = None) -> tuple[VideoDat
         for split in ("train", "val")
     )
     return _kept(training), _kept(test)
-
-
-def cut(dataset: VideoDataset, frames: int) -> tuple[VideoDataset, VideoDataset]:
-    """Cut the one recording of a data set into its first frames, to train on, and the others.
-
-    Raises
-    ------
-    ConfigError
-        If it has several recordings, or no frame more than that.
-    """
-    frames = check_integer("frames", frames, 1)
-    if len(dataset.sequences) != 1:
-        raise ConfigError(
-            f"{dataset.name!r} has {len(dataset.sequences)} recordings, expected one to be cut into a part to train on "
-            "and a part to test on"
-        )
-    (recording,) = dataset.sequences
-    parts = recording.sliced(0, frames), recording.sliced(frames, len(recording.frames))
-    first, second = (replace(dataset, sequences=(part,)) for part in parts)
-    return first, second
 
 
 def _unsaid(options: str, split: str) -> list[str]:
