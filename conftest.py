@@ -21,6 +21,7 @@ NEEDS = {  # files: packages
     "src/flame_metric/experiments/translations.py": ("torch",),
     "src/flame_metric/models/*.py": ("torch",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
+    "tests/helpers/cityscapes_tree.py": ("PIL",),
     "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),
     "tests/helpers/toy_training.py": ("torch",),

@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from flame_metric._version import __version__
@@ -86,7 +87,7 @@ class Column:
         """The network's column in the paper."""
         return paper_table().networks[self.network]
 
-    @property
+    @cached_property
     def differences(self) -> tuple[Difference, ...]:
         """What the delay costs, what training on the future regains, and what the second frame adds."""
         now, future, two = (self.runs[name].losses for name in (NOW, FUTURE, TWO_FRAMES))

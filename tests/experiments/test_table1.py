@@ -1,0 +1,102 @@
+"""Table 1 as text, from scores made by hand: two videos, two classes, one network."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from flame_metric.config import make_config
+from flame_metric.curve import Losses
+from flame_metric.result import FlameResult
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+from flame_metric.experiments.table1 import FUTURE, NOW, TWO_FRAMES, Column, Table1, make_table1  # noqa: E402
+
+
+def result(*right):
+    """Videos of ten pixels of one class: so many are right, the others predicted as a class that is nowhere."""
+    counts = np.array([[[share, 0], [share, 10 - share], [10, 0]] for share in right])
+    names = tuple(f"video {number}" for number in range(len(right)))
+    return FlameResult(make_config(2), names, counts, np.full((len(right), 4), 10))
+
+
+def run(static, flame, streaming, persistence=None):
+    late = None if persistence is None else Losses(result(10, 10), result(*persistence), result(*persistence))
+    return SimpleNamespace(losses=Losses(result(*static), result(*flame), result(*streaming), late))
+
+
+def table(latency=76, network="deeplab-mn", **changes):
+    runs = {
+        NOW: run((9, 7), (6, 4), (5, 3), (8, 6)),
+        FUTURE: run((7, 7), (7, 5), (6, 4), (8, 6)),
+        TWO_FRAMES: run((7, 7), (7, 7), (6, 6), (8, 6)),
+    } | changes
+    return Table1((Column(network, latency, 2, runs),), {})
+
+
+# mean IoU of two videos with x of 20 pixels right: (x / 20 + 0) / 2
+
+
+def test_the_paper_stands_beside_what_was_found():
+    assert table().table() == (
+        "trained on: score            DeepLab-MN   paper\n"
+        "-----------------------------------------------\n"
+        "I_t -> S_t: static mIoU          0.4000    0.72\n"
+        "I_t -> S_t: FLAME                0.2500    0.56\n"
+        "I_t -> S_t+k: FLAME              0.3000   0.565\n"
+        "I_t-1, I_t -> S_t+k: FLAME       0.3500    0.58\n"
+        "-----------------------------------------------\n"
+        "frame offset k                        2       2\n"
+        "latency in ms                        76      76\n"
+        "frames per second                  13.2      13\n"
+    )
+
+
+def test_details():
+    lines = table().details().splitlines()
+    assert lines[0].split() == "network, trained on static FLAME 95 % from 95 % to streaming persistence".split()
+    assert lines[2].split() == "DeepLab-MN, I_t -> S_t 0.4000 0.2500 0.2000 0.3000 0.2000 0.3500".split()
+    assert lines[4].split() == "DeepLab-MN, I_t-1, I_t -> S_t+k 0.3500 0.3500 0.3500 0.3500 0.3000 0.3500".split()
+
+
+def test_differences_are_paired():
+    lines = table().differences().splitlines()
+    # each video lost 3 of 10 pixels to the delay, and won 1 of 10 back: in pairs there is no doubt about it
+    assert lines[2].split()[-4:] == ["-0.1500", "-0.1500", "-0.1500", "-0.1600"]
+    assert lines[3].split()[-4:] == ["+0.0500", "+0.0500", "+0.0500", "+0.0050"]
+    assert lines[4].split()[-4:] == ["+0.0500", "+0.0000", "+0.1000", "+0.0150"]
+
+
+def test_findings_are_counted():
+    text = table().differences()
+    assert "FLAME lies below the static score: 1 of 1 network(s), 1 beyond its interval." in text
+    assert "training on S_t+k raises FLAME: 1 of 1 network(s), 1 beyond its interval." in text
+    assert "a second frame raises it: 1 of 1 network(s), 0 beyond its interval." in text
+
+
+def test_findings_against_the_paper_are_counted_too():
+    text = table(**{FUTURE: run((7, 7), (5, 3), (5, 3))}).differences()
+    assert "training on S_t+k raises FLAME: 0 of 1 network(s), 0 beyond its interval; clearly against it: 1." in text
+
+
+def test_one_video_has_no_interval():
+    runs = {name: run((9,), (flame,), (5,)) for name, flame in ((NOW, 6), (FUTURE, 7), (TWO_FRAMES, 8))}
+    found = table(**runs)
+    assert found.differences().splitlines()[3].split() == [*"DeepLab-MN: training on S_t+k".split(), "+0.0500", "+0.0050"]
+    assert "interval" not in found.details().splitlines()[0]
+    assert found.columns[0].differences[0].comparison is None
+
+
+@pytest.mark.parametrize("format", ["markdown", "latex"])
+def test_other_formats_hold_all_three_tables(format):
+    text = table().render(format)
+    assert text.count("toprule" if format == "latex" else "| :-- |") == 3
+    assert "I\\_t -> S\\_t" in text or "I\\_t -\\textgreater{} S\\_t" in text or "I\\_t -&gt; S\\_t" in text
+
+
+@pytest.mark.parametrize("latencies", [{}, {"unet": 10.0}])
+def test_networks_that_the_paper_does_not_have(latencies):
+    from flame_metric import ConfigError  # noqa: PLC0415
+
+    with pytest.raises(ConfigError, match="expected some of deeplab-r101"):
+        make_table1(None, latencies)
