@@ -135,6 +135,13 @@ def test_sequences_behave_as_lists() -> None:
             targets[outside]
 
 
+def test_labelled_frames_are_known_without_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "_render", lambda *scene: pytest.fail("rendered"))
+    targets = synthetic_video(num_frames=10**6, **SIZE).targets
+    assert targets.labelled == range(10**6)  # type: ignore[attr-defined]
+    assert targets[5:20:3].labelled == range(5)  # type: ignore[attr-defined]
+
+
 def test_what_is_read_may_be_changed() -> None:
     video = synthetic_video(num_frames=1, **SIZE)
     before = video.targets[0].copy()
