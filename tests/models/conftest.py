@@ -1,5 +1,7 @@
 """Networks whose numbers are calm: batch norms that know their inputs, as after training."""
 
+import functools
+
 import pytest
 
 
@@ -14,9 +16,16 @@ def settled():
             norm.momentum = 1.0
         parameter = next(network.parameters())
         with torch.no_grad():
-            network.train()(torch.randn(2, 3 * network.frames, 32, 64).to(parameter))
+            network.train()(torch.randn(4, 3 * network.frames, 64, 96).to(parameter))
         for norm, momentum in momenta.items():
             norm.momentum = momentum
         return network.eval()
 
     return settle
+
+
+@pytest.fixture(scope="session")
+def calm(settled):
+    """Return a function from a name to its network of five classes, built and settled once: for reading only."""
+    models = pytest.importorskip("flame_metric.models")
+    return functools.cache(lambda name, **options: settled(models.build(name, 5, **options)))
