@@ -16,7 +16,7 @@ def settled():
             norm.momentum = 1.0
         parameter = next(network.parameters())
         with torch.no_grad():
-            network.train()(torch.randn(4, 3 * network.frames, 64, 96).to(parameter))
+            network.train()(torch.randn(2, 3 * network.frames, 32, 64).to(parameter))
         for norm, momentum in momenta.items():
             norm.momentum = momentum
         return network.eval()

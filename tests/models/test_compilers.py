@@ -35,7 +35,7 @@ def test_compile_for_another_size(calm):
     network = calm("swiftnet-r18")
     torch._dynamo.reset()
     compiled = torch.compile(network, backend="eager", fullgraph=True)
-    for height, width in ((33, 65), (40, 64), (17, 90)):
+    for height, width in ((33, 65), (40, 64)):
         frames = example(network, height, width)
         assert torch.equal(run(compiled, frames), run(network, frames))
 
