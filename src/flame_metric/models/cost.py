@@ -63,7 +63,7 @@ def network_cost(network: SegmentationNetwork, height: int, width: int) -> Netwo
     >>> from flame_metric.models import build
     >>> cost = network_cost(build("swiftnet-r18", 19), 1024, 2048)
     >>> cost.parameters, round(cost.multiply_accumulates / 1e9, 2)
-    (11808163, 103.57)
+    (11808163, 103.58)
     """
     size = (check_integer("height", height, 1, unit="pixels"), check_integer("width", width, 1, unit="pixels"))
     shadow = copy.deepcopy(network).to("meta").eval()

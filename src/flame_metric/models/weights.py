@@ -76,7 +76,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             path=file,
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        held = f"{type(state).__name__} of {shortened(map(str, state))}" if isinstance(state, Mapping) else type(state)
+        held = type(state).__name__ + (f" of {shortened(map(str, state))}" if isinstance(state, Mapping) else "")
         raise DatasetError(f"{file} holds {held}, expected a state_dict: tensors under names", path=file)
     return dict(state)
 
