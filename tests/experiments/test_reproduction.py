@@ -1,0 +1,304 @@
+"""The paper's experiments end to end on small data: what enters, what is scored, and that a stopped run goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flame_metric import ConfigError, DatasetError, FlameMeter, LatencyTrace
+from flame_metric.cli import main
+from flame_metric.experiments.presets import PRESETS
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+tree = pytest.importorskip("cityscapes_tree", reason="reading image files needs Pillow")
+from flame_metric.data.cityscapes import cityscapes  # noqa: E402
+from flame_metric.experiments import latencies, reproduction  # noqa: E402
+from flame_metric.experiments.reproduction import reproduce  # noqa: E402
+from flame_metric.models import build  # noqa: E402
+
+SMALL = "synthetic:videos=8,num_frames=4,height=32,width=64"
+HEIGHT, WIDTH = 32, 64
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A pool of threads takes longer to wake than such small frames to pass."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def small(iterations=2):
+    return PRESETS["quick"].changed(iterations=iterations, crop=(HEIGHT, WIDTH))
+
+
+def scores(table):
+    return {
+        (column.network, name): [run.losses.static.miou, run.losses.flame.miou, run.losses.streaming.miou]
+        for column in table.columns
+        for name, run in column.runs.items()
+    }
+
+
+# ── Cityscapes ──
+
+
+@pytest.fixture(scope="module")
+def cityscapes_root(tmp_path_factory):
+    """Eight clips to train on, three to test on; every frame is unlike every other."""
+    root = tmp_path_factory.mktemp("cityscapes")
+    generator = np.random.default_rng(0)
+
+    def picture(number):
+        return np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+    def ids():
+        return np.array([*tree.IDS, 0, 3], np.uint8)[generator.integers(0, 21, (HEIGHT, WIDTH))]
+
+    for split, city, frames in (("train", "aachen", range(19, 8 * 40, 40)), ("val", "frankfurt", (294, 325, 576))):
+        for number, frame in enumerate(frames):
+            seq = number if split == "train" else 0
+            tree.add_clip(root, city, seq, frame, split=split, ids=ids(), picture=picture)
+    return root
+
+
+def label_map(network, frames):
+    """What a network says of frames, uint8 (H, W, 3), oldest first, in a few lines of its own."""
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    stacked = [(torch.from_numpy(frame).permute(2, 0, 1) / 255 - mean) / deviation for frame in frames]
+    with torch.inference_mode():
+        return network(torch.cat(stacked)[None]).argmax(1)[0].numpy()
+
+
+def test_frame_f_minus_k_enters_and_label_f_scores(cityscapes_root, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["reproduce", "--data", f"cityscapes:{cityscapes_root}", "--networks", "swiftnet-r18"]
+    command += ["--latency", "swiftnet-r18=100", "--iterations", "2", "--crop", f"{HEIGHT},{WIDTH}", "--out", str(out)]
+    assert main([*command, "--json", "-"]) == 0
+    column = json.loads(capsys.readouterr().out)["networks"]["swiftnet-r18"]
+    assert column["frame_offset"] == 2
+    videos = cityscapes(cityscapes_root, split="val").sequences
+    for training, frames in (("now", 1), ("future", 1), ("future-two-frames", 2)):
+        checkpoint = torch.load(out / "swiftnet-r18" / training / "checkpoint.pt", weights_only=True)
+        network = build("swiftnet-r18", 19, frames=frames).eval()
+        network.load_state_dict(checkpoint["network"])
+        for score, offset in (("static", 0), ("flame", 2)):
+            meter = FlameMeter(19, frame_offset=offset, ignore_index=255)
+            for video in videos:
+                last = 19 - offset
+                seen = [video.frames[index] for index in range(last - frames + 1, last + 1)]
+                meter.update(label_map(network, seen), video.targets[19], sequence=video.name)
+            found = column["runs"][training][score]["sequences"]
+            assert found == meter.compute().to_dict()["sequences"], (training, score)
+        assert column["runs"][training]["persistence"] is None  # one label a clip
+
+
+def test_what_a_clip_cannot_give_is_a_clear_error(cityscapes_root, capsys):
+    command = [
+        "reproduce",
+        "--data",
+        f"cityscapes:{cityscapes_root}",
+        "--networks",
+        "swiftnet-r18",
+        "--iterations",
+        "1",
+    ]
+    assert main([*command, "--latency", "swiftnet-r18=1300", "--crop", "32,64"]) == 2
+    assert "beyond the clips' history" in capsys.readouterr().err
+
+
+def test_a_missing_frame_is_a_clear_error(cityscapes_root, tmp_path):
+    videos = cityscapes_root / "leftImg8bit_sequence" / "val" / "frankfurt"
+    missing = videos / "frankfurt_000000_000293_leftImg8bit.png"
+    content = missing.read_bytes()
+    missing.unlink()
+    try:
+        with pytest.raises(DatasetError, match="frankfurt_000000_000293"):
+            reproduce(small(1), networks=["swiftnet-r18"], data=f"cityscapes:{cityscapes_root}")
+    finally:
+        missing.write_bytes(content)
+
+
+# ── a run that is stopped ──
+
+
+@contextmanager
+def _stopping(task, after):
+    def step(done, total, note=""):
+        if "now: steps" in task and done == after:
+            signal.raise_signal(signal.SIGINT)  # Ctrl-C
+
+    yield step
+
+
+def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path):
+    options = {"networks": ["swiftnet-r18"], "data": SMALL, "seed": 3}
+    undisturbed = reproduce(small(3), **options)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(small(3), out=tmp_path, progress=lambda task: _stopping(task, 2), **options)
+    table = reproduce(small(3), out=tmp_path, **options)
+    assert table.columns[0].runs["now"].training.resumed_at == 2
+    assert scores(table) == scores(undisturbed)
+    losses = [one.columns[0].runs["future-two-frames"].training.losses for one in (table, undisturbed)]
+    assert losses[0] == losses[1]
+    again = reproduce(small(3), out=tmp_path, **options)
+    assert again.columns[0].runs["future"].training.resumed_at == 3  # nothing is left to do
+    assert scores(again) == scores(undisturbed)
+
+
+def test_tables_are_kept(tmp_path):
+    table = reproduce(
+        small(1), networks=["swiftnet-r18"], data=SMALL, out=tmp_path / "new", latency={"swiftnet-r18": 70}
+    )
+    record = json.loads((tmp_path / "new" / "table1.json").read_text())
+    assert record["about"]["data"] == SMALL
+    assert record["about"]["preset"] == "quick, changed"
+    assert record["networks"]["swiftnet-r18"]["frame_offset"] == 2
+    assert record["networks"]["swiftnet-r18"]["runs"]["now"]["training"]["recipe"]["iterations"] == 1
+    assert record["networks"]["swiftnet-r18"]["paper"]["static"] == 0.75
+    assert (tmp_path / "new" / "table1.md").read_text() == table.render("markdown")
+    assert (tmp_path / "new" / "table1.tex").read_text() == table.render("latex")
+
+
+def test_every_training_starts_from_the_first_one(tmp_path):
+    reproduce(small(2), networks=["swiftnet-r18-x"], data=SMALL, out=tmp_path)
+    folder = tmp_path / "swiftnet-r18-x"
+    assert sorted(path.name for path in folder.iterdir()) == ["first training", "future", "future-two-frames", "now"]
+    first, now = (torch.load(folder / name / "checkpoint.pt", weights_only=True) for name in ("first training", "now"))
+    key = "weights before the first step"
+    from flame_metric.experiments.checkpoint import fingerprint  # noqa: PLC0415
+
+    assert now["identity"][key] == fingerprint(first["network"])
+
+
+# ── section 5.4 ──
+
+
+def test_translations(tmp_path):
+    table = reproduce(small(1), experiment="translations", translations=(2, 3, 2), data=SMALL, out=tmp_path)
+    assert list(table.moved) == list(table.in_place) == [2, 3]
+    assert table.moved[2].parameters == table.in_place[2].parameters > table.plain.parameters
+    assert table.moved[3].variant.translations == 3
+    assert table.in_place[3].variant.translations == ((0, 0),) * 3
+    lines = table.render().splitlines()
+    assert [line.split("   ")[0] for line in lines[2:7]] == [
+        "I_t-1, I_t",
+        "and 2 copies of I_t-1, moved",
+        "and 2 copies of I_t-1, in place",
+        "and 3 copies of I_t-1, moved",
+        "and 3 copies of I_t-1, in place",
+    ]
+    record = json.loads((tmp_path / "translations.json").read_text())
+    assert set(record["moved_minus_in_place"]) == {"2", "3"}
+    difference = table.moved[2].losses.flame.miou - table.in_place[2].losses.flame.miou
+    assert record["moved_minus_in_place"]["2"]["difference"] == pytest.approx(difference)
+
+
+# ── latencies ──
+
+
+def test_measured_latencies_give_k(monkeypatch):
+    seen = []
+
+    def measure(runner, inputs, metadata):
+        seen.append((metadata["network"], inputs[0].shape, runner.boundary))
+        return LatencyTrace([61, 65, 130])
+
+    monkeypatch.setattr(
+        reproduction,
+        "measured_latencies",
+        lambda *args, **kw: latencies.measured_latencies(*args, **kw, measure=measure),
+    )
+    table = reproduce(small(1), networks=["swiftnet-r18"], data=SMALL, latency="measured")
+    assert seen == [("swiftnet-r18", (3, HEIGHT, WIDTH), "forward+argmax")]
+    assert (table.columns[0].latency_ms, table.columns[0].frame_offset) == (65, 2)
+
+
+def test_networks_are_really_measured():
+    trace = latencies.measured_latencies(["swiftnet-r18"], 8, height=32, width=64)["swiftnet-r18"]
+    assert trace.median_ms > 0
+    assert trace.metadata["network"] == "swiftnet-r18"
+
+
+# ── wrong options ──
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"preset": "slow"}, "`preset` is 'slow', expected one of quick, paper"),
+        ({"experiment": "table2"}, "`experiment` is 'table2', expected one of table1, translations"),
+        ({"networks": ["unet"]}, "`networks` is 'unet', expected one of swiftnet-r18"),
+        ({"networks": []}, "`networks` is empty"),
+        ({"latency": "guess"}, "`latency` is 'guess', expected 'paper', 'measured'"),
+        ({"latency": {"swiftnet-r18": 26}}, "expected one for each of swiftnet-r18, swiftnet-r18-x"),
+        ({"latency": {"swiftnet-r18": -1, "swiftnet-r18-x": 3}}, "-1"),
+        ({"seed": -1}, "`seed` is -1"),
+        ({"data": "kitti:/x"}, "expected one of synthetic"),
+        ({"experiment": "translations", "networks": ["deeplab-mn"]}, "expected swiftnet-r18 alone"),
+        ({"experiment": "translations", "translations": ()}, "`numbers` is empty"),
+        ({"experiment": "translations", "translations": (0,)}, "`numbers` is 0"),
+        ({"device": "tpu"}, "tpu"),
+    ],
+)
+def test_wrong_options(options, message):
+    chosen = {"preset": small(1), "data": SMALL, **options}
+    with pytest.raises(ConfigError, match=message):
+        reproduce(**chosen)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--crop", "32"], "--crop has 1 number"),
+        (["--iterations", "0"], "`iterations` is 0"),
+        (["--latency", "swiftnet-r18=fast"], "expected milliseconds such as"),
+        (["--translations", "9"], "expected --experiment translations beside it"),
+        (["--networks", "unet", "--recipe"], "'unet', expected one of"),
+        (["--json", "/"], "cannot be written"),
+    ],
+)
+def test_wrong_options_on_the_command_line(options, message, capsys):
+    assert main(["reproduce", "--data", SMALL, *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_recipes_are_printed(capsys):
+    assert main(["reproduce", "--preset", "paper", "--networks", "deeplab-mn", "--recipe"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("recipe 'paper' of deeplab-mn\n")
+    assert "power: 3 (paper)" in out
+    assert main(["reproduce", "--recipe", "--iterations", "7"]) == 0
+    assert capsys.readouterr().out.count("iterations: 7 (ours; paper: none)") == 4
+
+
+# ── ranks ──
+
+
+def test_ranks_share_the_work():
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command += ["-m", "flame_metric", "reproduce", "--data", SMALL, "--networks", "swiftnet-r18", "--iterations", "1"]
+    command += ["--crop", "32,64", "--json", "-"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)  # one rank speaks
+    found = record["networks"]["swiftnet-r18"]["runs"]["now"]
+    assert found["training"]["ranks"] == 2
+    assert len(found["flame"]["sequences"]) == 8
+
+
+def test_presets_change_in_a_copy():
+    assert PRESETS["quick"].changed() == PRESETS["quick"]
+    paper = PRESETS["paper"]
+    assert paper.changed(crop=(8, 8)).recipe("deeplab-mn") == replace(
+        paper.recipe("deeplab-mn"), augmentation=replace(paper.recipe("deeplab-mn").augmentation, crop=(8, 8))
+    )
+    assert paper.start is None
