@@ -1,8 +1,23 @@
 """Networks whose numbers are calm: batch norms that know their inputs, as after training."""
 
 import functools
+from importlib.util import find_spec
 
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small tensors gain nothing from threads, and lose much where others use the cores too."""
+    if not find_spec("torch"):
+        yield
+        return
+    import torch  # noqa: PLC0415 - where it is installed
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
