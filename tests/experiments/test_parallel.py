@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
     pytest.skip("PyTorch was built without gloo", allow_module_level=True)
 import training_ranks  # noqa: E402 - needs torch
+from flame_metric.experiments import parallel  # noqa: E402
 from flame_metric.experiments.training import train  # noqa: E402
 from toy_training import ToyNetwork, toy_recipe, weights_of  # noqa: E402
 
@@ -118,3 +119,23 @@ def test_nothing_of_the_ranks_outlives_their_group(outcomes):
 
 def test_one_rank_shows_progress(outcomes):
     assert expect(outcomes, "progress_of_one_rank") == [8, 0]
+
+
+def test_on_gpus_a_twin_with_shared_tensors_normalises_over_all_ranks(monkeypatch):
+    monkeypatch.setattr(parallel, "distributed", lambda: True)
+    wrapped = {}
+    monkeypatch.setattr(
+        torch.nn.parallel, "DistributedDataParallel", lambda module, device_ids: wrapped.setdefault(*device_ids, module)
+    )
+    network, device = ToyNetwork(dropout=0.0), torch.device("cuda", 3)
+    twin, spans = parallel.parallel(network, device)
+    assert spans
+    assert wrapped == {device: twin}
+    assert type(twin.norm) is torch.nn.SyncBatchNorm
+    assert type(network.norm) is torch.nn.BatchNorm2d  # the caller's network keeps its modules
+    for kind in ("parameters", "buffers"):
+        own, others = list(getattr(network, kind)()), list(getattr(twin, kind)())
+        assert len(own) == len(others) > 0
+        assert all(one is other for one, other in zip(own, others, strict=True))
+    _, spans = parallel.parallel(ToyNetwork(norm=False), device)
+    assert not spans
