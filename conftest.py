@@ -25,6 +25,7 @@ NEEDS = {  # files: packages
     "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),
     "tests/helpers/toy_training.py": ("torch",),
+    "tests/helpers/training_ranks.py": ("torch",),
 }
 
 collect_ignore_glob = [

@@ -22,6 +22,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from flame_metric.errors import FlameError, StateError
 from flame_metric.torch.timer import as_device
 
+if dist.is_available():
+    # DistributedDataParallel loads this module, whose functions hold the group of that moment as a default for ever: so
+    # before there is one. Else gloo's threads outlive destroy_process_group, and may abort the process at its exit.
+    import torch.distributed.nn
+
 __all__ = [
     "add_up",
     "distributed",
