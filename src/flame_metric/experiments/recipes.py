@@ -90,7 +90,7 @@ def explain(recipe: Recipe) -> str:
     ...     print(line)
     recipe 'paper' of deeplab-mn
     start: imagenet (paper)
-    frames init: repeat (ours; a second frame: the pretrained first convolution twice, halved)
+    frames init: repeat (ours; a second frame: the first convolution twice, halved)
     optimiser: sgd (paper)
     """
     return "\n".join([f"recipe {recipe.name!r} of {recipe.network}", *map(str, choices(recipe))])
@@ -131,7 +131,7 @@ _DEEPLAB = Recipe(
 _PAPER = {
     recipe.network: recipe
     for recipe in (
-        *(_SWIFTNET, replace(_SWIFTNET, network="swiftnet-r18-x")),
+        *(_SWIFTNET, replace(_SWIFTNET, network="swiftnet-r18-x", frames_init="he")),
         *(_DEEPLAB, replace(_DEEPLAB, network="deeplab-mn")),
     )
 }
@@ -145,12 +145,13 @@ _QUICK_START = Recipe(
     pretrained_learning_rate=1e-3,
     weight_decay=1e-4,
     betas=(0.9, 0.999),
-    batch_size=4,
-    iterations=400,
+    batch_size=8,
+    iterations=500,
     schedule="cosine",
     schedule_per="iteration",
     minimum_learning_rate=1e-6,
-    augmentation=AugmentationFields(crop=(128, 256)),
+    frames_init="last",
+    augmentation=AugmentationFields(crop=(128, 256), scale=(1.0, 1.0), blur_probability=0.0),
 )
 _QUICK = replace(
     _QUICK_START,
@@ -158,7 +159,7 @@ _QUICK = replace(
     start="static",
     learning_rate=5e-4,
     pretrained_learning_rate=5e-4,
-    iterations=200,
+    iterations=600,
 )
 
 # ── who decided ──
@@ -170,12 +171,16 @@ _STATED = frozenset(  # fields whose value the paper tells
     ]
 )
 _NOTES = {
-    "frames_init": "a second frame: the pretrained first convolution twice, halved",
     "betas": "default parameters",
     "weight_decay": "L2 added to the gradient, on every parameter",
     "schedule_per": "the paper names the schedule alone",
     "flip": "the paper flips at random",
     "blur_probability": "the paper blurs at random",
+}
+_FRAMES_INIT = {
+    "repeat": "a second frame: the first convolution twice, halved",
+    "last": "a second frame: zeros in the first convolution, so that it begins as the network of one frame",
+    "he": "a second frame: the first convolution drawn anew",
 }
 _FIXED = (
     Choice("start of the trainings that are compared", "the same weights, none goes on from another's end", "ours"),
@@ -212,7 +217,8 @@ def _own_choices(recipe: Recipe, paper: Mapping[str, Any]) -> Iterator[Choice]:
             continue
         told = name in _STATED and name in paper
         same = told and value == paper[name]
-        note = f"paper: {_show(paper[name])}" if told and not same else _NOTES.get(name, "")
+        ours = _FRAMES_INIT[value] if name == "frames_init" else _NOTES.get(name, "")
+        note = f"paper: {_show(paper[name])}" if told and not same else ours
         yield Choice(name.replace("_", " "), _show(value), "paper" if same else "ours", note)
 
 
