@@ -32,7 +32,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("timeline.py",),
     ("stream_summary.py",),
     ("result.py",),
-    ("curve.py",),
+    ("curve.py", "ranking.py"),
     ("offset_counts.py",),
     ("meter.py",),
     ("bank.py",),

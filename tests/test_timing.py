@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flame_metric import frame_offset
 from flame_metric.errors import ConfigError
-from flame_metric.timing import TIE_NS, as_fps, milliseconds_to_ns, offset_of_ns
+from flame_metric.timing import TIE_NS, as_fps, milliseconds_to_ns, offset_of_ns, separating_rates
 
 RATES = (15, 17, Fraction(50, 3), 24, 25, 30, Fraction(30000, 1001), 60)
 
@@ -255,3 +255,40 @@ def test_error_names_the_argument_it_was_given():
 def test_config_error_is_a_value_error_too():
     with pytest.raises(ValueError, match="`fps` is 0"):
         frame_offset(26, 0)
+
+
+# ── rates that tell two latencies apart ──
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fps", "rates"),
+    [
+        (26, 38, "50/3", (1000 / 38, 1000 / 26)),
+        (38, 26, "50/3", (1000 / 38, 1000 / 26)),
+        (26, 38, 30, None),  # k is 1 and 2
+        (76, 110, 24, None),  # 2 and 3
+        (50, 60, 30, (2000 / 60, 2000 / 50)),
+        (26, 26, 30, None),
+        (0, 38, 10, None),  # no delay at all
+        (0.0005, 0.0009, 10, None),  # within a microsecond they are none, either
+    ],
+)
+def test_separating_rates_by_hand(first, second, fps, rates):
+    found = separating_rates(first, second, fps)
+    assert found is None if rates is None else [float(rate) for rate in found] == pytest.approx(rates, rel=1e-4)
+
+
+@given(first=st.integers(1, 400), second=st.integers(1, 400), fps=st.fractions(1, 90, max_denominator=1001))
+def test_separating_rates_separate(first, second, fps):
+    found = separating_rates(first, second, fps)
+    same = frame_offset(first, fps) == frame_offset(second, fps)
+    if found is None:
+        assert first == second or not same
+        return
+    above, up_to = found
+    assert same
+    assert fps <= above < up_to
+    for rate in (fps, above):
+        assert frame_offset(first, rate) == frame_offset(second, rate)
+    for rate in (above + (up_to - above) / 1000, up_to):
+        assert frame_offset(first, rate) != frame_offset(second, rate)

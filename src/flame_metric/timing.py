@@ -30,6 +30,7 @@ __all__ = [
     "as_fps",
     "frame_offset",
     "milliseconds_to_ns",
+    "separating_rates",
 ]
 
 TIE_NS = 1_000
@@ -163,6 +164,42 @@ def frame_offset(latency_ms: Milliseconds, fps: Fps) -> int:
 def offset_of_ns(latency_ns: int, fps: Fraction) -> int:
     """Eq. 5 for a latency in integer nanoseconds, with the tie rule of this module."""
     return max(0, math.ceil((latency_ns - TIE_NS) * fps / NS_PER_S))
+
+
+def separating_rates(first_ms: Milliseconds, second_ms: Milliseconds, fps: Fps) -> tuple[Fraction, Fraction] | None:
+    """Return the next frame rates at which two latencies with one frame offset have different ones.
+
+    A camera that is too slow cannot tell two networks apart (FLAME, section 3.4). With k their common offset at
+    ``fps``, the slower one takes k + 1 frames above the rate k / slower, and the faster one only above k / faster.
+
+    Parameters
+    ----------
+    first_ms, second_ms : int, float, Fraction or Decimal
+        Latencies in milliseconds, >= 0.
+    fps : int, float, Fraction, Decimal or str
+        Frames per second, > 0.
+
+    Returns
+    -------
+    (Fraction, Fraction) or None
+        Frames per second: they differ above the first rate, up to and with the second. None if they differ already, or
+        never do: their latencies are one time, or one of them is nothing.
+
+    Examples
+    --------
+    >>> above, up_to = separating_rates(26, 38, "50/3")
+    >>> round(float(above), 2), round(float(up_to), 2)
+    (26.32, 38.46)
+    >>> frame_offset(26, 26.4), frame_offset(38, 26.4)
+    (1, 2)
+    """
+    fast, slow = sorted((milliseconds_to_ns(first_ms), milliseconds_to_ns(second_ms)))
+    rate = as_fps(fps)
+    offset = offset_of_ns(fast, rate)
+    if fast == slow or offset == 0 or offset_of_ns(slow, rate) != offset:
+        return None
+    above, up_to = (Fraction(offset * NS_PER_S, latency - TIE_NS) for latency in (slow, fast))
+    return above, up_to
 
 
 def _exact(value: object, exact_types: tuple[type, ...], argument: str, expected: str) -> Fraction:
