@@ -100,6 +100,15 @@ def test_cityscapes(tmp_path: Path) -> None:
         open_dataset(f"cityscapes:{root}/nowhere")
 
 
+def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    cityscapes_tree(tmp_path / "Cityscapes")
+    assert len(open_dataset("cityscapes:~/Cityscapes").sequences) == 1
+    with pytest.raises(DatasetError, match=r"~no one.x: is missing"):
+        open_dataset("camvid:~no one/x")
+
+
 def test_camvid(tmp_path: Path) -> None:
     for number in range(10):
         save(tmp_path / f"images/0016E5_{number:05}.png", np.zeros((2, 2, 3), np.uint8))

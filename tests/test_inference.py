@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import FlameMeter, LabelError, OffsetBank, StateError, VideoSequence
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, ShapeError
 from flame_metric.inference import fill_bank
 
 
@@ -101,6 +101,16 @@ def test_a_wrong_label_leaves_the_bank_as_it_was():
     bank = OffsetBank(2, max_offset=1)
     with pytest.raises(LabelError, match="frame 2 of sequence 'clip'"):
         fill_bank(bank, lambda frame: frame[..., 0], video((2, 3)))
+    assert bank.sequences == ()
+
+
+@pytest.mark.parametrize("odd", [np.zeros((2, 4, 3), np.uint8), np.zeros((2, 3), np.uint8)])
+def test_frames_of_other_sizes_are_not_stacked(odd):
+    clip = video((2,), length=3)
+    bank = OffsetBank(2, max_offset=0)
+    frames = [clip.frames[0], odd, clip.frames[2]]
+    with pytest.raises(ShapeError, match=r"frame 1 has shape .* and frame 2 \(2, 3, 3\), expected \(H, W, 3\) of one"):
+        fill_bank(bank, Network(), VideoSequence("clip", frames, clip.targets, clip.fps), frames=2)
     assert bank.sequences == ()
 
 

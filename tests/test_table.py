@@ -100,6 +100,8 @@ def test_without_rows():
         ("\\input{secret}", r"\textbackslash{}input\{secret\}"),
         ("a<b>|c", r"a\textless{}b\textgreater{}\textbar{}c"),
         ("two\nlines", "two\ufffdlines"),
+        ("[2mm] x", "{[}2mm] x"),
+        ("* x", "{*} x"),
     ],
 )
 def test_latex_escapes(name, escaped):

@@ -5,6 +5,7 @@ Each has a split ``"train"`` and a split ``"val"`` that share no frame. To add a
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def open_dataset(text: str, *, split: str | None = None) -> VideoDataset:
     ----------
     text : str
         ``"synthetic"``, ``"synthetic:num_frames=20,height=128,width=256"`` (options of :func:`synthetic_dataset`),
-        ``"cityscapes:ROOT"`` or ``"camvid:ROOT"``.
+        ``"cityscapes:ROOT"`` or ``"camvid:ROOT"``. A ROOT may begin with ``~``, which no shell expands behind a colon.
     split : {"train", "val", "test"}, optional
         Default: "val"; with CamVid all there is. There is a "test" in some layouts of CamVid alone.
 
@@ -145,7 +146,7 @@ def _root(name: str, root: str | None) -> str:
         raise ConfigError(
             f"the data set is '{name}{'' if root is None else ':'}', expected its folder too: {name}:ROOT"
         )
-    return root
+    return os.path.expanduser(root)  # noqa: PTH111 - Path.expanduser raises where there is no such home
 
 
 DATASETS: Mapping[str, DatasetKind] = MappingProxyType(

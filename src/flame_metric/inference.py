@@ -7,7 +7,7 @@ the last ones; before the first frame of a video stands that frame again, as for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from flame_metric.bank import OffsetBank
 from flame_metric.checks import check_integer, check_kind
 from flame_metric.counting import LabelMaps
+from flame_metric.errors import ShapeError
 from flame_metric.sequence import VideoSequence
 
 __all__ = ["fill_bank"]
@@ -44,7 +45,8 @@ def fill_bank(
     Raises
     ------
     LabelError, ShapeError
-        If predictions and labels do not belong together; the bank keeps nothing of the video then.
+        If predictions and labels do not belong together, or frames that are stacked; the bank keeps nothing of the
+        video then.
     StateError
         If the bank has the video already.
     ConfigError
@@ -76,4 +78,16 @@ def _inputs(video: Sequence[npt.NDArray[Any]], ends: set[int], frames: int) -> I
             continue
         shown = [max(0, end - back) for back in reversed(range(frames))]
         recent = {index: recent[index] if index in recent else video[index] for index in dict.fromkeys(shown)}
-        yield np.concatenate([recent[index] for index in shown], axis=2) if frames > 1 else recent[end]
+        yield _stacked(recent, shown)
+
+
+def _stacked(recent: Mapping[int, npt.NDArray[Any]], shown: Sequence[int]) -> npt.NDArray[Any]:
+    """Put frames one behind the other along the channels."""
+    newest = np.shape(recent[shown[-1]])
+    for index in shown:
+        if len(shown) > 1 and (len(newest) != 3 or np.shape(recent[index]) != newest):
+            raise ShapeError(
+                f"frame {index} has shape {np.shape(recent[index])} and frame {shown[-1]} {newest}, expected (H, W, 3) "
+                "of one size for a network of several frames"
+            )
+    return np.concatenate([recent[index] for index in shown], axis=2) if len(shown) > 1 else recent[shown[-1]]

@@ -160,6 +160,8 @@ _LATEX = str.maketrans(
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
+        "[": "{[}",  # after the end of a row or a rule, [ and * begin an option of it
+        "*": "{*}",
     }
 )
 

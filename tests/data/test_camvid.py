@@ -207,6 +207,19 @@ def test_a_file_of_colours_that_is_none(text: str, line: str, tmp_path: Path) ->
         camvid(root)
 
 
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_empty_file_of_colours(text: str, tmp_path: Path) -> None:
+    root = original(tmp_path, "0016E5_00390")
+    (root / "label_colors.txt").write_text(text)
+    refused(r"label_colors\.txt: is empty, expected lines such as '64 128 64 Animal'", root)
+
+
+def test_a_file_of_colours_from_an_editor_that_marks_its_encoding(tmp_path: Path) -> None:
+    root = original(tmp_path, "0016E5_00390")
+    (root / "label_colors.txt").write_text(LABEL_COLORS, encoding="utf-8-sig")
+    assert camvid(root).sequences[0].targets[0].tolist() == [[0, 3]]
+
+
 def test_a_colour_that_means_no_class(tmp_path: Path) -> None:
     labels = np.array([[(128, 128, 128), (128, 128, 127), (255, 255, 255), (255, 255, 255)]], np.uint8)
     (video,) = camvid(original(tmp_path, "0016E5_00390", labels=labels)).sequences
@@ -332,9 +345,18 @@ def test_the_plain_layout_is_split_in_time(frames: int, cut: int, tmp_path: Path
     assert val.targets.labelled == tuple(range(frames - cut))
 
 
+def test_parts_without_a_label_are_left_out(tmp_path: Path) -> None:
+    frames = names_of("0016E5_", *range(10), *range(100, 110))
+    root = plain(tmp_path, *frames, labelled=(frames[2], frames[11], frames[19]))
+    assert shown(camvid(root, split="train")) == [("0016E5_00000[0:7]", 7, 30), ("0016E5_00100[0:7]", 7, 30)]
+    assert shown(camvid(root, split="val")) == [("0016E5_00100[7:10]", 3, 30)]
+    (root / "labels/0016E5_00109.png").unlink()
+    refused("holds no label in the last three tenths of a run, expected some to validate on", root, split="val")
+
+
 def test_a_lone_frame_is_for_validation(tmp_path: Path) -> None:
     root = plain(tmp_path, "0016E5_00100")
-    refused("holds lone frames alone, expected a run to take seven tenths of", root, split="train")
+    refused("holds no label in the first seven tenths of a run, expected some to train on", root, split="train")
     assert shown(camvid(root, split="val")) == [("0016E5_00100[0:1]", 1, 30)]
 
 

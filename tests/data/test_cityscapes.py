@@ -194,12 +194,22 @@ def test_the_test_split_has_no_labels(root: Path) -> None:
         ({"classes": 19}, "`classes` is 19, expected one of 19, categories"),
         ({"cities": "lindau"}, "`cities` is 'lindau', expected a list of names"),
         ({"cities": ["lindau", "paris"]}, r"`cities` names paris, expected some of bad-honnef, frankfurt, lindau"),
+        ({"cities": ["lindau", 5]}, r"`cities` names 5, expected some of bad-honnef, frankfurt, lindau"),
+        ({"cities": []}, r"`cities` names none, expected some of bad-honnef, frankfurt, lindau"),
+        ({"cities": 5}, "`cities` is 5, expected a list of names"),
+        ({"cities": iter(["lindau"])}, "`cities` is .*, expected a list of names"),
         ({"fps": 0}, "`fps` is 0, expected a rate above 0"),
     ],
 )
 def test_options(options: dict[str, object], message: str, root: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         cityscapes(root, **options)
+
+
+def test_a_link_to_a_city_that_is_gone(root: Path) -> None:
+    link = root / "gtFine" / "val" / "munster"
+    link.symlink_to(root / "gone")
+    assert refused("munster: cannot be read: No such file or directory", root).path == str(link)
 
 
 def test_no_labels(root: Path) -> None:

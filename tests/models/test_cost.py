@@ -115,3 +115,8 @@ def test_counting_leaves_the_network_alone():
 def test_sizes_are_checked(height, width, argument):
     with pytest.raises(ConfigError, match=f"`{argument}` is .*, expected a whole number of pixels >= 1"):
         network_cost(on_meta(SwiftNet), height, width)
+
+
+def test_other_modules_are_refused():
+    with pytest.raises(ConfigError, match=r"`network` is Linear.*, expected what models\.build returns"):
+        network_cost(torch.nn.Linear(1, 1), 32, 32)

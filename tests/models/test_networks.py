@@ -231,7 +231,8 @@ def test_the_image_average_reaches_every_pixel(settled):
             {"name": "deeplab-r101", "translations": 9, "frames": 2},
             "`translations` is given for 'deeplab-r101', expected",
         ),
-        ({"weights": 5}, "`weights` is 5, expected None, 'imagenet' or the path of a file"),
+        ({"weights": 5}, "`weights` is 5, expected None, 'imagenet' or the path or address of a file"),
+        ({"weights": ""}, "`weights` is '', expected None, 'imagenet' or the path or address of a file"),
     ],
 )
 def test_options_are_checked(options, message):
@@ -271,6 +272,18 @@ def test_shape_of_the_input_is_checked(frames, shape):
         ShapeError, match=rf"`frames` has shape .*, expected \(N, {3 * frames}, H, W\): {frames} RGB frame"
     ):
         network(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 0, 32), (1, 3, 32, 0)])
+def test_an_image_has_pixels(shape):
+    with pytest.raises(ShapeError, match=r"`frames` has shape .*, expected at least one pixel"):
+        build("deeplab-mn", 3).eval()(torch.zeros(shape))
+
+
+def test_arrays_are_no_tensors():
+    for given in (None, torch.zeros(1, 3, 32, 32).numpy()):
+        with pytest.raises(ConfigError, match=f"`frames` is {type(given).__name__}, expected a torch.Tensor"):
+            build("deeplab-mn", 3).eval()(given)
 
 
 def test_whole_numbers_are_no_normalised_frames():

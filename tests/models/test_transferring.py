@@ -122,6 +122,37 @@ def test_whatever_else_differs_is_refused_and_changes_nothing(options, fault, ca
     assert_equal_but(state_of(network), before)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("classifier.conv.bias", 3, "is int, no tensor"),
+        ("classifier.conv.bias", torch.zeros(5).numpy(), "is ndarray, no tensor"),
+        ("classifier.conv.bias", torch.zeros(5, dtype=torch.int8), r"is of torch\.int8 instead of floats"),
+        ("classifier.conv.bias", torch.zeros(5, dtype=torch.complex64), r"is of torch\.complex64 instead of floats"),
+        ("classifier.conv.bias", torch.zeros(5, device="meta"), "has a shape and no values"),
+        ("classifier.conv.bias", torch.zeros(5).to_sparse(), "is sparse"),
+        ("backbone.conv1.weight", None, "is NoneType, no tensor"),
+    ],
+)
+def test_values_that_would_not_arrive_as_they_are(key, value, fault, calm):
+    network = build("swiftnet-r18", 5)
+    before = state_of(network)
+    with pytest.raises(DatasetError, match=rf"1 of 199 entries do not fit \({key} {fault}\), expected the weights"):
+        transfer({**calm("swiftnet-r18").state_dict(), key: value}, network)
+    assert_equal_but(state_of(network), before)
+
+
+def test_half_precision_fits(calm):
+    state = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in calm("deeplab-mn").state_dict().items()
+    }
+    network = build("deeplab-mn", 5)
+    transfer(state, network)
+    assert network.classifier.bias.dtype == torch.float32
+    assert torch.equal(network.classifier.weight, state["classifier.weight"].float())
+
+
 def test_stems_of_other_networks_do_not_fit(calm):
     extended, nine = build("swiftnet-r18-x", 5, frames=2), build("swiftnet-r18", 5, frames=2, translations=9)
     for state, network in (
@@ -138,5 +169,7 @@ def test_arguments_are_checked(calm):
         transfer({}, build("swiftnet-r18", 5), init="copy")
     with pytest.raises(ConfigError, match=r"`network` is Linear, expected what models\.build returns"):
         transfer({}, torch.nn.Linear(1, 1))
-    with pytest.raises(ConfigError, match="`path` is 5, expected the name of a file"):
-        transfer(5, build("swiftnet-r18", 5))
+    for given in (None, 5, calm("swiftnet-r18")):
+        message = rf"`state` is {type(given).__name__}, expected a state_dict\(\) or the path of a file"
+        with pytest.raises(ConfigError, match=message):
+            transfer(given, build("swiftnet-r18", 5))

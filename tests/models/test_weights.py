@@ -117,6 +117,7 @@ def test_a_pickled_network_is_refused(tmp_path):
         ([torch.ones(1)], "list"),
         (torch.ones(1), "Tensor"),
         ({"epoch": 3, "model": {"a": torch.ones(1)}}, "dict of epoch, model"),
+        ({0: torch.ones(1)}, "dict of 0"),
     ],
 )
 def test_what_is_no_state_is_refused(content, held, tmp_path):
@@ -138,6 +139,24 @@ def test_a_cut_file_is_refused(tmp_path):
     (tmp_path / "model.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DatasetError, match=r"model\.pth cannot be read as weights"):
         read_state(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("as_archive", [True, False], ids=["archive", "as before PyTorch 1.6"])
+def test_damage_is_said_in_one_way(as_archive, tmp_path):
+    """Numbers of a file without a hash in its name are not protected; what holds them together is."""
+    path = tmp_path / "model.pth"
+    torch.save({"weight": torch.ones(5), "bias": torch.ones(2)}, path, _use_new_zipfile_serialization=as_archive)
+    whole = path.read_bytes()
+    refused = []
+    for place in range(0, len(whole), 23):
+        for content in (whole[:place], whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]):
+            path.write_bytes(content)
+            try:
+                read_state(path)
+            except DatasetError as error:
+                refused.append(error)
+    assert len(refused) > len(whole) / 23 / 2
+    assert {error.path for error in refused} == {str(path)}
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
@@ -263,3 +282,35 @@ def test_no_network_says_what_to_do(cache, monkeypatch):
     ) as caught:
         build("swiftnet-r18", 3, weights="imagenet")
     assert caught.value.path == str(cache)
+
+
+def test_an_address(cache, resnet_file, resnet_state, capsys):
+    """Downloaded once, verified, and nothing printed where results are."""
+    address = resnet_file.as_uri()
+    assert assert_has(build("swiftnet-r18", 3, weights=address), resnet_state) == 100
+    assert cache.read_bytes() == resnet_file.read_bytes()
+    assert capsys.readouterr().out == ""
+    cache.write_bytes(b"damaged")
+    with pytest.raises(DatasetError, match="it is cut, damaged or renamed; remove it and get it anew"):
+        build("swiftnet-r18", 3, weights=address)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.org/resnet18.pth", "https://example.org/", "file:///resnet18-1.pth"]
+)
+def test_an_address_without_a_hash_is_not_asked(address, cache):
+    with pytest.raises(ConfigError, match="whose file name ends in the first digits of its SHA-256, such as resnet18-"):
+        build("swiftnet-r18", 3, weights=address)
+    assert not cache.parent.exists()
+
+
+@pytest.mark.parametrize("server", ["file:///nowhere/", "nothing://x/", "http://a b/"])
+def test_an_address_that_leads_nowhere(server, cache, resnet_file):
+    with pytest.raises(DatasetError, match=r"is missing and .* cannot be downloaded .*give its path as `weights`"):
+        build("swiftnet-r18", 3, weights=server + resnet_file.name)
+
+
+def test_a_cache_that_cannot_be_written(cache, resnet_file):
+    cache.parent.parent.write_text("a file where the folder should be")
+    with pytest.raises(DatasetError, match=r"cannot be downloaded .*give its path as `weights`"):
+        build("swiftnet-r18", 3, weights="imagenet")

@@ -69,7 +69,8 @@ def camvid(
         The folder that holds the folders of one of the layouts.
     split : {"train", "val", "test"}, optional
         Default: all there is. SegNet's version has a folder for each; from the original, the same frames are chosen.
-        In the plain layout, "train" are the first seven tenths of each run (rounded down) and "val" the rest.
+        In the plain layout, "train" are the first seven tenths of each run (rounded down) and "val" the rest; parts
+        without a label are left out.
     classes : {"11", "32"}
         The 11 classes, or all of the original ones: 31 and void.
     step : int, optional
@@ -118,7 +119,10 @@ def camvid(
     if layout.name == "plain" and split is not None:
         videos = list(_part(videos, split))
         if not videos:
-            raise DatasetError(f"{root}: holds lone frames alone, expected a run to take seven tenths of", path=root)
+            part, purpose = ("first seven", "train") if split == "train" else ("last three", "validate")
+            raise DatasetError(
+                f"{root}: holds no label in the {part} tenths of a run, expected some to {purpose} on", path=root
+            )
     names = CLASS_NAMES if classes == "11" else COLOUR_NAMES
     return VideoDataset(f"camvid {split}" if split else "camvid", tuple(videos), names, len(names))
 
@@ -300,5 +304,5 @@ def _part(videos: list[VideoSequence], split: str) -> Iterator[VideoSequence]:
         length = len(video.frames)
         cut = length * _TRAIN_TENTHS // 10
         start, stop = (0, cut) if split == "train" else (cut, length)
-        if start < stop:
+        if any(start <= frame < stop for frame in video.labelled):
             yield video.sliced(start, stop)

@@ -85,13 +85,13 @@ def read_colours(path: str | os.PathLike[str]) -> dict[int, str]:
     Raises
     ------
     DatasetError
-        If a line is no colour with the name of a class, or a colour comes twice.
+        If a line is no colour with the name of a class, a colour comes twice, or there is none.
     """
     path = Path(path)
     if not path.exists():
         return {_code(*rgb): name for name, (rgb, _) in _COLOURS.items()}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}", path=path) from error
     colours: dict[int, str] = {}
@@ -107,6 +107,8 @@ def read_colours(path: str | os.PathLike[str]) -> dict[int, str]:
                 path=path,
             )
         colours[_code(*rgb)] = match[4]
+    if not colours:
+        raise DatasetError(f"{path}: is empty, expected lines such as '64 128 64 Animal'", path=path)
     return colours
 
 

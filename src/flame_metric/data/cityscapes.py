@@ -241,11 +241,12 @@ def _chosen(cities: Collection[str] | None, folders: _Folders) -> list[str]:
     there = folders.cities()
     if cities is None:
         return there
-    if isinstance(cities, str):
+    if isinstance(cities, str) or not isinstance(cities, Collection):
         raise ConfigError(f"`cities` is {cities!r}, expected a list of names")
-    unknown = sorted(set(cities) - set(there))
-    if unknown:
-        raise ConfigError(f"`cities` names {shortened(unknown)}, expected some of {', '.join(there)}")
+    unknown = [city for city in cities if city not in there]
+    if unknown or not cities:
+        found = shortened(map(str, unknown)) or "none"
+        raise ConfigError(f"`cities` names {found}, expected some of {', '.join(there)}")
     return sorted(set(cities))
 
 
@@ -268,13 +269,11 @@ def _names(folder: Path, *, or_none: bool = False) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries]
-    except FileNotFoundError:
-        if or_none:
-            return []
-        raise
     except NotADirectoryError:  # a file beside the folders of the cities
         return []
     except OSError as error:
+        if or_none and isinstance(error, FileNotFoundError):
+            return []
         raise DatasetError(f"{folder}: cannot be read: {error.strerror or error}", path=folder) from error
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from flame_metric.checks import check_integer
+from flame_metric.checks import check_integer, check_kind
 from flame_metric.models.network import SegmentationNetwork
 
 __all__ = ["NetworkCost", "network_cost"]
@@ -56,7 +56,7 @@ def network_cost(network: SegmentationNetwork, height: int, width: int) -> Netwo
     Raises
     ------
     ConfigError
-        If a size is below 1.
+        If a size is below 1, or the network is none of this package.
 
     Examples
     --------
@@ -65,6 +65,7 @@ def network_cost(network: SegmentationNetwork, height: int, width: int) -> Netwo
     >>> cost.parameters, round(cost.multiply_accumulates / 1e9, 2)
     (11808163, 103.58)
     """
+    check_kind("network", network, SegmentationNetwork, "what models.build returns")
     size = (check_integer("height", height, 1, unit="pixels"), check_integer("width", width, 1, unit="pixels"))
     shadow = copy.deepcopy(network).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

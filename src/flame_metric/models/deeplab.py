@@ -41,7 +41,7 @@ class AtrousPooling(nn.Module):
             [ConvBNReLU(inputs, _WIDTH), *(ConvBNReLU(inputs, _WIDTH, 3, dilation=rate) for rate in _RATES)]
         )
         self.image = ConvBNReLU(inputs, _WIDTH) if image_pooling else None
-        self.project = ConvBNReLU((len(self.branches) + image_pooling) * _WIDTH, _WIDTH)
+        self.project = ConvBNReLU((len(self.branches) + bool(image_pooling)) * _WIDTH, _WIDTH)
         self.dropout = nn.Dropout(_DROPOUT)
 
     def forward(self, maps: Tensor) -> Tensor:

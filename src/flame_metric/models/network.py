@@ -57,10 +57,12 @@ class SegmentationNetwork(nn.Module):
         Raises
         ------
         ShapeError
-            If the input has other axes or channels.
+            If the input has other axes or channels, or no pixels.
         ConfigError
-            If it holds whole numbers.
+            If it is no tensor, or holds whole numbers.
         """
+        if not isinstance(frames, Tensor):
+            raise ConfigError(f"`frames` is {type(frames).__name__}, expected a torch.Tensor")
         if frames.ndim != 4 or frames.shape[1] != 3 * self.frames:
             raise ShapeError(
                 f"`frames` has shape {tuple(frames.shape)}, expected (N, {3 * self.frames}, H, W): {self.frames} RGB "
@@ -71,6 +73,8 @@ class SegmentationNetwork(nn.Module):
                 f"`frames` is of {frames.dtype}, expected floats: divide by 255 and normalise with ImageNet's mean and "
                 "standard deviation"
             )
+        if 0 in frames.shape[-2:]:
+            raise ShapeError(f"`frames` has shape {tuple(frames.shape)}, expected at least one pixel")
         return resize(self.scores(frames), frames.shape[-2:])
 
     if TYPE_CHECKING:

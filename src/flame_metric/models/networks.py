@@ -46,8 +46,8 @@ def build(
         A number takes them from :func:`~flame_metric.models.stems.translation_grid`; otherwise (dy, dx) in pixels.
         ``[(0, 0)] * N`` is the paper's control.
     weights : str or path, optional
-        Of the backbone: ``"imagenet"``, or a file of torchvision's. By default He's random initialisation, from
-        PyTorch's global generator: call ``torch.manual_seed`` before.
+        Of the backbone: ``"imagenet"``, or a file of torchvision's, by path or address. By default He's random
+        initialisation, from PyTorch's global generator: call ``torch.manual_seed`` before.
 
     Returns
     -------

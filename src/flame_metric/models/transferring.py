@@ -42,7 +42,7 @@ def transfer(
     DatasetError
         If anything else differs; ``network`` is then unchanged.
     ConfigError
-        If an option is out of range.
+        If an option is out of range, or an argument of another kind.
 
     Examples
     --------
@@ -57,7 +57,9 @@ def transfer(
     check_choice("init", init, INITS)
     if not isinstance(network, SegmentationNetwork):
         raise ConfigError(f"`network` is {type(network).__name__}, expected what models.build returns")
-    path = state if isinstance(state, str | os.PathLike) else None
+    if not isinstance(state, Mapping | str | os.PathLike):
+        raise ConfigError(f"`state` is {type(state).__name__}, expected a state_dict() or the path of a file")
+    path = None if isinstance(state, Mapping) else state
     loaded = dict(state) if isinstance(state, Mapping) else read_state(state)
     own = network.state_dict()
     key = f"{network.first_convolution}.weight"
@@ -71,7 +73,9 @@ def transfer(
     fit(network, loaded, f"{what} for {type(network).__name__} with {network.frames} frame(s)", path)
 
 
-def _differs_in_frames(kernel: Tensor, own: Tensor) -> bool:
+def _differs_in_frames(kernel: object, own: Tensor) -> bool:
     """Whether two first kernels differ in the number of RGB frames alone; other differences are for ``fit`` to tell."""
+    if not isinstance(kernel, Tensor):
+        return False
     frames = kernel.ndim == 4 and kernel.shape[1] % 3 == 0 and kernel.shape[1] != own.shape[1]
     return frames and kernel.shape[0] == own.shape[0] and kernel.shape[2:] == own.shape[2:]

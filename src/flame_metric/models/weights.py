@@ -3,16 +3,16 @@
 ``"imagenet"`` means the weights of the paper's year, torchvision's IMAGENET1K_V1. They are looked for in PyTorch's
 cache (``torch.hub.get_dir()``), and downloaded into it where they are missing. Their file names end in the first digits
 of their SHA-256, as ``resnet18-f37072fd.pth``. That is verified for every file with such a name, also where it lies in
-the cache already or was copied by hand.
+the cache already or was copied by hand. Other addresses are downloaded in the same way; their names must have a hash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -68,14 +68,15 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     _verify(file)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:  # a reader may raise anything on bytes from outside
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise DatasetError(
             f"{file} cannot be read as weights ({reason}), expected a state_dict that torch.save wrote: tensors under "
             "names and no other objects; get the file anew",
             path=file,
         ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    pairs = state.items() if isinstance(state, Mapping) else [(None, state)]
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in pairs):
         held = type(state).__name__ + (f" of {shortened(map(str, state))}" if isinstance(state, Mapping) else "")
         raise DatasetError(f"{file} holds {held}, expected a state_dict: tensors under names", path=file)
     return dict(state)
@@ -91,18 +92,20 @@ def load_backbone(body: nn.Module, architecture: str, weights: object) -> None:
     architecture : {"resnet18", "resnet101", "mobilenet_v2"}
         What it is, in torchvision's words.
     weights : str or path
-        ``"imagenet"``, or a file of torchvision's; what belongs to the classifier is left out.
+        ``"imagenet"``, or a file of torchvision's: its path, or its address (``https://``) with the hash in its name.
+        What belongs to the classifier is left out.
 
     Raises
     ------
     DatasetError
         If the file is missing, damaged or of another network, or the download fails.
     ConfigError
-        If ``weights`` is neither.
+        If ``weights`` is none of those.
     """
-    if not isinstance(weights, str | os.PathLike):
-        raise ConfigError(f"`weights` is {weights!r}, expected None, 'imagenet' or the path of a file")
-    path = _imagenet(IMAGENET_FILES[architecture]) if weights == "imagenet" else Path(weights)
+    if not isinstance(weights, str | os.PathLike) or not os.fspath(weights):
+        raise ConfigError(f"`weights` is {weights!r}, expected None, 'imagenet' or the path or address of a file")
+    place = _URL + IMAGENET_FILES[architecture] if weights == "imagenet" else weights
+    path = _downloaded(place) if isinstance(place, str) and "://" in place else Path(place)
     state = read_state(path)
     kept = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIERS[architecture])}
     for key, value in body.state_dict().items():
@@ -122,11 +125,7 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, path: str | 
     own = network.state_dict()
     faults = [f"{key} is missing" for key in own if key not in state]
     faults += [f"{key} is unknown" for key in state if key not in own]
-    faults += [
-        f"{key} is {tuple(state[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in own.items()
-        if key in state and state[key].shape != value.shape
-    ]
+    faults += [f"{key} {fault}" for key in own if key in state and (fault := _fault(state[key], own[key]))]
     if faults:
         raise DatasetError(
             f"{what}: {len(faults)} of {len(own)} entries do not fit ({shortened(faults, 3)}), expected the weights of "
@@ -136,15 +135,36 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, path: str | 
     network.load_state_dict(dict(state))
 
 
-def _imagenet(name: str) -> Path:
+def _fault(value: object, own: Tensor) -> str:
+    """Say why PyTorch could not copy a value into an entry, or would change it on the way; nothing if it is sound."""
+    if not isinstance(value, Tensor):
+        return f"is {type(value).__name__}, no tensor"
+    if value.shape != own.shape:
+        return f"is {tuple(value.shape)} instead of {tuple(own.shape)}"
+    if own.is_floating_point() and not value.is_floating_point():
+        return f"is of {value.dtype} instead of floats"
+    if value.is_meta or value.layout != torch.strided:
+        return "has a shape and no values" if value.is_meta else "is sparse"
+    return ""
+
+
+def _downloaded(url: str) -> Path:
     """Return the file in PyTorch's cache, after downloading it where it is missing."""
+    name = url.rpartition("/")[2]
+    digits = _HASH.search(name)
+    if not digits:
+        raise ConfigError(
+            f"`weights` is {url!r}, expected an address whose file name ends in the first digits of its SHA-256, such "
+            f"as {IMAGENET_FILES['resnet18']}; download it yourself and give its path"
+        )
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     if not path.exists():
         try:
-            torch.hub.load_state_dict_from_url(_URL + name, map_location="cpu", check_hash=True, weights_only=True)
-        except (OSError, RuntimeError) as error:  # no network; another hash
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digits[1])
+        except (OSError, RuntimeError, ValueError, HTTPException) as error:  # no network or room, another hash
             raise DatasetError(
-                f"{path} is missing and {_URL}{name} cannot be downloaded ({error}), expected weights of ImageNet; "
+                f"{path} is missing and {url} cannot be downloaded ({error}), expected weights of a backbone; "
                 "download it on another machine and give its path as `weights`",
                 path=path,
             ) from error
