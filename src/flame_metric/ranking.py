@@ -119,8 +119,8 @@ class Ranking:
             )
         if not math.isnan(self.tau):
             yield f"Kendall's tau between the orders by static score and by FLAME: {self.tau:.2f}."
-        for one, other in itertools.combinations(self.contenders, 2):
-            if note := _shared_offset(one, other):
+        for first, second in itertools.combinations(self.contenders, 2):
+            if note := _shared_offset(first, second):
                 yield note
 
 

@@ -8,7 +8,7 @@ equally many steps. One pass over the test videos scores it without delay, with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -161,6 +161,18 @@ class Experiment:
             raise ConfigError(f"`training` and `test` share {len(both)} video(s), such as {both[0]!r}, expected none")
         rate_of(other)
 
+    def check(self, variants: Iterable[Variant]) -> None:
+        """Refuse variants whose frames the videos do not have: now, not after hours of training.
+
+        Raises
+        ------
+        ConfigError, DatasetError
+            If no clip of the training or of the test has enough frames before a labelled one.
+        """
+        for variant in variants:
+            for dataset in (self.training, self.test):
+                _pairs(dataset, variant)
+
     def run(self, variant: Variant, latency_ms: float) -> Run:
         """Train a variant and score it with a latency.
 
@@ -205,15 +217,7 @@ class Experiment:
         return self._starts[name]
 
     def _train(self, network: SegmentationNetwork, variant: Variant, recipe: Recipe) -> TrainingRecord:
-        pairs = FramePairs(
-            self.training.sequences,
-            frame_offset=variant.frame_offset,
-            num_classes=self.training.num_classes,
-            ignore_index=self.training.ignore_index,
-            frames=variant.frames,
-            augmentation=Augmentation(**asdict(recipe.augmentation)),
-            seed=self.seed,
-        )
+        pairs = _pairs(self.training, variant, Augmentation(**asdict(recipe.augmentation)), self.seed)
         with self.progress(f"{variant.network}, {variant.name}: steps") as step:
             return train(
                 network,
@@ -271,6 +275,20 @@ class Experiment:
 
 
 _START = "first training"
+
+
+def _pairs(
+    dataset: VideoDataset, variant: Variant, augmentation: Augmentation | None = None, seed: int = 0
+) -> FramePairs:
+    return FramePairs(
+        dataset.sequences,
+        frame_offset=variant.frame_offset,
+        num_classes=dataset.num_classes,
+        ignore_index=dataset.ignore_index,
+        frames=variant.frames,
+        augmentation=augmentation,
+        seed=seed,
+    )
 
 
 def rate_of(dataset: VideoDataset) -> Fraction:

@@ -12,6 +12,7 @@ perfect label maps would be worth so late (persistence), and paired differences 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -215,7 +216,7 @@ def make_table1(
     Raises
     ------
     ConfigError
-        If there is no network, or one that the paper does not have.
+        If there is no network, one that the paper does not have, or k is beyond the history of all clips.
     """
     unknown = sorted(set(latencies_ms) - set(paper_table().networks))
     if unknown or not latencies_ms:
@@ -223,17 +224,23 @@ def make_table1(
             f"`latencies_ms` names {', '.join(unknown) or 'no network'}, expected some of "
             f"{', '.join(paper_table().networks)}"
         )
+    rate = rate_of(experiment.test)
+    offsets = {network: frame_offset(latency_ms, rate) for network, latency_ms in latencies_ms.items()}
+    variants = {network: _variants(network, offset) for network, offset in offsets.items()}
+    experiment.check(itertools.chain.from_iterable(variants.values()))
     columns = []
     for network, latency_ms in latencies_ms.items():
-        offset = frame_offset(latency_ms, rate_of(experiment.test))
-        variants = (
-            Variant(name=NOW, network=network),
-            Variant(name=FUTURE, network=network, frame_offset=offset),
-            Variant(name=TWO_FRAMES, network=network, frame_offset=offset, frames=2),
-        )
-        runs = {variant.name: experiment.run(variant, latency_ms) for variant in variants}
-        columns.append(Column(network, latency_ms, offset, runs))
+        runs = {variant.name: experiment.run(variant, latency_ms) for variant in variants[network]}
+        columns.append(Column(network, latency_ms, offsets[network], runs))
     return Table1(tuple(columns), dict(about or {}))
+
+
+def _variants(network: str, offset: int) -> tuple[Variant, ...]:
+    return (
+        Variant(name=NOW, network=network),
+        Variant(name=FUTURE, network=network, frame_offset=offset),
+        Variant(name=TWO_FRAMES, network=network, frame_offset=offset, frames=2),
+    )
 
 
 def _difference(what: str, new: FlameResult, old: FlameResult, paper: float) -> Difference:
