@@ -11,14 +11,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import flame_metric
 from flame_metric.errors import StateError
+from flame_metric.sequence import VideoSequence
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 import toy_training  # noqa: E402 - needs torch
 from flame_metric.experiments.checkpoint import Checkpoint, fingerprint, read_checkpoint, write_checkpoint  # noqa: E402
+from flame_metric.experiments.frame_pairs import FramePairs  # noqa: E402
 from flame_metric.experiments.training import train  # noqa: E402
 from toy_training import ToyNetwork, ToyPairs, toy_recipe, weights_of  # noqa: E402
 
@@ -92,8 +95,8 @@ def test_killed_and_resumed_is_never_killed(network, when, workers, amp, steps, 
     assert len(files) == (3 if "writing" in when else 2)  # half a checkpoint beside the whole one
     at = read_checkpoint(folder / "checkpoint.pt").step
     assert at in steps
-    with (folder / "training.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write('{"step": 12, "los')  # killed while it wrote
+    with (folder / "training.jsonl").open("ab") as stream:
+        stream.write(b'{"step": 12, "los\xff\0')  # killed while it wrote
 
     options = {"checkpoint_every": 3, "log_every": 2, "amp": amp or None}
     resumed, undisturbed = ToyNetwork(), ToyNetwork()
@@ -195,6 +198,23 @@ def test_a_checkpoint_of_another_training_says_what_differs(tmp_path):
     shapes = "other names and shapes of the network's parameters; other weights before the first step"
     refused(shapes, network=ToyNetwork(norm=False))
     assert before == ((tmp_path / "checkpoint.pt").read_bytes(), (tmp_path / "training.jsonl").read_bytes())
+
+
+def test_clips_with_one_label_at_another_offset_are_another_training(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (6, 6, 3), np.uint8) for _ in range(5)]
+    clips = [
+        VideoSequence(name, frames, [None, None, None, None, rng.integers(0, 3, (6, 6), np.uint8)], fps=10)
+        for name in "abc"
+    ]
+
+    def pairs(frame_offset):
+        return FramePairs(clips, frame_offset=frame_offset, num_classes=3)
+
+    train(ToyNetwork(), pairs(1), toy_recipe(), out=tmp_path)
+    with pytest.raises(StateError, match="another training: pairs: frame offset is 1 there and 2 here"):
+        train(ToyNetwork(), pairs(2), toy_recipe(), out=tmp_path)
+    assert train(ToyNetwork(), pairs(1), toy_recipe(), out=tmp_path).resumed_at == 6
 
 
 def test_a_refused_network_keeps_its_weights(tmp_path):

@@ -271,7 +271,7 @@ def test_a_list_is_no_record():
         ("swiftnet-r18", {"optimiser": "adamw"}, "`optimiser` is 'adamw', expected one of adam, sgd"),
         ("swiftnet-r18", {"optimiser": "sgd"}, "`betas` is .0.9, 0.999., expected None: it is part of Adam"),
         ("swiftnet-r18", {"betas": None}, "`betas` is None, expected a value: it is part of Adam"),
-        ("swiftnet-r18", {"betas": (0.9,)}, r"`betas` is \(0.9,\), expected two numbers"),
+        ("swiftnet-r18", {"betas": (0.9,)}, r"`betas` is \(0.9,\), expected a tuple of two numbers"),
         ("swiftnet-r18", {"betas": (0.9, 1)}, "`betas` is 1, expected a number >= 0 and < 1"),
         ("swiftnet-r18", {"momentum": 0.9}, "`momentum` is 0.9, expected None: it is part of SGD"),
         ("deeplab-mn", {"momentum": None}, "`momentum` is None, expected a value: it is part of SGD"),

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from flame_metric import ConfigError, DatasetError, FlameMeter, LatencyTrace
+from flame_metric import ConfigError, DatasetError, FlameMeter, LatencyTrace, measure_latency
 from flame_metric.cli import main
 from flame_metric.experiments.presets import PRESETS
 
@@ -20,13 +21,14 @@ tree = pytest.importorskip("cityscapes_tree", reason="reading image files needs 
 from flame_metric.data.cityscapes import cityscapes  # noqa: E402
 from flame_metric.experiments import latencies, reproduction  # noqa: E402
 from flame_metric.experiments.reproduction import reproduce  # noqa: E402
+from flame_metric.experiments.table1 import Table1  # noqa: E402
 from flame_metric.models import build  # noqa: E402
 
-SMALL = "synthetic:videos=8,num_frames=4,height=32,width=64"
+SMALL = "synthetic:videos=4,num_frames=5,height=32,width=64"
 HEIGHT, WIDTH = 32, 64
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """A pool of threads takes longer to wake than such small frames to pass."""
     before = torch.get_num_threads()
@@ -37,6 +39,14 @@ def one_thread():
 
 def small(iterations=2):
     return PRESETS["quick"].changed(iterations=iterations, crop=(HEIGHT, WIDTH))
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """A table and the folder that keeps it."""
+    out = tmp_path_factory.mktemp("small") / "Ergebnis \u00fc 1"
+    options = {"networks": ["swiftnet-r18"], "data": SMALL, "latency": {"swiftnet-r18": 70}}
+    return reproduce(small(1), out=out, **options), out
 
 
 def scores(table):
@@ -100,11 +110,28 @@ def test_frame_f_minus_k_enters_and_label_f_scores(cityscapes_root, tmp_path, ca
         assert column["runs"][training]["persistence"] is None  # one label a clip
 
 
-def test_what_a_clip_cannot_give_is_a_clear_error(cityscapes_root, tmp_path, capsys):
-    command = ["reproduce", "--data", f"cityscapes:{cityscapes_root}", "--networks", "swiftnet-r18"]
-    assert main([*command, "--latency", "swiftnet-r18=1300", "--out", str(tmp_path)]) == 2
-    assert "beyond the clips' history" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())  # nothing was trained before
+def untrained(task):
+    pytest.fail(f"{task} began, expected a refusal before any training")
+
+
+def test_what_a_clip_cannot_give_is_refused_before_any_training(cityscapes_root):
+    options = {"data": f"cityscapes:{cityscapes_root}", "latency": {"swiftnet-r18": 1300}}
+    with pytest.raises(ConfigError, match="beyond the clips' history"):
+        reproduce(small(1), networks=["swiftnet-r18"], progress=untrained, **options)
+
+
+def test_too_few_items_are_refused_before_any_training():
+    """16 items without an offset, but 4 with k = 3: fewer than the recipe's batch of 8."""
+    options = {"data": SMALL.replace("frames=5", "frames=4"), "latency": {"swiftnet-r18": 170}}
+    with pytest.raises(ConfigError, match=r"holds 4 item\(s\), expected at least the recipe's batch of 8"):
+        reproduce(small(1), networks=["swiftnet-r18"], progress=untrained, **options)
+
+
+def test_weights_that_do_not_fit_the_last_network_are_refused_before_any_training(tmp_path):
+    torch.save(build("swiftnet-r18", 8).backbone.state_dict(), tmp_path / "resnet18.pth")
+    options = {"data": SMALL, "weights": str(tmp_path / "resnet18.pth"), "progress": untrained}
+    with pytest.raises(DatasetError, match=r"resnet18\.pth"):
+        reproduce(small(1), networks=["swiftnet-r18", "deeplab-mn"], **options)
 
 
 def test_a_missing_frame_is_a_clear_error(cityscapes_root, tmp_path):
@@ -146,23 +173,38 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path):
     assert scores(again) == scores(undisturbed)
 
 
-def test_tables_are_kept(tmp_path):
-    table = reproduce(
-        small(1), networks=["swiftnet-r18"], data=SMALL, out=tmp_path / "new", latency={"swiftnet-r18": 70}
-    )
-    record = json.loads((tmp_path / "new" / "table1.json").read_text())
+def test_tables_are_kept(small_run):
+    table, out = small_run
+    record = json.loads((out / "table1.json").read_text())
     assert record["about"]["data"] == SMALL
+    assert record["about"]["fps"] == "50/3"
+    assert record["about"]["weights"] is None
     assert record["about"]["preset"] == "quick, changed"
     assert record["networks"]["swiftnet-r18"]["frame_offset"] == 2
     assert record["networks"]["swiftnet-r18"]["runs"]["now"]["training"]["recipe"]["iterations"] == 1
     assert record["networks"]["swiftnet-r18"]["paper"]["static"] == 0.75
-    assert (tmp_path / "new" / "table1.md").read_text() == table.render("markdown")
-    assert (tmp_path / "new" / "table1.tex").read_text() == table.render("latex")
+    assert (out / "table1.md").read_text() == table.render("markdown")
+    assert (out / "table1.tex").read_text() == table.render("latex")
 
 
-def test_every_training_starts_from_the_first_one(tmp_path):
-    reproduce(small(2), networks=["swiftnet-r18-x"], data=SMALL, out=tmp_path)
-    folder = tmp_path / "swiftnet-r18-x"
+def test_json_holds_every_score_with_its_interval(small_run):
+    column = json.loads((small_run[1] / "table1.json").read_text())["networks"]["swiftnet-r18"]
+    assert list(column["runs"]) == ["now", "future", "future-two-frames"]
+    for run in column["runs"].values():
+        assert run["first_training"]["recipe"]["start"] == "random"
+        assert run["training"]["recipe"]["start"] == "static"
+        for score in ("static", "flame", "streaming", "persistence"):
+            found = run[score]["scores"]
+            low, high = found["interval_95"]
+            assert 0 <= low <= found["miou"] <= high <= 1, score
+    for difference in column["differences"]:
+        interval = difference["comparison"]["interval"]
+        assert interval["low"] <= difference["difference"] <= interval["high"]
+    assert [difference["paper"] for difference in column["differences"]] == [-0.11, 0.01, 0.02]
+
+
+def test_every_training_starts_from_the_first_one(small_run):
+    folder = small_run[1] / "swiftnet-r18"
     assert sorted(path.name for path in folder.iterdir()) == ["first training", "future", "future-two-frames", "now"]
     first, now = (torch.load(folder / name / "checkpoint.pt", weights_only=True) for name in ("first training", "now"))
     key = "weights before the first step"
@@ -175,23 +217,23 @@ def test_every_training_starts_from_the_first_one(tmp_path):
 
 
 def test_translations(tmp_path):
-    table = reproduce(small(1), experiment="translations", translations=(2, 3, 2), data=SMALL, out=tmp_path)
-    assert list(table.moved) == list(table.in_place) == [2, 3]
-    assert table.moved[2].parameters == table.in_place[2].parameters > table.plain.parameters
-    assert table.moved[3].variant.translations == 3
-    assert table.in_place[3].variant.translations == ((0, 0),) * 3
+    table = reproduce(small(1), experiment="translations", translations=(3, 4, 3), data=SMALL, out=tmp_path)
+    assert list(table.moved) == list(table.in_place) == [3, 4]
+    assert table.moved[3].parameters == table.in_place[3].parameters > table.plain.parameters
+    assert table.moved[4].variant.translations == 4
+    assert table.in_place[4].variant.translations == ((0, 0),) * 4
     lines = table.render().splitlines()
     assert [line.split("   ")[0] for line in lines[2:7]] == [
         "I_t-1, I_t",
-        "and 2 copies of I_t-1, moved",
-        "and 2 copies of I_t-1, in place",
         "and 3 copies of I_t-1, moved",
         "and 3 copies of I_t-1, in place",
+        "and 4 copies of I_t-1, moved",
+        "and 4 copies of I_t-1, in place",
     ]
     record = json.loads((tmp_path / "translations.json").read_text())
-    assert set(record["moved_minus_in_place"]) == {"2", "3"}
-    difference = table.moved[2].losses.flame.miou - table.in_place[2].losses.flame.miou
-    assert record["moved_minus_in_place"]["2"]["difference"] == pytest.approx(difference)
+    assert set(record["moved_minus_in_place"]) == {"3", "4"}
+    difference = table.moved[3].losses.flame.miou - table.in_place[3].losses.flame.miou
+    assert record["moved_minus_in_place"]["3"]["difference"] == pytest.approx(difference)
 
 
 # ── latencies ──
@@ -209,13 +251,16 @@ def test_measured_latencies_give_k(monkeypatch):
         "measured_latencies",
         lambda *args, **kw: latencies.measured_latencies(*args, **kw, measure=measure),
     )
+    monkeypatch.setattr(reproduction, "make_table1", lambda setting, found, about: Table1((), {"found": found}))
+    monkeypatch.setattr(reproduction, "replace", lambda table, about: table)
     table = reproduce(small(1), networks=["swiftnet-r18"], data=SMALL, latency="measured")
     assert seen == [("swiftnet-r18", (3, HEIGHT, WIDTH), "forward+argmax")]
-    assert (table.columns[0].latency_ms, table.columns[0].frame_offset) == (65, 2)
+    assert table.about["found"] == {"swiftnet-r18": 65}
 
 
 def test_networks_are_really_measured():
-    trace = latencies.measured_latencies(["swiftnet-r18"], 8, height=32, width=64)["swiftnet-r18"]
+    few = partial(measure_latency, warmup=2, samples=30)
+    trace = latencies.measured_latencies(["swiftnet-r18"], 8, height=32, width=64, measure=few)["swiftnet-r18"]
     assert trace.median_ms > 0
     assert trace.metadata["network"] == "swiftnet-r18"
 
@@ -237,6 +282,7 @@ def test_networks_are_really_measured():
         ({"data": "kitti:/x"}, "expected one of synthetic"),
         ({"experiment": "translations", "networks": ["deeplab-mn"]}, "expected swiftnet-r18 alone"),
         ({"experiment": "translations", "translations": ()}, "`numbers` is empty"),
+        ({"translations": (9,)}, "`translations` changes nothing in table1, expected `experiment` 'translations'"),
         ({"experiment": "translations", "translations": (0,)}, "`numbers` is 0"),
         ({"device": "tpu"}, "tpu"),
     ],
@@ -253,7 +299,9 @@ def test_wrong_options(options, message):
         (["--crop", "32"], "--crop has 1 number"),
         (["--iterations", "0"], "`iterations` is 0"),
         (["--latency", "swiftnet-r18=fast"], "expected milliseconds such as"),
-        (["--translations", "9"], "expected --experiment translations beside it"),
+        (["--translations", "9"], "`translations` changes nothing in table1"),
+        (["--out", "/dev/null"], "`out` is /dev/null, expected a folder"),
+        (["--out", "/dev/null/table"], "`out` is /dev/null/table, expected a folder, or a place to make one"),
         (["--networks", "unet", "--recipe"], "'unet', expected one of"),
         (["--json", "/"], "cannot be written"),
     ],
@@ -261,6 +309,30 @@ def test_wrong_options(options, message):
 def test_wrong_options_on_the_command_line(options, message, capsys):
     assert main(["reproduce", "--data", SMALL, *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_full_disk_says_what_to_do(monkeypatch, tmp_path, capsys):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device", "checkpoint.pt")
+
+    monkeypatch.setattr(reproduction, "reproduce", full)
+    assert main(["reproduce", "--out", str(tmp_path)]) == 4
+    err = capsys.readouterr().err
+    assert "checkpoint.pt: No space left on device. What was kept in" in err
+    assert "the same command goes on from there" in err
+    assert main(["reproduce"]) == 4
+    assert capsys.readouterr().err.endswith("checkpoint.pt: No space left on device\n")
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path, capsys):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduction, "reproduce", stopped)
+    assert main(["reproduce", "--out", str(tmp_path)]) == 130
+    assert f"the same command goes on from the checkpoints in {tmp_path}" in capsys.readouterr().err
+    assert main(["reproduce"]) == 130
+    assert "its results are lost" in capsys.readouterr().err
 
 
 def test_recipes_are_printed(capsys):
@@ -276,16 +348,22 @@ def test_recipes_are_printed(capsys):
 
 
 def test_ranks_share_the_work():
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "flame_metric", "reproduce", "--data", SMALL, "--networks", "swiftnet-r18", "--iterations", "1"]
     command += ["--crop", "32,64", "--json", "-"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)  # one rank speaks
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, env=environment, start_new_session=True) as launcher:
+        try:
+            out, err = launcher.communicate(timeout=300)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(launcher.pid, signal.SIGKILL)  # ranks that wait would outlive their launcher
+    assert launcher.returncode == 0, err
+    record = json.loads(out)  # one rank speaks
     found = record["networks"]["swiftnet-r18"]["runs"]["now"]
     assert found["training"]["ranks"] == 2
-    assert len(found["flame"]["sequences"]) == 8
+    assert len(found["flame"]["sequences"]) == 4
 
 
 def test_presets_change_in_a_copy():

@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.run(arguments)
         except FlameError as error:
             return _fail(error, arguments.debug)
-        except KeyboardInterrupt:
-            report("interrupted", "the command is incomplete, its results are lost")
+        except KeyboardInterrupt as interrupt:
+            report("interrupted", str(interrupt) or "the command is incomplete, its results are lost")
             return _INTERRUPTED
         except BrokenPipeError:  # the reader of a pipe has seen enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

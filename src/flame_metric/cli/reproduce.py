@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.output import check_outputs, write
-from flame_metric.errors import ConfigError, MissingExtraError
+from flame_metric.errors import ConfigError, MissingExtraError, StateError
 from flame_metric.experiments.presets import PRESETS, Preset
 from flame_metric.experiments.recipes import explain
 from flame_metric.models.names import NAMES
@@ -24,7 +25,8 @@ __all__ = ["add_parser", "run"]
 _TEXT = """\
 Trains each network three times, from I_t to S_t, from I_t to S_t+k, and from I_t-1 and I_t to S_t+k, k
 being the frame offset of its latency, and scores it on other videos: without delay, with FLAME, and on a
-stream of one worker. Beside every score stands the paper's.
+stream of one worker. Prints Table 1 beside the paper's; every score with an interval over the test
+videos; and what each step of the paper changes, in pairs on the same videos.
 
 presets:
   quick   small synthetic frames, on two CPU cores in half an hour. In place of ImageNet each network is
@@ -37,7 +39,7 @@ examples:
   flame-metric reproduce --preset paper --data cityscapes:ROOT --device cuda --workers 8 --out table1
   flame-metric reproduce --data camvid:ROOT --networks swiftnet-r18 --crop 256,352
   flame-metric reproduce --experiment translations --translations 9,17
-  torchrun --nproc-per-node 4 -m flame_metric reproduce --preset paper --data cityscapes:ROOT --device cuda
+  torchrun --standalone --nproc-per-node 4 -m flame_metric reproduce --preset paper --data cityscapes:ROOT --device cuda
 """
 
 
@@ -105,12 +107,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, score, and print the tables."""
     check_outputs(json=arguments.json)
     preset = _preset(arguments)
-    networks = None if arguments.networks is None else arguments.networks.split(",")
+    networks = None if arguments.networks is None else [name.strip() for name in arguments.networks.split(",")]
     if arguments.recipe:
         write(_explained(preset, networks or preset.networks))
         return
-    if arguments.translations is not None and arguments.experiment != "translations":
-        raise ConfigError("--translations changes nothing in Table 1, expected --experiment translations beside it")
     try:
         # PyTorch is optional, and takes seconds to load.
         from flame_metric.experiments.reproduction import reproduce  # noqa: PLC0415
@@ -118,22 +118,23 @@ def run(arguments: argparse.Namespace) -> None:
         if (error.name or "").split(".")[0] != "torch":
             raise
         raise MissingExtraError("reproduce needs torch: pip install 'flame-metric[torch]'") from error
-    table = reproduce(
-        preset,
-        experiment=arguments.experiment,
-        networks=networks,
-        translations=arguments.translations or (9, 17),
-        data=arguments.data,
-        latency=_latency(arguments.latency),
-        seed=arguments.seed,
-        device=arguments.device,
-        weights=arguments.weights,
-        workers=arguments.workers,
-        amp=arguments.amp,
-        compile=arguments.compile,
-        out=arguments.out,
-        progress=progress,
-    )
+    with _said_plainly(arguments.out):
+        table = reproduce(
+            preset,
+            experiment=arguments.experiment,
+            networks=networks,
+            translations=arguments.translations,
+            data=arguments.data,
+            latency=_latency(arguments.latency),
+            seed=arguments.seed,
+            device=arguments.device,
+            weights=arguments.weights,
+            workers=arguments.workers,
+            amp=arguments.amp,
+            compile=arguments.compile,
+            out=arguments.out,
+            progress=progress,
+        )
     if os.environ.get("RANK", "0") != "0":  # under torchrun one rank speaks
         return
     if arguments.json is not None:
@@ -142,11 +143,30 @@ def run(arguments: argparse.Namespace) -> None:
         write(table.render() + _about(table, arguments.out))
 
 
+@contextmanager
+def _said_plainly(out: Path | None) -> Iterator[None]:
+    """Say what a full disk or Ctrl-C means for a run that keeps its checkpoints."""
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"{error.filename or 'a file'}: {error.strerror or error}. What was kept in {out} is whole: once that is "
+            "mended, the same command goes on from there"
+            if out is not None
+            else f"{error.filename or 'a file'}: {error.strerror or error}"
+        ) from error
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        raise KeyboardInterrupt(f"the same command goes on from the checkpoints in {out}") from None
+
+
 def _about(table: Table1 | TranslationTable, out: Path | None) -> str:
     about = table.about
     minutes, seconds = divmod(round(about["seconds"]), 60)
     where = "" if out is None else f"\nTables, checkpoints and logs are in {out}."
-    return f"\nPreset {about['preset']} on {about['data']}, seed {about['seed']}: {minutes} min {seconds} s.{where}\n"
+    what = f"Preset {about['preset']} on {about['data']}, seed {about['seed']}"
+    return f"\n{what}: this run took {minutes} min {seconds} s.{where}\n"
 
 
 def _preset(arguments: argparse.Namespace) -> Preset:
@@ -166,7 +186,7 @@ def _latency(text: str) -> str | dict[str, float]:
     if "=" not in text:
         return text
     try:
-        return {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
+        return {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
     except ValueError:
         raise ConfigError(
             f"--latency is {text!r}, expected milliseconds such as swiftnet-r18=26,deeplab-mn=76"

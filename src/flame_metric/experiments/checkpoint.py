@@ -109,7 +109,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def identity_of(network: torch.nn.Module, pairs: Any, recipe: Recipe, *, seed: int, amp: str | None) -> dict[str, Any]:
     """Return what makes a training this one and no other, before its first step.
 
-    Of the data three items stand for all: the shapes of their inputs, and their targets.
+    Of the data three items stand for all: the shapes of their inputs, and their targets. Those cannot tell everything:
+    clips with one label have the same targets at every frame offset. So ``pairs.about``, if there is one, is held too.
     """
     state = network.state_dict()
     shapes = [(name, str(value.dtype), tuple(value.shape)) for name, value in state.items()]
@@ -117,6 +118,7 @@ def identity_of(network: torch.nn.Module, pairs: Any, recipe: Recipe, *, seed: i
     told = {f"recipe: {name}": value for name, value in _flat(asdict(recipe)).items()}
     return {
         **told,
+        **{f"pairs: {name}": value for name, value in getattr(pairs, "about", {}).items()},
         "seed": seed,
         "amp": amp,
         "names and shapes of the network's parameters": hashlib.sha256(repr(shapes).encode()).hexdigest(),
@@ -178,8 +180,8 @@ def check_same_training(checkpoint: Checkpoint, identity: Mapping[str, Any], pat
     if differing:
         found = "; ".join(_difference(name, there.get(name), here.get(name)) for name in differing)
         raise StateError(
-            f"the checkpoint {path} belongs to another training: {found}. Take another folder, or pass resume=False to "
-            "start over in this one"
+            f"the checkpoint {path} belongs to another training: {found}. Take another folder, or remove the file, "
+            "or pass resume=False, to start over in this one"
         )
 
 

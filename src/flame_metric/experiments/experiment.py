@@ -8,9 +8,9 @@ equally many steps. One pass over the test videos scores it without delay, with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from flame_metric.curve import Losses
 from flame_metric.errors import ConfigError
 from flame_metric.experiments.augmentation import Augmentation
 from flame_metric.experiments.frame_pairs import FramePairs
+from flame_metric.experiments.order import Batches
 from flame_metric.experiments.parallel import from_all_ranks
 from flame_metric.experiments.recipe import Recipe
 from flame_metric.experiments.training import TrainingRecord, train
@@ -81,12 +82,15 @@ class Run:
         Its scores: without delay, with FLAME, on a stream; and those of the labels as predictions where videos are
         labelled throughout.
     training : TrainingRecord
+    first_training : TrainingRecord or None
+        That on (I_t, S_t) from which it went on, in place of ImageNet.
     """
 
     variant: Variant
     parameters: int
     losses: Losses
     training: TrainingRecord
+    first_training: TrainingRecord | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in types that JSON knows."""
@@ -99,6 +103,7 @@ class Run:
             "streaming": self.losses.streaming.to_dict(),
             "persistence": None if late is None else late.flame.to_dict(),
             "training": self.training.to_dict(),
+            "first_training": None if self.first_training is None else self.first_training.to_dict(),
         }
 
 
@@ -146,6 +151,7 @@ class Experiment:
     compile: str | None = None
     progress: Progress = silent
     _starts: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict, init=False, repr=False)
+    _firsts: dict[str, TrainingRecord] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("training", "test"):
@@ -161,18 +167,6 @@ class Experiment:
             raise ConfigError(f"`training` and `test` share {len(both)} video(s), such as {both[0]!r}, expected none")
         rate_of(other)
 
-    def check(self, variants: Iterable[Variant]) -> None:
-        """Refuse variants whose frames the videos do not have: now, not after hours of training.
-
-        Raises
-        ------
-        ConfigError, DatasetError
-            If no clip of the training or of the test has enough frames before a labelled one.
-        """
-        for variant in variants:
-            for dataset in (self.training, self.test):
-                _pairs(dataset, variant)
-
     def run(self, variant: Variant, latency_ms: float) -> Run:
         """Train a variant and score it with a latency.
 
@@ -185,26 +179,43 @@ class Experiment:
         training = self._train(network, variant, self.recipe(variant.network))
         losses = self._score(network, variant, latency_ms)
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        return Run(variant=variant, parameters=parameters, losses=losses, training=training)
+        first = self._firsts.get(variant.network)
+        return Run(variant=variant, parameters=parameters, losses=losses, training=training, first_training=first)
+
+    def check(self, variant: Variant) -> None:
+        """Refuse what a variant cannot be trained or scored with now, and not after hours of training others.
+
+        Raises
+        ------
+        ConfigError, DatasetError
+            If videos are too short or too few, or the weights of the backbone cannot be read or do not fit.
+        """
+        recipe = self.recipe(variant.network)
+        Batches(len(self._pairs(self.training, variant, recipe)), recipe.batch_size, seed=self.seed, first=0, last=0)
+        self._pairs(self.test, replace(variant, frames=1), recipe)  # before a video's first frame stands that frame
+        if self.weights is not None:
+            self._built(variant)
 
     # ── training ──
 
     def _network(self, variant: Variant) -> SegmentationNetwork:
         """Return the network of a variant before its training."""
-        recipe = self.recipe(variant.network)
+        network = self._built(variant)
+        if self.start is not None and variant.name != _START:
+            transfer(self._started(variant.network), network, init=self.recipe(variant.network).frames_init)
+        return network
+
+    def _built(self, variant: Variant) -> SegmentationNetwork:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network = build(
+            return build(
                 variant.network,
                 self.training.num_classes,
                 frames=variant.frames,
-                init=recipe.frames_init if variant.translations is None else "he",
+                init=self.recipe(variant.network).frames_init if variant.translations is None else "he",
                 translations=variant.translations,
                 weights=self.weights,
             )
-        if self.start is not None and variant.name != _START:
-            transfer(self._started(variant.network), network, init=recipe.frames_init)
-        return network
 
     def _started(self, name: str) -> dict[str, torch.Tensor]:
         """Return the weights of a network after its first training, which is made once."""
@@ -212,12 +223,12 @@ class Experiment:
             assert self.start is not None
             first = Variant(name=_START, network=name)
             network = self._network(first)
-            self._train(network, first, self.start(name))
+            self._firsts[name] = self._train(network, first, self.start(name))
             self._starts[name] = {key: value.cpu() for key, value in network.state_dict().items()}
         return self._starts[name]
 
     def _train(self, network: SegmentationNetwork, variant: Variant, recipe: Recipe) -> TrainingRecord:
-        pairs = _pairs(self.training, variant, Augmentation(**asdict(recipe.augmentation)), self.seed)
+        pairs = self._pairs(self.training, variant, recipe)
         with self.progress(f"{variant.network}, {variant.name}: steps") as step:
             return train(
                 network,
@@ -232,6 +243,17 @@ class Experiment:
                 compile=self.compile,
                 progress=step,
             )
+
+    def _pairs(self, videos: VideoDataset, variant: Variant, recipe: Recipe) -> FramePairs:
+        return FramePairs(
+            videos.sequences,
+            frame_offset=variant.frame_offset,
+            num_classes=videos.num_classes,
+            ignore_index=videos.ignore_index,
+            frames=variant.frames,
+            augmentation=Augmentation(**asdict(recipe.augmentation)),
+            seed=self.seed,
+        )
 
     # ── scoring ──
 
@@ -275,20 +297,6 @@ class Experiment:
 
 
 _START = "first training"
-
-
-def _pairs(
-    dataset: VideoDataset, variant: Variant, augmentation: Augmentation | None = None, seed: int = 0
-) -> FramePairs:
-    return FramePairs(
-        dataset.sequences,
-        frame_offset=variant.frame_offset,
-        num_classes=dataset.num_classes,
-        ignore_index=dataset.ignore_index,
-        frames=variant.frames,
-        augmentation=augmentation,
-        seed=seed,
-    )
 
 
 def rate_of(dataset: VideoDataset) -> Fraction:

@@ -117,6 +117,11 @@ class FramePairs(Dataset[tuple[Tensor, Tensor]]):
             )
         return found
 
+    @property
+    def about(self) -> dict[str, int]:
+        """What tells these items from others of the same videos; the checkpoint of a training holds it."""
+        return {"frame offset": self._offset, "input frames": self._frames, "seed": self._seed}
+
     def __len__(self) -> int:
         return len(self._items)
 

@@ -154,7 +154,7 @@ class Recipe:
         if needed != (value is not None):
             raise ConfigError(f"`{name}` is {value!r}, expected {'a value' if needed else 'None'}: it is part of {of}")
         if name == "betas" and needed and not (isinstance(value, tuple) and len(value) == 2):
-            raise ConfigError(f"`betas` is {value!r}, expected two numbers")
+            raise ConfigError(f"`betas` is {value!r}, expected a tuple of two numbers")
         for number in value if isinstance(value, tuple) else () if value is None else (value,):
             _check_number(name, number, below=1.0 if name in ("betas", "momentum") else math.inf)
 

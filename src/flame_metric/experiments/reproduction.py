@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import torch
 
 from flame_metric.checks import check_choice, check_integer
 from flame_metric.errors import ConfigError
-from flame_metric.experiments.experiment import Experiment, Progress, silent
+from flame_metric.experiments.experiment import Experiment, Progress, rate_of, silent
 from flame_metric.experiments.latencies import measured_latencies, paper_latencies
 from flame_metric.experiments.parallel import from_first_rank, joined_ranks, rank_of
 from flame_metric.experiments.presets import PRESETS, Preset
@@ -29,6 +30,7 @@ from flame_metric.torch.timer import as_device, describe_torch
 __all__ = ["EXPERIMENTS", "reproduce"]
 
 EXPERIMENTS = ("table1", "translations")
+_TRANSLATIONS = (9, 17)
 
 
 def reproduce(
@@ -36,7 +38,7 @@ def reproduce(
     *,
     experiment: str = "table1",
     networks: Sequence[str] | None = None,
-    translations: Sequence[int] = (9, 17),
+    translations: Sequence[int] | None = None,
     data: str = "synthetic",
     latency: str | Mapping[str, float] = "paper",
     seed: int = 0,
@@ -60,8 +62,8 @@ def reproduce(
     experiment : {"table1", "translations"}
         Table 1, or section 5.4, which is of SwiftNet-R18 alone.
     networks : sequence of str, optional
-    translations : sequence of int
-        The N of section 5.4.
+    translations : sequence of int, optional
+        The N of section 5.4; default: 9 and 17. It has no meaning in Table 1.
     data : str
         As :func:`~flame_metric.experiments.videos.training_and_test` takes it.
     latency : {"paper", "measured"} or Mapping of str to float
@@ -99,6 +101,12 @@ def reproduce(
         preset = PRESETS[preset]
     chosen = _chosen(networks, preset, experiment)
     check_integer("seed", seed, 0)
+    if translations is not None and experiment != "translations":
+        raise ConfigError(
+            f"`translations` changes nothing in {experiment}, expected `experiment` 'translations' beside it"
+        )
+    if out is not None:
+        _check_folder(out)
     training, test = training_and_test(data)
     with joined_ranks(device) as place:
         found = from_first_rank(lambda: _latencies(latency, chosen, test, place))
@@ -122,6 +130,8 @@ def reproduce(
             "data": data,
             "training": {"videos": len(training.sequences), "frames": _frames(training)},
             "test": {"videos": len(test.sequences), "frames": _frames(test), "size": _size(test)},
+            "fps": str(rate_of(test)),
+            "weights": weights or preset.weights,
             "latency": latency if isinstance(latency, str) else "given",
             "seed": seed,
             "amp": amp,
@@ -132,7 +142,9 @@ def reproduce(
         if experiment == "table1":
             table = make_table1(setting, found, about=about)
         else:
-            table = make_translation_table(setting, found[NETWORK], translations, about=about)
+            table = make_translation_table(
+                setting, found[NETWORK], _TRANSLATIONS if translations is None else translations, about=about
+            )
         table = replace(table, about={**about, "seconds": clock() - begun})
         if out is not None:
             from_first_rank(lambda: _write(table, out, experiment))
@@ -181,12 +193,21 @@ def _size(dataset: VideoDataset) -> tuple[int, int]:
     return height, width
 
 
+def _check_folder(out: Path) -> None:
+    """Make the folder, or say that it cannot be: now, not after hours of training."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"`out` is {out}, expected a folder, or a place to make one: {error.strerror}") from error
+    if not os.access(out, os.W_OK):
+        raise ConfigError(f"`out` is {out}, expected a folder that may be written")
+
+
 def _frames(dataset: VideoDataset) -> int:
     return sum(len(video.frames) for video in dataset.sequences)
 
 
 def _write(table: Table1 | TranslationTable, out: Path, experiment: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     write_whole(out / f"{experiment}.json", table.to_json().encode())
     for ending, format in (("md", "markdown"), ("tex", "latex")):
         write_whole(out / f"{experiment}.{ending}", table.render(format).encode())

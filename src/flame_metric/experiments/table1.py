@@ -12,12 +12,13 @@ perfect label maps would be worth so late (persistence), and paired differences 
 
 from __future__ import annotations
 
-import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from flame_metric._version import __version__
@@ -62,6 +63,10 @@ class Difference:
     comparison: Comparison | None
     difference: float
     paper: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in types that JSON knows."""
+        return {**asdict(self), "difference": None if math.isnan(self.difference) else self.difference}
 
 
 @dataclass(frozen=True)
@@ -118,33 +123,40 @@ class Table1:
         """Return the table in the paper's shape, each network beside the paper's numbers."""
         heads = ["trained on: score"]
         rows: list[list[Cell]] = [[title] for _, title, _, _ in _ROWS]
-        tail: list[list[Cell]] = [["frame offset k"], ["latency in ms"], ["frames per second"]]
+        tail: list[list[Cell]] = [["frame offset k"], ["latency in ms"], ["frames per second of the network"]]
         for column in self.columns:
             heads += [column.paper.name, "paper"]
             for row, (training, _, score, printed) in zip(rows, _ROWS, strict=True):
                 found: FlameResult = getattr(column.runs[training].losses, score)
-                row += [found.miou, f"{getattr(column.paper, printed):g}"]
+                row += [found.miou, _printed(getattr(column.paper, printed))]
             tail[0] += [column.frame_offset, column.paper.frame_offset]
             tail[1] += [f"{column.latency_ms:.4g}", f"{column.paper.latency_ms:g}"]
             tail[2] += [_rate(column.latency_ms), f"{column.paper.fps:g}"]
-        return Table(tuple(heads), _frozen(rows), _frozen(tail)).render(format)
+        paper = paper_table()
+        notes = (
+            "Mean IoU; in the first row of what is seen (S_t), in the others of what is there k frames later (S_t+k).",
+            f"The paper's numbers are of {paper.dataset}, a frame every {paper.frame_interval_ms:g} ms, with latencies "
+            f"of a {paper.device}: other data have other scores, so compare the order.",
+        )
+        return Table(tuple(heads), _frozen(rows), _frozen(tail), notes).render(format)
 
     def details(self, format: str = "text") -> str:
-        """Return a row for each network and training: scores with intervals, streaming, and persistence."""
-        columns = ("network, trained on", "static", "FLAME", "95 % from", "95 % to", "streaming", "persistence")
+        """Return a row for each network and training: its scores and what persistence scores, with intervals."""
+        columns = ("network, trained on", "static", "FLAME", "streaming", "persistence")
         rows: list[list[Cell]] = []
         for column in self.columns:
             for name, title in _TITLES.items():
                 losses = column.runs[name].losses
-                interval, late = losses.flame.interval, losses.persistence
-                ends = (None, None) if interval is None else (interval.low, interval.high)
-                perfect = None if late is None else late.flame.miou
-                scores = (losses.static.miou, losses.flame.miou, *ends, losses.streaming.miou, perfect)
-                rows.append([f"{column.paper.name}, {title}", *scores])
+                late = None if losses.persistence is None else _with_interval(losses.persistence.flame)
+                scores = map(_with_interval, (losses.static, losses.flame, losses.streaming))
+                rows.append([f"{column.paper.name}, {title}", *scores, late])
         notes = (
-            "Streaming is one worker that drops the frames it cannot take; persistence, perfect label maps as late as "
-            "FLAME's.",
-            f"Intervals: 95 %, bootstrap over {self._videos} test videos; they do not hold what another seed changes.",
+            "Streaming: one worker that drops the frames it cannot take; where clips have one label, the mean over the "
+            "moments at which it may have begun.",
+            "Persistence: perfect label maps as late as FLAME's; it needs videos that are labelled throughout.",
+            f"In brackets: 95 %, bootstrap over {self._videos} test videos; another seed may change more."
+            if self._videos > 1
+            else "No intervals: they need two or more test videos.",
         )
         return Table(columns, _frozen(rows), notes=notes).render(format)
 
@@ -172,7 +184,7 @@ class Table1:
                 "frame_offset": column.frame_offset,
                 "paper": asdict(column.paper),
                 "runs": {name: run.to_dict() for name, run in column.runs.items()},
-                "differences": [asdict(difference) for difference in column.differences],
+                "differences": [difference.to_dict() for difference in column.differences],
             }
             for column in self.columns
         }
@@ -195,8 +207,9 @@ class Table1:
                 one for one in found if one not in right and one.comparison is not None and one.comparison.is_clear
             ]
             yield (
-                f"As in the paper, {claim}: {len(right)} of {len(found)} network(s), {len(clear)} beyond its interval"
-                f"{f'; clearly against it: {len(against)}' if against else ''}."
+                f"The paper's finding that {claim} shows in {len(right)} of {len(found)} network(s), "
+                f"clearly (the interval leaves out 0) in {len(clear)}"
+                f"{f'; the opposite is clear in {len(against)}' if against else ''}."
             )
 
 
@@ -216,7 +229,7 @@ def make_table1(
     Raises
     ------
     ConfigError
-        If there is no network, one that the paper does not have, or k is beyond the history of all clips.
+        If there is no network, or one that the paper does not have.
     """
     unknown = sorted(set(latencies_ms) - set(paper_table().networks))
     if unknown or not latencies_ms:
@@ -224,10 +237,12 @@ def make_table1(
             f"`latencies_ms` names {', '.join(unknown) or 'no network'}, expected some of "
             f"{', '.join(paper_table().networks)}"
         )
-    rate = rate_of(experiment.test)
-    offsets = {network: frame_offset(latency_ms, rate) for network, latency_ms in latencies_ms.items()}
+    offsets = {
+        network: frame_offset(latency_ms, rate_of(experiment.test)) for network, latency_ms in latencies_ms.items()
+    }
     variants = {network: _variants(network, offset) for network, offset in offsets.items()}
-    experiment.check(itertools.chain.from_iterable(variants.values()))
+    for variant in chain.from_iterable(variants.values()):
+        experiment.check(variant)
     columns = []
     for network, latency_ms in latencies_ms.items():
         runs = {variant.name: experiment.run(variant, latency_ms) for variant in variants[network]}
@@ -246,7 +261,17 @@ def _variants(network: str, offset: int) -> tuple[Variant, ...]:
 def _difference(what: str, new: FlameResult, old: FlameResult, paper: float) -> Difference:
     several = len(contributing(new.counts)) > 1
     comparison = compare(new, old) if several else None
-    return Difference(what, comparison, new.miou - old.miou, paper)
+    return Difference(what, comparison, new.miou - old.miou, round(paper, 3))
+
+
+def _with_interval(result: FlameResult) -> Cell:
+    interval = result.interval
+    return result.miou if interval is None else f"{result.miou:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _printed(score: float) -> str:
+    """Return a score of the paper with the digits that were printed: two, or three."""
+    return f"{score:.2f}" if round(score, 2) == score else f"{score:g}"
 
 
 def _signed(value: float) -> str:

@@ -46,7 +46,11 @@ CHECKPOINT, LOG = "checkpoint.pt", "training.jsonl"  # files in the folder of a 
 
 
 class Pairs(Protocol):
-    """Data of a training, such as FramePairs: items are pure functions of (epoch, index)."""
+    """Data of a training, such as FramePairs: items are pure functions of (epoch, index).
+
+    A mapping ``about``, where there is one, says what the targets do not tell, such as the frame offset: a checkpoint
+    belongs to data of the same.
+    """
 
     def __len__(self) -> int: ...
 

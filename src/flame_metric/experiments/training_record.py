@@ -101,7 +101,11 @@ class TrainingLog:
     def __init__(self, path: Path | None, step: int, clock: Callable[[], float]) -> None:
         self._path, self._step, self._clock, self._time = path, step, clock, clock()
         if path is not None and path.exists():
-            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+            kept = [
+                line
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+                if _step_of(line) <= step
+            ]
             write_whole(path, "".join(f"{line}\n" for line in kept).encode())
 
     def write(self, step: int, *, batch_size: int, **values: float | None) -> None:

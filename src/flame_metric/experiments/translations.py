@@ -121,7 +121,7 @@ def make_translation_table(
         variant = Variant(name=name, network=NETWORK, frames=2, frame_offset=offset, translations=translations)
         return experiment.run(variant, latency_ms)
 
-    experiment.check([Variant(name=TWO_FRAMES, network=NETWORK, frames=2, frame_offset=offset)])
+    experiment.check(Variant(name=TWO_FRAMES, network=NETWORK, frames=2, frame_offset=offset))
     plain = run(TWO_FRAMES, None)
     moved, in_place = {}, {}
     for number in dict.fromkeys(chosen):
