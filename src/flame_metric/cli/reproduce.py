@@ -29,7 +29,7 @@ stream of one worker. Prints Table 1 beside the paper's; every score with an int
 videos; and what each step of the paper changes, in pairs on the same videos.
 
 presets:
-  quick   small synthetic frames, on two CPU cores in half an hour. In place of ImageNet each network is
+  quick   small synthetic frames, 40 minutes on two CPU cores. In place of ImageNet each network is
           first trained once on (I_t, S_t); the three trainings go on from there with equal steps.
   paper   the paper's recipe: crops of 768x768, ImageNet, 200 or 220 epochs. Takes a GPU and days.
 
