@@ -18,6 +18,7 @@ NEEDS = {  # files: packages
     "src/flame_metric/experiments/reproduction.py": ("torch",),
     "src/flame_metric/experiments/table1.py": ("torch",),
     "src/flame_metric/experiments/training.py": ("torch",),
+    "src/flame_metric/experiments/training_run.py": ("torch",),
     "src/flame_metric/experiments/translations.py": ("torch",),
     "src/flame_metric/models/*.py": ("torch",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),

@@ -64,6 +64,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
         "experiments/training_record.py",
     ),
     ("experiments/interrupts.py", "experiments/parallel.py"),
+    ("experiments/training_run.py",),
     ("experiments/training.py",),
     ("experiments/presets.py", "experiments/latencies.py", "experiments/videos.py"),
     ("experiments/experiment.py",),
