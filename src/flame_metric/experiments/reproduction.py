@@ -21,6 +21,7 @@ from flame_metric.experiments.table1 import Table1, make_table1
 from flame_metric.experiments.translations import NETWORK, TranslationTable, make_translation_table
 from flame_metric.experiments.videos import training_and_test
 from flame_metric.files import write_whole
+from flame_metric.latency import LatencyTrace
 from flame_metric.models.names import NAMES
 from flame_metric.sequence import VideoDataset
 from flame_metric.timers import describe_host
@@ -78,8 +79,8 @@ def reproduce(
     workers, amp, compile
         As :func:`~flame_metric.experiments.training.train` takes them.
     out : Path, optional
-        Folder for the tables (JSON, Markdown, LaTeX), checkpoints and logs. A second call goes on where the first was
-        stopped.
+        Folder for the tables (JSON, Markdown, LaTeX), checkpoints, logs and measured latencies. A second call goes on
+        where the first was stopped.
     progress : callable, optional
         From a text to a context manager that yields what is called with (done, all).
     clock : callable
@@ -109,7 +110,7 @@ def reproduce(
         _check_folder(out)
     training, test = training_and_test(data)
     with joined_ranks(device) as place:
-        found = from_first_rank(lambda: _latencies(latency, chosen, test, place))
+        found = from_first_rank(lambda: _latencies(latency, chosen, test, place, out))
         setting = Experiment(
             training=training,
             test=test,
@@ -165,14 +166,16 @@ def _chosen(networks: Sequence[str] | None, preset: Preset, experiment: str) -> 
 
 
 def _latencies(
-    latency: str | Mapping[str, float], networks: Sequence[str], test: VideoDataset, device: torch.device
+    latency: str | Mapping[str, float],
+    networks: Sequence[str],
+    test: VideoDataset,
+    device: torch.device,
+    out: Path | None,
 ) -> dict[str, float]:
     if latency == "paper":
         return paper_latencies(networks)
     if latency == "measured":
-        height, width = _size(test)
-        traces = measured_latencies(networks, test.num_classes, height=height, width=width, device=device)
-        return {name: trace.median_ms for name, trace in traces.items()}
+        return {name: _measured(name, test, device, out).median_ms for name in networks}
     if isinstance(latency, str):
         raise ConfigError(f"`latency` is {latency!r}, expected 'paper', 'measured', or milliseconds by network")
     missing = [name for name in networks if name not in latency]
@@ -184,6 +187,19 @@ def _latencies(
     for milliseconds in latency.values():
         milliseconds_to_ns(milliseconds)
     return {name: float(latency[name]) for name in networks}
+
+
+def _measured(network: str, test: VideoDataset, device: torch.device, out: Path | None) -> LatencyTrace:
+    """Measure a network, or read what was measured before: a run that goes on keeps its k."""
+    kept = None if out is None else out / network / "latency.json"
+    if kept is not None and kept.exists():
+        return LatencyTrace.from_json(kept.read_text(encoding="utf-8"))
+    height, width = _size(test)
+    trace = measured_latencies([network], test.num_classes, height=height, width=width, device=device)[network]
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, trace.to_json().encode())
+    return trace
 
 
 def _size(dataset: VideoDataset) -> tuple[int, int]:
