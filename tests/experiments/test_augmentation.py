@@ -10,12 +10,11 @@ from torch.nn import functional  # noqa: E402
 from flame_metric.errors import ConfigError  # noqa: E402
 from flame_metric.experiments.augmentation import (  # noqa: E402
     IGNORED,
-    MEAN,
-    STD,
     Augmentation,
     Draw,
     network_input,
 )
+from flame_metric.torch.runner import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
 
 PLAIN = Draw(flip=False, scale=1.0, down=0.0, right=0.0, blur_sigma=None)
 COLOURS = torch.tensor([(250, 10, 10), (10, 240, 30), (0, 20, 255), (128, 128, 128)], dtype=torch.uint8)
@@ -50,7 +49,7 @@ def test_network_input_by_hand() -> None:
     frames[1, 2] = 102
     image = network_input(frames)
     assert (image.shape, image.dtype, image.is_contiguous()) == ((6, 1, 2), torch.float32, True)
-    black = [-mean / std for mean, std in zip(MEAN, STD, strict=True)]
+    black = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     assert image[:3, 0, 0].tolist() == pytest.approx(black, rel=1e-6)
     assert image[:3, 0, 1].tolist() == pytest.approx([(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, black[2]], rel=1e-5)
     assert image[3:, 0, 0].tolist() == pytest.approx([*black[:2], (0.4 - 0.406) / 0.225], rel=1e-5)
@@ -103,7 +102,7 @@ def test_scaled_frames_and_labels_are_aligned_to_a_fraction_of_a_pixel(scale: fl
     frames = (255 * target).to(torch.uint8).expand(1, 3, 40, 64)
     image, scaled = Augmentation(crop=None).apply(draw(scale=scale), frames, target)
     assert scaled.shape == image.shape[1:] == (round(40 * scale), round(64 * scale))
-    bright = (image[0, 0] * STD[0] + MEAN[0]).double()
+    bright = (image[0, 0] * IMAGENET_STD[0] + IMAGENET_MEAN[0]).double()
     dark = int((bright < 0.5).sum())  # pixel centres left of the edge
     here, there = float(bright[dark - 1]), float(bright[dark])
     edge = dark - 0.5 + (0.5 - here) / (there - here)  # of the colours, pixel i spanning i to i + 1
@@ -130,7 +129,7 @@ def test_scaled_colours_and_labels_agree_off_the_boundaries(scale: float, flip: 
 def test_scaling_is_antialiased() -> None:
     stripes = torch.arange(64).remainder(2).mul(255).to(torch.uint8).expand(1, 3, 16, 64)
     image, _ = Augmentation(crop=None).apply(draw(scale=0.25), stripes, torch.zeros(16, 64, dtype=torch.int64))
-    grey = image[0, :, 2:-2] * STD[0] + MEAN[0]
+    grey = image[0, :, 2:-2] * IMAGENET_STD[0] + IMAGENET_MEAN[0]
     assert float((grey - 0.5).abs().max()) < 0.05
 
 
@@ -143,7 +142,7 @@ def test_blur_by_hand() -> None:
     weights /= weights.sum()
     expected = np.zeros((9, 9))
     expected[2:7, 2:7] = np.outer(weights, weights)
-    assert (image[0] * STD[0] + MEAN[0]).numpy() == pytest.approx(expected, abs=1e-6)
+    assert (image[0] * IMAGENET_STD[0] + IMAGENET_MEAN[0]).numpy() == pytest.approx(expected, abs=1e-6)
     assert torch.equal(same, target)
 
 

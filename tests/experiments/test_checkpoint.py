@@ -26,15 +26,6 @@ from flame_metric.experiments.training import train  # noqa: E402
 from toy_training import ToyNetwork, ToyPairs, toy_recipe, weights_of  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A pool of threads takes longer to wake than such small networks to run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 

@@ -130,8 +130,14 @@ def test_too_few_items_are_refused_before_any_training():
 def test_weights_that_do_not_fit_the_last_network_are_refused_before_any_training(tmp_path):
     torch.save(build("swiftnet-r18", 8).backbone.state_dict(), tmp_path / "resnet18.pth")
     options = {"data": SMALL, "weights": str(tmp_path / "resnet18.pth"), "progress": untrained}
+    preset = PRESETS["paper"].changed(iterations=1, crop=(HEIGHT, WIDTH))
     with pytest.raises(DatasetError, match=r"resnet18\.pth"):
-        reproduce(small(1), networks=["swiftnet-r18", "deeplab-mn"], **options)
+        reproduce(preset, networks=["swiftnet-r18", "deeplab-mn"], **options)
+
+
+def test_weights_have_no_place_in_a_preset_that_begins_at_random():
+    with pytest.raises(ConfigError, match="with the preset 'quick, changed', whose networks begin from random weights"):
+        reproduce(small(1), data=SMALL, weights="resnet18.pth", progress=untrained)
 
 
 def test_a_missing_frame_is_a_clear_error(cityscapes_root, tmp_path):

@@ -85,7 +85,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     training.add_argument("--seed", type=int, default=0, metavar="S", help="of everything drawn (default: %(default)s)")
     training.add_argument("--iterations", type=int, metavar="N", help="steps of each training, not the recipe's")
     training.add_argument("--crop", type=_numbers, metavar="H,W", help="of training frames, in place of the recipe's")
-    training.add_argument("--weights", metavar="FILE", help="of the backbone, or an address, in place of ImageNet's")
+    training.add_argument("--weights", metavar="FILE", help="or address, of the backbone, not ImageNet's")
     training.add_argument("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1")
     training.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare frames")
     training.add_argument("--amp", choices=("float16", "bfloat16"), help="train and run under autocast")

@@ -22,14 +22,12 @@ from torch.nn import functional
 
 from flame_metric.checks import check_integer, check_kind
 from flame_metric.errors import ConfigError
+from flame_metric.torch.runner import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["IGNORED", "MEAN", "STD", "Augmentation", "Draw", "network_input"]
+__all__ = ["IGNORED", "Augmentation", "Draw", "network_input"]
 
 IGNORED = -100
 """Target value of void and padded pixels: what the losses of PyTorch leave out unless told otherwise."""
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's red, green and blue, in units of 255."""
 
 
 def network_input(frames: Tensor) -> Tensor:
@@ -49,7 +47,7 @@ def network_input(frames: Tensor) -> Tensor:
     >>> network_input(torch.zeros(2, 3, 4, 5, dtype=torch.uint8)).shape
     torch.Size([6, 4, 5])
     """
-    mean, std = (255 * torch.tensor(values).reshape(3, 1, 1) for values in (MEAN, STD))
+    mean, std = (255 * torch.tensor(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return frames.contiguous().float().sub_(mean).div_(std).flatten(0, 1)
 
 

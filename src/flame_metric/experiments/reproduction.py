@@ -75,7 +75,7 @@ def reproduce(
     device : str
         ``"cpu"``, ``"cuda"``, ... Under torchrun ``"cuda"`` is the GPU of each rank.
     weights : str, optional
-        File for the backbones, in place of the preset's.
+        File or address for the backbones, in place of those that the preset begins from.
     workers, amp, compile
         As :func:`~flame_metric.experiments.training.train` takes them.
     out : Path, optional
@@ -105,6 +105,11 @@ def reproduce(
     if translations is not None and experiment != "translations":
         raise ConfigError(
             f"`translations` changes nothing in {experiment}, expected `experiment` 'translations' beside it"
+        )
+    if weights is not None and preset.weights is None:
+        raise ConfigError(
+            f"`weights` is {weights!r} with the preset {preset.name!r}, whose networks begin from random weights; "
+            "expected a preset that begins from weights, such as 'paper'"
         )
     if out is not None:
         _check_folder(out)
