@@ -131,8 +131,8 @@ def test_no_data_set(text: object) -> None:
 @pytest.mark.parametrize("name", ["cityscapes", "camvid"])
 def test_a_data_set_without_its_folder(name: str) -> None:
     pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
-    for text in (name, f"{name}:"):
-        with pytest.raises(ConfigError, match=f"the data set is '{text}', expected its folder too: {name}:ROOT"):
+    for text in (name, f"{name}:", f"{name}:,fps=3"):
+        with pytest.raises(ConfigError, match=f"the data set is '{name}' without its folder, expected {name}:ROOT"):
             open_dataset(text)
 
 
@@ -153,3 +153,25 @@ def test_synthetic_needs_no_pillow_and_the_others_say_so(run_python) -> None:
     )
     message = "MissingExtraError reading image files needs Pillow: pip install 'flame-metric[cli]'"
     assert run_python(program).splitlines() == ["8", message, message]
+
+
+# ── options ──
+
+
+def test_options_stand_behind_the_root(tmp_path: Path) -> None:
+    root = cityscapes_tree(tmp_path / "a,b=c,d")  # commas in a root are its own
+    dataset = open_dataset(f"cityscapes:{root},classes=categories,fps=17")
+    assert (dataset.num_classes, dataset.sequences[0].fps) == (7, 17)
+    assert dataset.sequences[0].frame_name(19) == "lindau_000000_000019"
+    assert dataset.sequences[0].frame_name(18) == "lindau_000000_000018"
+
+
+def test_a_root_that_ends_like_an_option(tmp_path: Path) -> None:
+    assert open_dataset(f"cityscapes:{cityscapes_tree(tmp_path / 'city,fps=17')}").sequences[0].fps == Fraction(50, 3)
+
+
+@pytest.mark.parametrize("options", ["fps=fast", "fps=17,fps=17", "fps="])
+def test_no_option_of_a_data_set_on_disk(tmp_path: Path, options: str) -> None:
+    pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
+    with pytest.raises(ConfigError, match="`fps=.*` is no option of cityscapes, expected some of label_kind, classes"):
+        open_dataset(f"cityscapes:{tmp_path / 'data'},{options}")

@@ -100,3 +100,11 @@ def test_no_part_of_a_video(start, stop):
     video = VideoSequence("street", [1, 2, 3], [None] * 3, Fraction(15))
     with pytest.raises(ConfigError, match="of video 'street' are asked for, expected a part of 0:3 that holds"):
         video.sliced(start, stop)
+
+
+def test_frame_names() -> None:
+    video = VideoSequence("street", list("abcde"), [None] * 5, Fraction(15))
+    assert [video.frame_name(index) for index in (0, 4)] == ["000000", "000004"]
+    assert video.sliced(3, 5).frame_name(0) == "000003"  # a part keeps the names of its frames
+    named = VideoSequence("street", list("abc"), [None] * 3, Fraction(15), frame_names=["x_07", "x_09", "x_11"])
+    assert named.sliced(1, 3).frame_name(1) == "x_11"

@@ -22,9 +22,18 @@ __all__ = ["DATASETS", "DatasetKind", "open_dataset", "synthetic_dataset"]
 
 _VIDEOS = {"train": 32, "val": 8}
 _TRAINING_SEED = 1_000  # seeds of validation count from 0
-_OPTIONS = dict.fromkeys(("videos", "num_frames", "height", "width"), re.compile(r"[0-9]{1,9}")) | {
-    "fps": re.compile(r"[0-9]+(\.[0-9]+|/[0-9]+)?")
-}
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _rate(text: str) -> str:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+|/[0-9]+)?", text):
+        raise ValueError(text)
+    return text
 
 
 @dataclass(frozen=True)
@@ -37,13 +46,22 @@ class DatasetKind:
         How it is written, such as ``"cityscapes:ROOT"``.
     about : str
         One line on what it is.
+    example : str
+        A use with options.
     open : callable
-        From what stands behind the colon (None without a colon) and the split (None: its default) to the data set.
+        From the root (None if there is none), the split (None: its default) and options by name to the data set.
+    options : mapping of str to callable
+        What else can be said of it: from its text to its value, ValueError if it is none.
+    rooted : bool
+        Whether it lies on disk, so that ROOT stands before the options.
     """
 
     form: str
     about: str
-    open: Callable[[str | None, str | None], VideoDataset]
+    example: str
+    open: Callable[..., VideoDataset]
+    options: Mapping[str, Callable[[str], Any]]
+    rooted: bool = True
 
 
 def open_dataset(text: str, *, split: str | None = None) -> VideoDataset:
@@ -53,7 +71,9 @@ def open_dataset(text: str, *, split: str | None = None) -> VideoDataset:
     ----------
     text : str
         ``"synthetic"``, ``"synthetic:num_frames=20,height=128,width=256"`` (options of :func:`synthetic_dataset`),
-        ``"cityscapes:ROOT"`` or ``"camvid:ROOT"``. A ROOT may begin with ``~``, which no shell expands behind a colon.
+        ``"cityscapes:ROOT"`` or ``"camvid:ROOT"``, options behind ROOT: ``"camvid:ROOT,step=2"``. They are those of
+        the function that opens it, such as :func:`~flame_metric.data.camvid.camvid`. A ROOT may begin with ``~``,
+        which no shell expands behind a colon.
     split : {"train", "val", "test"}, optional
         Default: "val"; with CamVid all there is. There is a "test" in some layouts of CamVid alone.
 
@@ -76,7 +96,9 @@ def open_dataset(text: str, *, split: str | None = None) -> VideoDataset:
     if name not in DATASETS:
         forms = ", ".join(kind.form for kind in DATASETS.values())
         raise ConfigError(f"the data set is {text!r}, expected one of {forms}")
-    return DATASETS[name].open(rest if colon else None, split)
+    kind = DATASETS[name]
+    root, options = _root_and_options(name, kind, rest.split(",") if colon else [])
+    return kind.open(root, split, **options)
 
 
 def synthetic_dataset(
@@ -115,45 +137,74 @@ def synthetic_dataset(
     return VideoDataset(f"synthetic {split}", sequences, CLASS_NAMES, VOID)
 
 
-def _open_synthetic(options: str | None, split: str | None) -> VideoDataset:
+def _root_and_options(name: str, kind: DatasetKind, parts: list[str]) -> tuple[str | None, dict[str, Any]]:
+    """Take ``option=value`` from the end of what commas separate; a root is the rest, whatever commas are in it."""
     found: dict[str, Any] = {}
-    for option in [] if options is None else options.split(","):
-        name, _, value = (part.strip() for part in option.partition("="))
-        if name in found or name not in _OPTIONS or not _OPTIONS[name].fullmatch(value):
+    while len(parts) > kind.rooted:
+        key, _, value = (part.strip() for part in parts[-1].partition("="))
+        if kind.rooted and (key not in kind.options or os.path.exists(_expanded(",".join(parts)))):  # noqa: PTH110
+            break
+        try:
+            if key in found:
+                raise KeyError(key)
+            found[key] = kind.options[key](value)
+        except (KeyError, ValueError):
             raise ConfigError(
-                f"`{option}` is no option of synthetic, expected some of {', '.join(_OPTIONS)}, each once, such as "
-                "'synthetic:videos=4,height=128,width=256,fps=15'"
-            )
-        found[name] = value if name == "fps" else int(value)
-    return synthetic_dataset(split="val" if split is None else split, **found)
+                f"`{parts[-1]}` is no option of {name}, expected some of {', '.join(kind.options)}, each once, such as "
+                f"{kind.example!r}"
+            ) from None
+        parts = parts[:-1]
+    root = ",".join(parts)
+    if kind.rooted and not root:
+        raise ConfigError(f"the data set is {name!r} without its folder, expected {kind.form}")
+    return _expanded(root) if kind.rooted else None, found
 
 
-def _open_cityscapes(root: str | None, split: str | None) -> VideoDataset:
+def _expanded(root: str) -> str:
+    return os.path.expanduser(root)  # noqa: PTH111 - Path.expanduser raises where there is no such home
+
+
+def _open_synthetic(_: str | None, split: str | None, **options: Any) -> VideoDataset:
+    return synthetic_dataset(split="val" if split is None else split, **options)
+
+
+def _open_cityscapes(root: str, split: str | None, **options: Any) -> VideoDataset:
     # Pillow is optional: synthetic videos need none.
     from flame_metric.data.cityscapes import cityscapes  # noqa: PLC0415
 
-    return cityscapes(_root("cityscapes", root), split="val" if split is None else split)
+    return cityscapes(root, split="val" if split is None else split, **options)
 
 
-def _open_camvid(root: str | None, split: str | None) -> VideoDataset:
+def _open_camvid(root: str, split: str | None, **options: Any) -> VideoDataset:
     from flame_metric.data.camvid import camvid  # noqa: PLC0415 - as above
 
-    return camvid(_root("camvid", root), split=split)
-
-
-def _root(name: str, root: str | None) -> str:
-    if not root:
-        raise ConfigError(
-            f"the data set is '{name}{'' if root is None else ':'}', expected its folder too: {name}:ROOT"
-        )
-    return os.path.expanduser(root)  # noqa: PTH111 - Path.expanduser raises where there is no such home
+    return camvid(root, split=split, **options)
 
 
 DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
     {
-        "synthetic": DatasetKind("synthetic", "street videos made from seeds, with NumPy alone", _open_synthetic),
-        "cityscapes": DatasetKind("cityscapes:ROOT", "clips around annotated frames", _open_cityscapes),
-        "camvid": DatasetKind("camvid:ROOT", "labelled runs, at 1 and 15 Hz", _open_camvid),
+        "synthetic": DatasetKind(
+            "synthetic",
+            "street videos made from seeds, with NumPy alone",
+            "synthetic:videos=4,height=128,width=256,fps=15",
+            _open_synthetic,
+            {**dict.fromkeys(("videos", "num_frames", "height", "width"), _whole), "fps": _rate},
+            rooted=False,
+        ),
+        "cityscapes": DatasetKind(
+            "cityscapes:ROOT",
+            "clips around annotated frames",
+            "cityscapes:/data/cityscapes,classes=categories",
+            _open_cityscapes,
+            {"label_kind": str, "classes": str, "fps": _rate},
+        ),
+        "camvid": DatasetKind(
+            "camvid:ROOT",
+            "labelled runs, at 1 and 15 Hz",
+            "camvid:/data/camvid,step=2",
+            _open_camvid,
+            {"classes": str, "step": _whole, "fps": _rate},
+        ),
     }
 )
 """The data sets that :func:`open_dataset` knows, by name."""

@@ -8,6 +8,7 @@ the last ones; before the first frame of a video stands that frame again, as for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,28 @@ from flame_metric.checks import check_integer, check_kind
 from flame_metric.counting import LabelMaps
 from flame_metric.errors import ShapeError
 from flame_metric.sequence import VideoSequence
+from flame_metric.timers import Runner
 
-__all__ = ["fill_bank"]
+__all__ = ["Network", "fill_bank"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A segmentation network of whatever framework: what is timed is what is scored.
+
+    Attributes
+    ----------
+    name : str
+    runner : Runner
+        From input frames, uint8 (H, W, 3 * frames) with the oldest first, to labels (H, W) or scores (C, H, W), in the
+        memory of the host.
+    frames : int
+        Number of input frames, >= 1.
+    """
+
+    name: str
+    runner: Runner
+    frames: int = 1
 
 
 def fill_bank(

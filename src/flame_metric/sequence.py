@@ -85,6 +85,9 @@ class VideoSequence:
         Frames per second, exact.
     timestamps_ns : tuple of int, as long as ``frames``, optional
         When each frame was recorded, in nanoseconds of any clock; None where the recording does not say.
+    frame_names : sequence of str, as long as ``frames``, optional
+        What the files of the frames are called, without folder, prefix, suffix and extension: label maps that are
+        written for the frames get the same names. Default: their numbers, ``"000000"``, ``"000001"``, ...
     """
 
     name: str
@@ -92,6 +95,17 @@ class VideoSequence:
     targets: Sequence[npt.NDArray[Any] | None]
     fps: Fraction
     timestamps_ns: tuple[int, ...] | None = None
+    frame_names: Sequence[str] | None = None
+
+    def frame_name(self, index: int) -> str:
+        """Return the name of frame 0..n-1.
+
+        Examples
+        --------
+        >>> VideoSequence("clip", [0] * 3, [None] * 3, Fraction(17)).frame_name(2)
+        '000002'
+        """
+        return f"{index:06}" if self.frame_names is None else self.frame_names[index]
 
     @property
     def labelled(self) -> tuple[int, ...]:
@@ -144,6 +158,7 @@ class VideoSequence:
             _part(self.targets, start, stop),
             self.fps,
             None if self.timestamps_ns is None else self.timestamps_ns[start:stop],
+            [self.frame_name(index) for index in range(start, stop)],
         )
 
 

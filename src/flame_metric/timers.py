@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,9 @@ class Runner:
         Returns a context manager that holds while calls are made, and restores what it changed.
     describe : callable
         Returns what JSON can hold of its settings, for the metadata.
+    batch : callable, optional
+        From several prepared inputs of one shape to their outputs, in one pass: those that ``run`` gives for each, to
+        the last bit. None if it takes one at a time.
     """
 
     run: Callable[[Any], Any]
@@ -116,6 +119,7 @@ class Runner:
     prepare: Callable[[Any], Any] = _unchanged
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
     describe: Callable[[], Mapping[str, Any]] = dict
+    batch: Callable[[Sequence[Any]], Sequence[Any]] | None = None
 
     def __call__(self, item: Any) -> Any:
         """Return the output for one input."""

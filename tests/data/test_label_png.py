@@ -11,6 +11,7 @@ from flame_metric.errors import DatasetError
 
 Image = pytest.importorskip("PIL.Image", reason="reading PNG needs Pillow")
 read_label_png = pytest.importorskip("flame_metric.data.label_png").read_label_png
+write_png = pytest.importorskip("flame_metric.data.image_file").write_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -195,3 +196,11 @@ def test_an_animation_is_refused(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
     with pytest.raises(DatasetError, match="is an animation, expected one image"):
         read_label_png(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_written_is_read(tmp_path: Path, dtype: type) -> None:
+    labels = np.arange(12, dtype=dtype).reshape(3, 4)[:, ::-1] + (0 if dtype is np.uint8 else 1_000)
+    write_png(tmp_path / "labels.png", labels)
+    np.testing.assert_array_equal(read_label_png(tmp_path / "labels.png"), labels)
+    assert read_label_png(tmp_path / "labels.png").dtype == dtype

@@ -113,6 +113,7 @@ def camvid(
             OnAccess(run.frame, len(run.frames)),
             OnAccess(partial(run.target, read_labels), len(run.frames), labelled=run.labelled),
             rate / run.step,
+            frame_names=[frame.name for frame in run.frames],
         )
         for run in runs
     ]

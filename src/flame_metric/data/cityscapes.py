@@ -101,6 +101,7 @@ def cityscapes(
             OnAccess(clip.target, CLIP_FRAMES, labelled=[ANNOTATED]),
             rate,
             clip.timestamps_ns() if timestamps else None,
+            OnAccess(clip.frame_name, CLIP_FRAMES),
         )
         for clip in clips
     )
@@ -187,6 +188,9 @@ class _Clip:
     @property
     def name(self) -> str:
         return f"{self.city}_{self.seq}_{self.annotated:06}"
+
+    def frame_name(self, index: int) -> str:
+        return f"{self.city}_{self.seq}_{self._number(index):06}"
 
     def _path(self, index: int) -> Path:
         return self.folders.of(_FRAMES, self.city) / _file(self.city, self.seq, self._number(index), "png")

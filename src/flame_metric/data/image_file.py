@@ -1,4 +1,4 @@
-"""PNG and JPEG files (Pillow): the samples that are in the file, or an error that names it.
+"""PNG and JPEG files (Pillow): the samples that are in the file, or an error that names it; PNG files written.
 
 Size and kind are compared with what is wanted before anything is decoded. The checksum of every chunk of a PNG is
 verified; without that, a flipped bit in a compressed stream often decodes to other samples in silence. A JPEG has no
@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from flame_metric.data import MAX_PIXELS
 from flame_metric.errors import DatasetError, MissingExtraError
+from flame_metric.files import write_whole
 
 try:
     from PIL import Image, UnidentifiedImageError
 except ImportError as error:
     raise MissingExtraError("reading image files needs Pillow: pip install 'flame-metric[cli]'") from error
 
-__all__ = ["ImageFile", "ImageHeader", "read_image"]
+__all__ = ["ImageFile", "ImageHeader", "read_image", "write_png"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">8s4x4sIIBBxxB")  # signature, name, width, height, bit depth, colour type, interlacing
@@ -154,6 +155,25 @@ def read_image(
         raise DatasetError(f"{path}: is cut short: it holds fewer rows than its header says", path=path)
     names = frozenset(name for name, _ in _chunks(data)) if header.is_png else frozenset()
     return ImageFile(header, pixels, names, rotated)
+
+
+def write_png(path: Path, pixels: npt.NDArray[Any]) -> None:
+    """Write a PNG file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : ndarray, uint8 or uint16 (H, W), or uint8 (H, W, 3)
+        Grey or RGB.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    content = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(content, format="PNG")
+    write_whole(path, content.getvalue())
 
 
 def _png_header(path: Path, head: bytes, wanted: str, jpeg: str | None) -> ImageHeader:
