@@ -173,5 +173,5 @@ def test_a_root_that_ends_like_an_option(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", ["fps=fast", "fps=17,fps=17", "fps="])
 def test_no_option_of_a_data_set_on_disk(tmp_path: Path, options: str) -> None:
     pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
-    with pytest.raises(ConfigError, match="`fps=.*` is no option of cityscapes, expected some of label_kind, classes"):
+    with pytest.raises(ConfigError, match=r"`fps=.*` is no option of cityscapes, expected some of label_kind, classes"):
         open_dataset(f"cityscapes:{tmp_path / 'data'},{options}")

@@ -141,18 +141,19 @@ def _root_and_options(name: str, kind: DatasetKind, parts: list[str]) -> tuple[s
     """Take ``option=value`` from the end of what commas separate; a root is the rest, whatever commas are in it."""
     found: dict[str, Any] = {}
     while len(parts) > kind.rooted:
-        key, _, value = (part.strip() for part in parts[-1].partition("="))
+        key, _, text = (part.strip() for part in parts[-1].partition("="))
         if kind.rooted and (key not in kind.options or os.path.exists(_expanded(",".join(parts)))):  # noqa: PTH110
             break
         try:
-            if key in found:
-                raise KeyError(key)
-            found[key] = kind.options[key](value)
+            value = kind.options[key](text) if key not in found else None
         except (KeyError, ValueError):
+            value = None
+        if value is None:
             raise ConfigError(
                 f"`{parts[-1]}` is no option of {name}, expected some of {', '.join(kind.options)}, each once, such as "
                 f"{kind.example!r}"
-            ) from None
+            )
+        found[key] = value
         parts = parts[:-1]
     root = ",".join(parts)
     if kind.rooted and not root:
