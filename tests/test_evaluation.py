@@ -213,11 +213,13 @@ def test_each_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(read) == len(set(read)) == 2 * len(clip)
 
 
-def test_progress_counts_up(tmp_path: Path) -> None:
+def test_progress_counts_up_and_says_the_score_so_far(tmp_path: Path) -> None:
     calls = []
-    clip = {f"s/{number}": A for number in range(5)}
-    evaluate(tmp_path, clip, clip, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(done, 5) for done in range(1, 6)]
+    preds = {f"s/{number}": A for number in range(5)}
+    labels = {f"s/{number}": labels for number, labels in enumerate([A, B, B, A, A])}
+    evaluate(tmp_path, preds, labels, frame_offset=1, progress=lambda *call: calls.append(call))
+    scores = ["", "FLAME 0.500", "FLAME 0.500", "FLAME 0.633", "FLAME 0.708"]  # 1/2, 1/2, (4/6 + 3/5)/2, (6/8 + 4/6)/2
+    assert calls == [(done, 5, score) for done, score in enumerate(scores, start=1)]
 
 
 def test_json_round_trip(tmp_path: Path) -> None:

@@ -1,224 +1,130 @@
-"""Evaluation: label maps in folders, or an offset bank, become scores side by side.
+"""Evaluation: label maps in folders, or an offset bank, become an evaluation.
 
-``static`` compares frame with frame (the usual mean IoU), ``flame`` with the ground truth of k frames later, and
-``streaming`` shows at each frame what a stream of limited workers would show. ``persistence`` does the same with the
-labels themselves as predictions: what perfect outputs would be worth if they came as late.
+All sources of predictions take one way: a plan of the pairs that the scores need (plan.py), counts of those pairs
+(clip_counts.py), and the scores of these counts.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 from flame_metric.bank import OffsetBank
 from flame_metric.checks import check_integer
+from flame_metric.clip_counts import ClipCounts, Progress, Source, count_clips
 from flame_metric.config import ScoreConfig, make_config
-from flame_metric.curve import Curve, Losses
 from flame_metric.data.folder import Clip, LabelFolder, match_folders
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError, StateError, shortened
-from flame_metric.folder_counts import FolderReader, Progress, count_folders
+from flame_metric.folder_source import FolderSource
 from flame_metric.latency import LatencyTrace, as_trace
 from flame_metric.meter import FlameMeter
 from flame_metric.offset_counts import NETWORK, PERSISTENCE
 from flame_metric.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
-from flame_metric.record import load_record, reading
-from flame_metric.result import FlameResult, interval_note
+from flame_metric.result import FlameResult
 from flame_metric.schedule import Schedule
+from flame_metric.scores import Evaluation, Streaming
 from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_clips, stream_text
-from flame_metric.table import Cell, Table
 from flame_metric.timing import Fps, Milliseconds, as_fps, milliseconds_to_ns
 
-__all__ = ["Evaluation", "Streaming", "evaluate_bank", "evaluate_folders"]
+__all__ = ["Evaluation", "Question", "evaluate_bank", "evaluate_clips", "evaluate_folders"]
 
-_FORMAT = "flame-metric evaluation 1"
-_RESULTS = ("static", "flame", "persistence")
 _LABELS_AS_PREDICTIONS = "labels as predictions"
-_MOST_AGES = 8
-_WIDTH = 110  # of notes; signatures stay whole
 
 
-@dataclass(frozen=True)
-class Streaming:
-    """A score on a stream, and what happened there.
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Which scores are asked for.
 
     Attributes
     ----------
-    result : FlameResult
-    persistence : FlameResult or None
-        The same stream with the labels as predictions; None if they were not counted.
-    config : StreamConfig
-    statistics : StreamStatistics
+    config : ScoreConfig
+        Of FLAME.
+    latency : float or LatencyTrace, optional
+        None where an offset was given instead.
+    stream : StreamConfig, optional
+        Score this stream too.
+    seed : int
+        Seed of a trace that is replayed at random.
+    max_offset : int, optional
+        Count every offset up to this one, for a curve and a bank.
+    keep_bank : bool
+        Whether a bank is wanted that reaches as far as the scores do, and at least to ``max_offset``.
     """
 
-    result: FlameResult
-    persistence: FlameResult | None
-    config: StreamConfig
-    statistics: StreamStatistics
-
-    def note(self) -> str:
-        """Say in two sentences what happened."""
-        found, histogram = self.statistics, self.statistics.staleness_histogram
-        ages = [f"{age}: {times / sum(histogram):.0%}" for age, times in enumerate(histogram) if times]
-        shares = f" ({', '.join(ages)})" if len(ages) <= _MOST_AGES else ""
-        shown = "Nothing is ever on screen."
-        if ages:
-            oldest = f"{found.max_staleness} at most{shares}"
-            shown = f"What is on screen is {found.mean_staleness:.2f} frames old on average, {oldest}."
-        return (
-            f"Stream of {self.config}: {found.runs:,} frames run, {found.dropped:,} dropped, {found.overruns:,} "
-            f"overruns (longer than a frame interval). {shown}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in types that JSON knows."""
-        return {
-            "result": self.result.to_dict(),
-            "persistence": None if self.persistence is None else self.persistence.to_dict(),
-            "config": asdict(self.config),
-            "statistics": self.statistics.to_dict(),
-        }
+    config: ScoreConfig
+    latency: Milliseconds | LatencyTrace | None
+    stream: StreamConfig | None = None
+    seed: int = 0
+    max_offset: int | None = None
+    keep_bank: bool = False
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Streaming:
-        """Read what :meth:`to_dict` returned."""
-        late = record["persistence"]
-        return cls(
-            FlameResult.from_dict(record["result"]),
-            None if late is None else FlameResult.from_dict(late),
-            StreamConfig(**record["config"]),
-            StreamStatistics.from_dict(record["statistics"]),
-        )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of the same predictions, and what should be known about them.
-
-    Attributes
-    ----------
-    static : FlameResult or None
-        Frame against frame; None if no labelled frame has a prediction of its own.
-    flame : FlameResult
-        Prediction of frame j - k against the labels of frame j.
-    persistence : FlameResult or None
-        Labels of frame j - k against those of frame j; None if no two labels are k frames apart.
-    notes : tuple of str
-    streaming : Streaming or None
-        On a stream, if one was asked for.
-    curve : Curve or None
-        At every offset, if it was asked for.
-    bank : OffsetBank or None
-        The counts at every offset, if they were asked for; not in JSON.
-    """
-
-    static: FlameResult | None
-    flame: FlameResult
-    persistence: FlameResult | None
-    notes: tuple[str, ...] = ()
-    streaming: Streaming | None = None
-    curve: Curve | None = None
-    bank: OffsetBank | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def results(self) -> dict[str, FlameResult]:
-        """Those that could be computed, by name."""
-        stream = self.streaming
-        named = {
-            "static": self.static,
-            "FLAME": self.flame,
-            "streaming": None if stream is None else stream.result,
-            "persistence": self.persistence,
-            "persistence, streaming": None if stream is None else stream.persistence,
-        }
-        return {name: result for name, result in named.items() if result is not None}
-
-    @property
-    def losses(self) -> Losses | None:
-        """What is lost to latency and to throughput; None without a static or a streaming score."""
-        if self.static is None or self.streaming is None:
-            return None
-        return Losses(self.static, self.flame, self.streaming.result)
-
-    def table(self, format: str = "text") -> str:
-        """Return one table of the scores: ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.
-
-        The curve, if there is one, is a second table below it; in CSV it stands alone, as :meth:`Curve.table`.
-        """
-        results = self.results.values()
-        columns = ("class", *(_column(name, result) for name, result in self.results.items()))
-        names = self.flame.class_names
-        iou = [result.iou.tolist() for result in results]
-        rows: tuple[tuple[Cell, ...], ...] = tuple(zip(names, *iou, strict=True))
-        summary: list[tuple[Cell, ...]] = [("mean IoU", *(result.miou for result in results))]
-        intervals = [result.interval for result in results]
-        if any(intervals):
-            summary.append(("95 % from", *(one.low if one else None for one in intervals)))
-            summary.append(("95 % to", *(one.high if one else None for one in intervals)))
-        summary += [
-            ("coverage", *(result.coverage for result in results)),
-            ("valid pixels", *(result.valid_fraction for result in results)),
-            ("label maps", *(result.num_pairs for result in results)),
-        ]
-        text = Table(columns, rows, tuple(summary), self._below()).render(format)
-        return text if self.curve is None or format == "csv" else f"{text}\n{self.curve.table(format)}"
-
-    def _below(self) -> tuple[str, ...]:
-        stream, losses = self.streaming, self.losses
-        lines = [*self.notes, interval_note(self.flame)]
-        if stream is not None:
-            lines.append(stream.note())
-        if losses is not None:
-            lines.append(
-                f"Lost to latency {losses.to_latency:.4f} (static - FLAME), to throughput {losses.to_throughput:.4f} "
-                "(FLAME - streaming)."
-            )
-        wrapped = [part for line in lines for part in textwrap.wrap(line, _WIDTH)]
-        return (*wrapped, self.flame.signature, *(() if stream is None else (stream.result.signature,)))
-
-    def to_json(self) -> str:
-        """Return all results as JSON text, without loss."""
-        parts = {name: getattr(self, name) for name in (*_RESULTS, "streaming", "curve")}
-        record = {
-            "format": _FORMAT,
-            **{name: None if part is None else part.to_dict() for name, part in parts.items()},
-            "notes": list(self.notes),
-        }
-        return json.dumps(record, indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Evaluation:
-        """Read what :meth:`to_json` returned.
+    def of(
+        cls,
+        num_classes: int,
+        *,
+        fps: Fps,
+        latency_ms: Milliseconds | None = None,
+        frame_offset: int | None = None,
+        trace: LatencyTrace | None = None,
+        stream: StreamConfig | None = None,
+        seed: int = 0,
+        before_first: str = "skip",
+        max_offset: int | None = None,
+        keep_bank: bool = False,
+        ignore_index: int | None = None,
+        class_names: Sequence[str] | None = None,
+        device: str | None = None,
+    ) -> Question:
+        """Build it from the options of :func:`evaluate_folders`.
 
         Raises
         ------
-        StateError
-            If the text is no such record, or its counts contradict each other.
+        ConfigError
+            If an option is out of range, not exactly one of latency, offset and trace is given, or a stream is asked
+            for with an offset.
         """
-        record = load_record(text, _FORMAT)
-        with reading(_FORMAT):
-            static, persistence = (
-                None if record[name] is None else FlameResult.from_dict(record[name])
-                for name in ("static", "persistence")
-            )
-            streaming, curve = record["streaming"], record["curve"]
-            return cls(
-                static,
-                FlameResult.from_dict(record["flame"]),
-                persistence,
-                tuple(str(note) for note in record["notes"]),
-                None if streaming is None else Streaming.from_dict(streaming),
-                None if curve is None else Curve.from_dict(curve),
-            )
+        latency, stream = _latency(latency_ms, frame_offset, trace, stream)
+        if max_offset is not None:
+            max_offset = check_integer("max_offset", max_offset, 0, unit="frames")
+        config = make_config(
+            num_classes,
+            latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
+            fps=fps,
+            frame_offset=frame_offset,
+            ignore_index=ignore_index,
+            class_names=class_names,
+            before_first=before_first,
+            device=device,
+        )
+        return cls(config=config, latency=latency, stream=stream, seed=seed, max_offset=max_offset, keep_bank=keep_bank)
 
-
-def _column(name: str, result: FlameResult) -> str:
-    return name if result.frame_offset is None else f"{name} k={result.frame_offset}"
+    def plan(self, where: Path | str, clips: Sequence[Clip], *, has_step: bool = True) -> Plan:
+        """Return which pairs of frames the scores need; ``where`` and ``has_step`` as :class:`Plan` has them."""
+        schedules: dict[str, Schedule] = {}
+        if self.latency is not None and self.stream is not None:  # a camera also delivers what was not recorded
+            lengths = {clip.name: clip.frames[-1].index + 1 for clip in clips}
+            labelled = {clip.name: [frame.index for frame in clip.frames if frame.label] for clip in clips}
+            fps = self.config.fps
+            assert fps is not None
+            schedules = simulate_clips(self.latency, self.stream, lengths, labelled, fps=fps, seed=self.seed)
+        offset = self.config.frame_offset or 0
+        reach = self.max_offset
+        if self.keep_bank:  # as far as the scores reach, too
+            shown = (int(schedule.staleness.max(initial=0)) for schedule in schedules.values())
+            reach = max(offset, self.max_offset or 0, *shown)
+        plans = []
+        for clip in clips:
+            schedule = schedules.get(clip.name)
+            ages = None
+            if schedule is not None:
+                ages = dict(zip(schedule.label_frame.tolist(), schedule.staleness.tolist(), strict=True))
+            plans.append(ClipPlan(clip, offset, ages, reach))
+        return Plan(where, tuple(plans), offset, self.max_offset, schedules, has_step)
 
 
 def evaluate_folders(
@@ -278,7 +184,7 @@ def evaluate_folders(
     jobs : int
         Threads that decode and count, >= 1. The numbers do not depend on it.
     progress : callable, optional
-        Called with (frames done, all frames).
+        Called with (frames done, all frames, the FLAME score so far).
 
     Returns
     -------
@@ -312,32 +218,58 @@ def evaluate_folders(
     >>> round(found.static.miou, 4), found.flame.miou
     (0.7083, 0.5)
     """
-    latency, stream = _latency(latency_ms, frame_offset, trace, stream)
-    jobs = check_integer("jobs", jobs, 1)
-    if max_offset is not None:
-        max_offset = check_integer("max_offset", max_offset, 0, unit="frames")
-    config = make_config(
+    question = Question.of(
         num_classes,
-        latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
         fps=fps,
+        latency_ms=latency_ms,
         frame_offset=frame_offset,
+        trace=trace,
+        stream=stream,
+        seed=seed,
+        before_first=before_first,
+        max_offset=max_offset,
+        keep_bank=keep_bank,
         ignore_index=ignore_index,
         class_names=class_names,
-        before_first=before_first,
         device=device,
     )
+    jobs = check_integer("jobs", jobs, 1)
     pred_folder = LabelFolder.scan(predictions, prefix=pred_prefix, suffix=pred_suffix, lookup=pred_map)
     label_folder = LabelFolder.scan(labels, prefix=label_prefix, suffix=label_suffix, lookup=label_map)
     clips = match_folders(pred_folder, label_folder, step=step)
-    schedules: dict[str, Schedule] = {}
-    if latency is not None and stream is not None:  # a camera also delivers what was not recorded
-        lengths = {clip.name: clip.frames[-1].index + 1 for clip in clips}
-        labelled = {clip.name: [frame.index for frame in clip.frames if frame.label] for clip in clips}
-        schedules = simulate_clips(latency, stream, lengths, labelled, fps=fps, seed=seed)
-    plan = _plan(pred_folder, clips, config, schedules, max_offset, keep_bank=keep_bank)
+    source = FolderSource(pred_folder, label_folder, question.config.space)
+    plan = question.plan(pred_folder.root, clips)
     notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
-    reader = FolderReader(pred_folder, label_folder, config.space)
-    counted = count_folders(plan, reader, void=before_first == "void", jobs=jobs, progress=progress)
+    return evaluate_clips(question, plan, source, notes=notes, jobs=jobs, progress=progress)
+
+
+def evaluate_clips(
+    question: Question,
+    plan: Plan,
+    source: Source,
+    *,
+    notes: Sequence[str] = (),
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Count the pairs of a plan and score them.
+
+    Parameters
+    ----------
+    question : Question
+    plan : Plan
+        Made by :meth:`Question.plan`, and checked.
+    source : Source
+        Where label maps come from.
+    notes : sequence of str
+        What should be known about the data.
+    jobs, progress
+        As :func:`evaluate_folders` takes them.
+    """
+    config = question.config
+    void = config.before_first == "void"
+    counted = count_clips(plan, source, config.space, void=void, jobs=jobs, progress=progress)
+    notes = list(notes)
     meter = FlameMeter.from_config(config)
     for name, counts in counted.scores[FLAME, NETWORK].items():
         meter.add_counts(counts, sequence=name)
@@ -353,29 +285,40 @@ def evaluate_folders(
     flame = meter.compute()
     persistence = _late_labels(FlameResult.from_counts(config, counted.scores[FLAME, PERSISTENCE]))
     notes += [] if persistence else [_no_baseline(flame)]
-    streaming = None
-    if stream is not None:
-        settings = replace(config, frame_offset=None, schedule=stream_text(stream, latency, seed))
-        streaming = Streaming(
-            FlameResult.from_counts(settings, counted.scores[STREAMING, NETWORK]),
-            _late_labels(FlameResult.from_counts(settings, counted.scores[STREAMING, PERSISTENCE])),
-            stream,
-            StreamStatistics.of(schedules.values()),
-        )
-    bank = None
-    if plan.bank_offset is not None:
-        bank = OffsetBank(
-            num_classes,
-            max_offset=plan.bank_offset,
-            fps=fps,
-            ignore_index=ignore_index,
-            class_names=class_names,
-            persistence=True,
-        )
-        for name, offset_counts in counted.banks.items():
-            bank.add_counts(offset_counts, sequence=name)
-    curve = None if bank is None or max_offset is None else bank.curve(max_offset, before_first=before_first)
-    return Evaluation(static, flame, persistence, tuple(notes), streaming, curve, bank)
+    bank = _bank(plan, counted, config)
+    curve = None
+    if bank is not None and question.max_offset is not None:
+        curve = bank.curve(question.max_offset, before_first=config.before_first)
+    return Evaluation(static, flame, persistence, tuple(notes), _streaming(question, plan, counted), curve, bank)
+
+
+def _streaming(question: Question, plan: Plan, counted: ClipCounts) -> Streaming | None:
+    if question.stream is None or question.latency is None:
+        return None
+    schedule = stream_text(question.stream, question.latency, question.seed)
+    settings = replace(question.config, frame_offset=None, schedule=schedule)
+    return Streaming(
+        FlameResult.from_counts(settings, counted.scores[STREAMING, NETWORK]),
+        _late_labels(FlameResult.from_counts(settings, counted.scores[STREAMING, PERSISTENCE])),
+        question.stream,
+        StreamStatistics.of(plan.schedules.values()),
+    )
+
+
+def _bank(plan: Plan, counted: ClipCounts, config: ScoreConfig) -> OffsetBank | None:
+    if plan.bank_offset is None:
+        return None
+    bank = OffsetBank(
+        config.num_classes,
+        max_offset=plan.bank_offset,
+        fps=config.fps,
+        ignore_index=config.ignore_index,
+        class_names=config.class_names,
+        persistence=True,
+    )
+    for name, offset_counts in counted.banks.items():
+        bank.add_counts(offset_counts, sequence=name)
+    return bank
 
 
 def evaluate_bank(
@@ -486,30 +429,6 @@ def _latency(
     if latency_ms is not None:
         milliseconds_to_ns(latency_ms)  # named as the caller named it
     return latency_ms, stream
-
-
-def _plan(
-    preds: LabelFolder,
-    clips: Sequence[Clip],
-    config: ScoreConfig,
-    schedules: Mapping[str, Schedule],
-    max_offset: int | None,
-    *,
-    keep_bank: bool,
-) -> Plan:
-    offset = config.frame_offset or 0
-    reach = max_offset
-    if keep_bank:  # as far as the scores reach, too
-        shown = (int(schedule.staleness.max(initial=0)) for schedule in schedules.values())
-        reach = max(offset, max_offset or 0, *shown)
-    plans = []
-    for clip in clips:
-        schedule = schedules.get(clip.name)
-        ages = None
-        if schedule is not None:
-            ages = dict(zip(schedule.label_frame.tolist(), schedule.staleness.tolist(), strict=True))
-        plans.append(ClipPlan(clip, offset, ages, reach))
-    return Plan(preds, tuple(plans), offset, max_offset, schedules)
 
 
 def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip]) -> list[str]:

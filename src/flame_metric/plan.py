@@ -11,9 +11,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
-from flame_metric.data.folder import Clip, Frame, LabelFolder
+from flame_metric.data.folder import Clip, Frame
 from flame_metric.errors import DatasetError, FlameWarning, shortened
 from flame_metric.schedule import NOTHING_YET, Schedule
 
@@ -112,20 +113,24 @@ class Plan:
 
     Attributes
     ----------
-    preds : LabelFolder
+    where : Path or str
+        What the predictions are of, for messages: their folder, or the name of a data set.
     clips : tuple of ClipPlan
     frame_offset : int
     curve : int or None
         Offsets 0..curve must be complete.
     schedules : Mapping of str to Schedule
         By clip, where a stream is scored.
+    has_step : bool
+        Whether the step of frame numbers is the user's choice.
     """
 
-    preds: LabelFolder
+    where: Path | str
     clips: tuple[ClipPlan, ...]
     frame_offset: int
     curve: int | None = None
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    has_step: bool = True
 
     def check(self) -> list[str]:
         """Raise for predictions that are missing; return what should be known about what is there.
@@ -149,6 +154,10 @@ class Plan:
         return notes
 
     @property
+    def _path(self) -> Path | None:
+        return self.where if isinstance(self.where, Path) else None
+
+    @property
     def bank_offset(self) -> int | None:
         """Up to which offset everything is counted, for a bank."""
         return self.clips[0].bank_offset
@@ -167,14 +176,14 @@ class Plan:
             self._check_history(plan, score)
         if without_pair:
             names = shortened(plan.clip.name for plan in without_pair)
-            step = without_pair[0].clip.step or "unknown"
-            reason = f"have no two frames {self.frame_offset} frame(s) of step {step} apart"
+            of_step = f" of step {without_pair[0].clip.step or 'unknown'}" if self.has_step else ""
+            reason = f"have no two frames {self.frame_offset} frame(s){of_step} apart"
             if score == STREAMING:
                 reason = "show no prediction at any labelled frame of the stream"
             message = f"{len(without_pair)} of {len(plans)} sequence(s) {reason}: {names}"
             if len(without_pair) == len(plans):
-                remedy = "a smaller offset, or another step (--step)?"
-                raise DatasetError(f"{self.preds.root}: {message}; {remedy}", path=self.preds.root)
+                remedy = "a smaller offset, or another step (--step)?" if self.has_step else "a smaller offset?"
+                raise DatasetError(f"{self.where}: {message}; {remedy}", path=self._path)
             warnings.warn(f"{message}; they add nothing to {score}", FlameWarning, stacklevel=4)
         in_holes = sum(one.in_holes for one in found)
         if not in_holes:
@@ -186,9 +195,9 @@ class Plan:
         missing = list(dict.fromkeys(name for one in found for name in one.missing))
         if missing:
             raise DatasetError(
-                f"{self.preds.root}: {len(missing)} prediction(s) are missing, expected one for every frame that is "
+                f"{self.where}: {len(missing)} prediction(s) are missing, expected one for every frame that is "
                 f"scored: {shortened(missing)}",
-                path=self.preds.root,
+                path=self._path,
             )
 
     def _check_history(self, plan: ClipPlan, score: str) -> None:
@@ -199,11 +208,11 @@ class Plan:
         wanted = f"a prediction {self.frame_offset} frame(s) before it; a smaller offset"
         if score == STREAMING:
             wanted = "a prediction that the stream shows then; a faster network"
+        step = f", or another step (--step, now {plan.clip.step or 'unknown'})" if self.has_step else ""
         raise DatasetError(
-            f"{self.preds.root}: sequence {plan.clip.name} has one label, that of frame {label.name}, and "
-            f"{label.index} frame(s) before it, expected {wanted}, or another step (--step, now "
-            f"{plan.clip.step or 'unknown'})?",
-            path=self.preds.root,
+            f"{self.where}: sequence {plan.clip.name} has one label, that of frame {label.name}, and "
+            f"{label.index} frame(s) before it, expected {wanted}{step}?",
+            path=self._path,
         )
 
     @staticmethod

@@ -140,14 +140,14 @@ class Frame:
     index : int
         Its place on the timeline, in steps from the first frame.
     name : str
-    pred, label : Path or None
-        Its files, as far as it has them.
+    pred, label : Path, str or None
+        Its files, as far as it has them; text where its maps come from elsewhere.
     """
 
     index: int
     name: str
-    pred: Path | None
-    label: Path | None
+    pred: Path | str | None
+    label: Path | str | None
 
 
 @dataclass(frozen=True)

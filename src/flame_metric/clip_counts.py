@@ -1,0 +1,214 @@
+"""Counting the frames of a plan: each is read once, in order, and kept while it is needed.
+
+Where predictions come from is a *source*: files, or a network that runs. Decoding and array arithmetic run in a few
+threads, outside the interpreter's lock. What is counted does not depend on them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+from flame_metric.counting import CodedMap, Counts, LabelSpace, count_coded
+from flame_metric.data.folder import Frame
+from flame_metric.errors import DatasetError, ShapeError
+from flame_metric.iou import mean_iou
+from flame_metric.offset_counts import NETWORK, PERSISTENCE, OffsetCounts, OffsetCountsBuilder
+from flame_metric.plan import FLAME, ClipPlan, Plan
+from flame_metric.schedule import NOTHING_YET
+
+__all__ = ["ClipCounts", "FrameMaps", "Progress", "Source", "count_clips", "in_order"]
+
+T = TypeVar("T")
+U = TypeVar("U")
+Progress = Callable[[int, int, str], object]
+"""Called with the number of frames done and of all frames, and the FLAME score so far."""
+
+
+@dataclass
+class ClipCounts:
+    """What was counted.
+
+    Attributes
+    ----------
+    scores : dict
+        By (score, row) and clip: row NETWORK compares predictions, row PERSISTENCE labels, with later labels.
+    banks : dict of str to OffsetCounts
+        By clip, where the plan asks for a bank.
+    """
+
+    scores: dict[tuple[str, int], dict[str, Counts]] = field(default_factory=dict)
+    banks: dict[str, OffsetCounts] = field(default_factory=dict)
+
+
+class FrameMaps(NamedTuple):
+    """A frame and its label maps, read, checked and coded once."""
+
+    frame: Frame
+    pred: CodedMap | None
+    label: CodedMap | None
+
+
+class Source(Protocol):
+    """Where the label maps of frames come from."""
+
+    def maps(
+        self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator[FrameMaps]:
+        """Yield the maps of each frame, in order; ``ahead`` tells how many may be read before they are asked for."""
+
+
+class _Counted(NamedTuple):
+    """A labelled frame: its labels against themselves, and by offset what was shown (network, persistence)."""
+
+    frame: int
+    own: Counts
+    found: Mapping[int, tuple[Counts | None, Counts | None]]
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """Counts the pairs of one labelled frame."""
+
+    space: LabelSpace
+
+    def count(self, current: FrameMaps, shown: Mapping[int, FrameMaps]) -> _Counted | None:
+        """Count the pairs of which the labels of ``current`` are the target, by their offset; None without labels."""
+        if current.label is None:
+            return None
+        found = {
+            offset: (
+                self._pair(source.frame.pred, source.pred, current),
+                self._pair(source.frame.label, source.label, current),
+            )
+            for offset, source in shown.items()
+        }
+        own = found[0][PERSISTENCE]
+        if own is None:
+            raise AssertionError("unreachable: a labelled frame is compared with itself")
+        return _Counted(current.frame.index, own, found)
+
+    def _pair(self, path: Path | str | None, pred: CodedMap | None, current: FrameMaps) -> Counts | None:
+        if pred is None or current.label is None:
+            return None
+        try:
+            return count_coded(pred, current.label, self.space)
+        except ShapeError as error:
+            where = path if isinstance(path, Path) else None
+            raise DatasetError(f"{path} and {current.frame.label}: {error}", path=where) from error
+
+
+def count_clips(
+    plan: Plan,
+    source: Source,
+    space: LabelSpace,
+    *,
+    void: bool = False,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> ClipCounts:
+    """Count all pairs of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    source : Source
+    space : LabelSpace
+    void : bool
+        Whether a labelled frame with nothing on screen yet is missed, and not left out.
+    jobs : int
+        Threads.
+    progress : callable, optional
+        Called with (frames done, all frames, the FLAME score so far).
+    """
+    counts = ClipCounts()
+    tallies = [_Tally(clip, counts, space.num_classes, void=void) for clip in plan.clips]
+    flame = Counts.zero(space.num_classes)
+    frames = [(tally, frame) for tally in tallies for frame in tally.plan.clip.frames if frame.index in tally.last_use]
+    with ThreadPoolExecutor(jobs) as pool:
+        in_threads = _in_threads(frames, source, _Counter(space), pool, jobs + 2)
+        for done, (tally, counted) in enumerate(in_threads, start=1):
+            if counted is not None:
+                flame += tally.add(counted)
+            if progress is not None:
+                progress(done, len(frames), f"FLAME {mean_iou(flame.per_class):.3f}" if flame.pairs else "")
+    for tally in tallies:
+        tally.close()
+    return counts
+
+
+class _Tally:
+    """Adds the labelled frames of a clip up, for each score and for the bank."""
+
+    def __init__(self, plan: ClipPlan, counts: ClipCounts, classes: int, *, void: bool) -> None:
+        self.plan, self._counts, self._void = plan, counts, void
+        self.last_use = plan.last_use
+        self._zero = Counts.zero(classes)
+        self._nothing = Counts.zero(classes, labelled_frames=1)
+        offsets = None if plan.bank_offset is None else plan.bank_offset + 1
+        self._builder = None if offsets is None else OffsetCountsBuilder(2, offsets, classes, plan.holes)
+        for score in plan.picks(plan.labelled[0].index) if plan.labelled else ():
+            for row in (NETWORK, PERSISTENCE):
+                counts.scores.setdefault((score, row), {})[plan.clip.name] = self._zero
+
+    def add(self, counted: _Counted) -> Counts:
+        """Add a labelled frame; return what it adds to FLAME."""
+        added = self._zero
+        for score, offset in self.plan.picks(counted.frame).items():
+            for row in (NETWORK, PERSISTENCE):
+                pair = counted.found[offset][row] if offset in counted.found else None
+                if pair is None:
+                    pair = counted.own.missed() if offset == NOTHING_YET and self._void else self._nothing
+                self._counts.scores[score, row][self.plan.clip.name] += pair
+                if (score, row) == (FLAME, NETWORK):
+                    added = pair
+        if self._builder is not None:
+            self._builder.add(counted.frame, counted.own, counted.found)
+        return added
+
+    def close(self) -> None:
+        """Keep the counts of the clip for the bank."""
+        if self._builder is not None:
+            self._counts.banks[self.plan.clip.name] = self._builder.build(self.plan.num_frames)
+
+
+def _in_threads(
+    frames: Sequence[tuple[_Tally, Frame]], source: Source, counter: _Counter, pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[tuple[_Tally, _Counted | None]]:
+    """Read and count frames in order, each with the tally of its clip; None where a frame has no labels."""
+
+    def counts() -> Iterator[tuple[_Tally, Future[_Counted | None]]]:
+        recent: dict[int, FrameMaps] = {}
+        before = None
+        for (tally, frame), maps in zip(frames, read, strict=True):
+            if tally is not before:
+                recent, before = {}, tally
+            recent = {past: kept for past, kept in recent.items() if tally.last_use[past] >= frame.index}
+            recent[frame.index] = maps
+            offsets = [] if maps.label is None else tally.plan.offsets(frame.index)
+            shown = {offset: recent[frame.index - offset] for offset in offsets if frame.index - offset in recent}
+            yield tally, pool.submit(counter.count, maps, shown)
+
+    read = source.maps([(tally.plan, frame) for tally, frame in frames], pool, ahead)
+    return in_order(counts(), ahead)
+
+
+def in_order(items: Iterable[tuple[T, Future[U]]], ahead: int) -> Iterator[tuple[T, U]]:
+    """Yield results in order while up to ``ahead`` later ones are computed; at the end, cancel those not begun."""
+    waiting: deque[tuple[T, Future[U]]] = deque()
+    try:
+        for item in items:
+            waiting.append(item)
+            if len(waiting) > ahead:
+                key, future = waiting.popleft()
+                yield key, future.result()
+        while waiting:
+            key, future = waiting.popleft()
+            yield key, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()

@@ -1,0 +1,51 @@
+"""Label maps of predictions and labels that lie in folders: each file is decoded once, by a few threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from flame_metric.clip_counts import FrameMaps, in_order
+from flame_metric.counting import CodedMap, LabelSpace, code_map
+from flame_metric.data.folder import Frame, LabelFolder
+from flame_metric.errors import DatasetError, LabelError, ShapeError
+from flame_metric.plan import ClipPlan
+
+__all__ = ["FolderSource"]
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Reads the frames of a plan.
+
+    Attributes
+    ----------
+    preds, labels : LabelFolder
+    space : LabelSpace
+    """
+
+    preds: LabelFolder
+    labels: LabelFolder
+    space: LabelSpace
+
+    def maps(
+        self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator[FrameMaps]:
+        """Yield the maps of each frame, in order."""
+        for _, maps in in_order(((frame, pool.submit(self._read, frame)) for _, frame in frames), ahead):
+            yield maps
+
+    def _read(self, frame: Frame) -> FrameMaps:
+        label = None if frame.label is None else self._code(self.labels, Path(frame.label), None)
+        shape = None if label is None else label.shape
+        return FrameMaps(frame, None if frame.pred is None else self._code(self.preds, Path(frame.pred), shape), label)
+
+    def _code(self, folder: LabelFolder, path: Path, shape: tuple[int, int] | None) -> CodedMap:
+        argument = "target" if folder is self.labels else "pred"
+        labels = folder.read(path, shape=shape, scores=argument == "pred")
+        try:
+            return code_map(labels, self.space, argument=argument)
+        except (LabelError, ShapeError) as error:
+            raise DatasetError(f"{path}: {error}", path=path) from error
