@@ -21,7 +21,7 @@ from flame_metric.errors import ShapeError
 from flame_metric.sequence import VideoSequence
 from flame_metric.timers import Runner
 
-__all__ = ["Network", "fill_bank"]
+__all__ = ["Network", "fill_bank", "input_frames", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,35 @@ def _inputs(video: Sequence[npt.NDArray[Any]], ends: set[int], frames: int) -> I
         if end not in ends:
             yield None
             continue
-        shown = [max(0, end - back) for back in reversed(range(frames))]
+        shown = input_frames(end, frames)
         recent = {index: recent[index] if index in recent else video[index] for index in dict.fromkeys(shown)}
-        yield _stacked(recent, shown)
+        yield stacked(recent, shown)
 
 
-def _stacked(recent: Mapping[int, npt.NDArray[Any]], shown: Sequence[int]) -> npt.NDArray[Any]:
-    """Put frames one behind the other along the channels."""
-    newest = np.shape(recent[shown[-1]])
+def input_frames(end: int, frames: int) -> list[int]:
+    """Return the frames that a network of several sees when the newest is ``end``, the oldest first.
+
+    Examples
+    --------
+    >>> input_frames(7, 2), input_frames(0, 2)
+    ([6, 7], [0, 0])
+    """
+    return [max(0, end - back) for back in reversed(range(frames))]
+
+
+def stacked(images: Mapping[int, npt.NDArray[Any]], shown: Sequence[int]) -> npt.NDArray[Any]:
+    """Put frames, by their number, one behind the other along the channels: (H, W, 3 * frames).
+
+    Raises
+    ------
+    ShapeError
+        If they differ in size.
+    """
+    newest = np.shape(images[shown[-1]])
     for index in shown:
-        if len(shown) > 1 and (len(newest) != 3 or np.shape(recent[index]) != newest):
+        if len(shown) > 1 and (len(newest) != 3 or np.shape(images[index]) != newest):
             raise ShapeError(
-                f"frame {index} has shape {np.shape(recent[index])} and frame {shown[-1]} {newest}, expected (H, W, 3) "
+                f"frame {index} has shape {np.shape(images[index])} and frame {shown[-1]} {newest}, expected (H, W, 3) "
                 "of one size for a network of several frames"
             )
-    return np.concatenate([recent[index] for index in shown], axis=2) if len(shown) > 1 else recent[shown[-1]]
+    return np.concatenate([images[index] for index in shown], axis=2) if len(shown) > 1 else images[shown[-1]]

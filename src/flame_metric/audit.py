@@ -1,0 +1,298 @@
+"""Audit of a run: whether what was timed is what was scored, and the latency that of any frame.
+
+After the compliance tests of MLPerf: a network that answers from memory, or that does less while it is timed, passes
+every usual evaluation. Four checks:
+
+- *outputs*: each timed call gave the very label map that was scored for its frame;
+- *repetition*: a frame that is shown again and again takes as long as frames that were never shown before, and so do
+  the frames that were timed;
+- *seeds*: the median does not depend on the order of frames;
+- *frame offset*: k is the same for all those medians; how it would grow with the tail (p90, p99) is said.
+
+Two latencies are alike if neither is more than a tenth shorter than the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.counting import LabelSpace
+from flame_metric.inference import Network
+from flame_metric.latency import LatencyTrace
+from flame_metric.latency_report import latency_report
+from flame_metric.network_source import scored_labels
+from flame_metric.sequence import VideoSequence
+from flame_metric.table import Table
+from flame_metric.timing import Fps, as_fps, frame_offset
+
+__all__ = ["Audit", "Check", "ScoredLabels", "TimedOutputs", "audit_network"]
+
+_ALIKE = 0.9
+_SEEDS = (0, 1, 2)
+_MOST_CALLS, _FEWEST_CALLS = 30, 5  # of a kind and a seed
+_BLOCK = 5
+_BUDGET_MS = 60_000
+_ALTERED_SAMPLES = 16
+_NS_PER_MS = 10**6
+_FORMAT = "flame-metric audit 1"
+
+Labels = npt.NDArray[np.uint16]
+TimedFrame = tuple[VideoSequence, int, npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes
+    ----------
+    name : str
+    passed : bool
+    found : str
+        What was found, in a sentence or two.
+    """
+
+    name: str
+    passed: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes
+    ----------
+    checks : tuple of Check
+    medians_ms : dict of str to float
+        Of each kind of call: ``"timed"``, ``"repeated"``, ``"seed 0"``, ...
+    digests : dict of str to str
+        SHA-256 of the label map that was scored for each timed frame, and of its shape, by ``"<video>/<number>"``.
+    """
+
+    checks: tuple[Check, ...]
+    medians_ms: Mapping[str, float]
+    digests: Mapping[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all checks did."""
+        return all(check.passed for check in self.checks)
+
+    def table(self) -> str:
+        """Return the checks as text."""
+        rows = tuple((check.name, "passed" if check.passed else "FAILED", check.found) for check in self.checks)
+        failed = [check.name for check in self.checks if not check.passed]
+        verdict = "The audit passed." if not failed else f"The audit FAILED: {', '.join(failed)}."
+        return Table(("check", "verdict", "found"), rows, notes=(verdict,)).render()
+
+    def to_json(self) -> str:
+        """Return it as JSON text."""
+        return json.dumps({"format": _FORMAT, "passed": self.passed, **asdict(self)}, indent=1)
+
+
+class TimedOutputs:
+    """Keeps what a network answers while it is timed, looking at it between calls.
+
+    Parameters
+    ----------
+    network : Network
+    timed : sequence of (VideoSequence, int, ndarray)
+        The frames on which it is timed in turn, as :func:`~flame_metric.network_evaluation.timed_frames` returns them.
+    space : LabelSpace
+
+    Attributes
+    ----------
+    network : Network
+        The network to be timed in its place.
+    """
+
+    def __init__(self, network: Network, timed: Sequence[TimedFrame], space: LabelSpace) -> None:
+        self.network = replace(network, runner=replace(network.runner, run=self._run))
+        self._timed_run = network.runner.run
+        self._timed, self._space = timed, space
+        self._last: Any = None
+        self._answers: list[Counter[bytes]] = [Counter() for _ in timed]
+        self._maps: list[dict[bytes, Labels]] = [{} for _ in timed]
+        self._calls = 0
+
+    def _run(self, item: Any) -> Any:
+        self._last = self._timed_run(item)
+        return self._last
+
+    def after_call(self, progress: Callable[[int, int], object]) -> Callable[[int, int], object]:
+        """Return what is to be called between two timed calls; it passes its arguments on."""
+
+        def look(done: int, total: int) -> None:
+            frame = self._calls % len(self._timed)
+            self._calls += 1
+            labels, self._last = scored_labels(self._last, self._space), None
+            digest = _digest(labels)
+            self._answers[frame][digest] += 1
+            self._maps[frame].setdefault(digest, labels)
+            progress(done, total)
+
+        return look
+
+    def check(self, scored: ScoredLabels) -> Check:
+        """Compare every timed call with what was scored for its frame."""
+        calls = wrong = pixels = 0
+        first = ""
+        for (video, frame, _), answers, maps in zip(self._timed, self._answers, self._maps, strict=True):
+            expected = scored.maps[video.name, frame]
+            for digest, times in answers.items():
+                calls += times
+                if digest != _digest(expected):
+                    wrong += times
+                    pixels = max(pixels, _different(maps[digest], expected))
+                    first = first or f"{video.name}/{video.frame_name(frame)}"
+        if not wrong:
+            return Check(
+                "outputs", True, f"all {calls:,} timed calls gave the label maps that were scored for their frames"
+            )
+        return Check(
+            "outputs",
+            False,
+            f"{wrong:,} of {calls:,} timed calls gave another label map than was scored for their frame, first that "
+            f"of {first}; up to {pixels:,} pixels differ",
+        )
+
+
+class ScoredLabels:
+    """Keeps the label maps that are scored for the timed frames; pass :meth:`keep` as one of ``outputs``."""
+
+    def __init__(self, timed: Sequence[TimedFrame]) -> None:
+        self._wanted = {(video.name, frame) for video, frame, _ in timed}
+        self.maps: dict[tuple[str, int], Labels] = {}
+
+    def keep(self, video: VideoSequence, frame: int, labels: Labels) -> None:
+        """Keep the label map of a frame if it was timed."""
+        if (video.name, frame) in self._wanted:
+            self.maps[video.name, frame] = labels
+
+
+def audit_network(
+    network: Network,
+    timed: Sequence[TimedFrame],
+    outputs: TimedOutputs,
+    scored: ScoredLabels,
+    trace: LatencyTrace,
+    *,
+    fps: Fps,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Audit:
+    """Audit a run.
+
+    Parameters
+    ----------
+    network : Network
+    timed : sequence of (VideoSequence, int, ndarray)
+    outputs : TimedOutputs
+        Of the calls that gave ``trace``.
+    scored : ScoredLabels
+    trace : LatencyTrace
+        That from which k followed.
+    fps : int, float, Fraction or str
+    progress : callable
+        Called with (calls made, all calls).
+    """
+    rate = as_fps(fps)
+    medians = {"timed": trace.median_ms, **_medians(network, timed, trace, progress)}
+    fresh = [value for name, value in medians.items() if name.startswith("seed")]
+    digests = {f"{video}/{frame}": _digest(labels).hex() for (video, frame), labels in sorted(scored.maps.items())}
+    return Audit(
+        (
+            outputs.check(scored),
+            _repetition(medians, min(fresh)),
+            _seeds(fresh),
+            _offsets(trace, medians, rate),
+        ),
+        medians,
+        digests,
+    )
+
+
+def _medians(
+    network: Network, timed: Sequence[TimedFrame], trace: LatencyTrace, progress: Callable[[int, int], object]
+) -> dict[str, float]:
+    """Time, for each seed, blocks of frames never shown before, and blocks of one frame again and again."""
+    runner = network.runner
+    blocks = round(min(_MOST_CALLS, max(_FEWEST_CALLS, _BUDGET_MS / (2 * len(_SEEDS) * trace.median_ms))) / _BLOCK)
+    calls, total = 0, len(_SEEDS) * blocks * (2 * _BLOCK + 1)
+    medians: dict[str, float] = {}
+    repeated: list[int] = []
+
+    def time(image: npt.NDArray[np.uint8]) -> int:
+        nonlocal calls
+        taken = runner.timer.time(runner.run, runner.prepare(image)).host_ns
+        calls += 1
+        progress(calls, total)
+        return taken
+
+    def image_of(generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+        return timed[int(generator.integers(len(timed)))][-1]
+
+    with runner.context():
+        for seed in _SEEDS:
+            generator = np.random.default_rng(seed)
+            new: list[int] = []
+            for _ in range(blocks):
+                new += [time(_altered(image_of(generator), generator)) for _ in range(_BLOCK)]
+                same = image_of(generator)
+                repeated += [time(same) for _ in range(_BLOCK + 1)][1:]  # the first one is new after what came before
+            medians[f"seed {seed}"] = statistics.median(new) / _NS_PER_MS
+    return {**medians, "repeated": statistics.median(repeated) / _NS_PER_MS}
+
+
+def _altered(image: npt.NDArray[np.uint8], generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Return a frame that was never shown: a few samples of it are changed by one."""
+    altered = image.copy()
+    altered.reshape(-1)[generator.integers(altered.size, size=_ALTERED_SAMPLES)] ^= 1
+    return altered
+
+
+def _repetition(medians: Mapping[str, float], fresh: float) -> Check:
+    found = f"frames never shown {fresh:.2f} ms, one frame again and again {medians['repeated']:.2f} ms, timed frames"
+    found += f" {medians['timed']:.2f} ms"
+    quick = [name for name in ("repeated", "timed") if medians[name] < _ALIKE * fresh]
+    if quick:
+        found += "; does it answer from memory, or is the machine busy with something else now?"
+    return Check("repetition", not quick, found)
+
+
+def _seeds(fresh: Sequence[float]) -> Check:
+    found = "medians of " + ", ".join(f"{median:.2f}" for median in fresh) + " ms in three orders of frames"
+    alike = min(fresh) >= _ALIKE * max(fresh)
+    return Check("seeds", alike, found if alike else f"{found}; audit again on a quiet machine")
+
+
+def _offsets(trace: LatencyTrace, medians: Mapping[str, float], rate: Fraction) -> Check:
+    report = latency_report(trace, fps=rate)
+    offset = frame_offset(trace.median_ms, rate)
+    tail = []
+    for percent in (90, 99):
+        bound = report.upper_bound_ms(percent)
+        text = "too few samples" if bound is None else f"{frame_offset(bound, rate)} ({bound:.2f} ms)"
+        tail.append(f"p{percent} {text}")
+    others = {name: frame_offset(median, rate) for name, median in medians.items()}
+    found = f"median {offset} ({trace.median_ms:.2f} ms), {', '.join(tail)}"
+    unlike = [f"{name} {k}" for name, k in others.items() if k != offset]
+    return Check("frame offset", not unlike, f"{found}; other medians: {', '.join(unlike)}" if unlike else found)
+
+
+def _digest(labels: Labels) -> bytes:
+    return hashlib.sha256(str(labels.shape).encode() + labels.tobytes()).digest()
+
+
+def _different(one: Labels, other: Labels) -> int:
+    return int((one != other).sum()) if one.shape == other.shape else max(one.size, other.size)
