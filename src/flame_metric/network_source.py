@@ -95,7 +95,7 @@ class NetworkSource:
                 shown = input_frames(job.frame.index, self.network.frames)
                 images = {
                     index: images[index] if index in images else pool.submit(video.frames.__getitem__, index)
-                    for index in shown
+                    for index in dict.fromkeys(shown)
                 }
                 waiting.append((job, pool.submit(job.target), images))
                 if len(waiting) > ahead:
