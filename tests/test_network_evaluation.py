@@ -355,11 +355,18 @@ def test_latency_is_measured_on_frames_spread_over_the_videos():
 
 def test_timed_frames_have_one_size():
     frames = timed_frames(dataset(video("a", 3), video("b", 9, shape=(2, 2))), frames=2, number=4)
-    assert [(one.name, frame, image.shape) for one, frame, image in frames] == [
+    assert sorted((one.name, frame, image.shape) for one, frame, image in frames) == [
         ("b", 0, (2, 2, 6)),
         ("b", 3, (2, 2, 6)),
         ("b", 6, (2, 2, 6)),
     ]
+
+
+def test_timed_frames_are_shuffled_always_alike():
+    numbers = [frame for _, frame, _ in timed_frames(dataset(video("a", 16)))]
+    assert sorted(numbers) == list(range(16))
+    assert numbers != sorted(numbers)
+    assert numbers == [frame for _, frame, _ in timed_frames(dataset(video("a", 16)))]
 
 
 def test_a_single_frame_is_enough():

@@ -172,7 +172,7 @@ def measure_network(network: Network, dataset: VideoDataset, **options: Any) -> 
 def timed_frames(
     dataset: VideoDataset, frames: int = 1, number: int = TIMED_FRAMES
 ) -> list[tuple[VideoSequence, int, npt.NDArray[np.uint8]]]:
-    """Return inputs spread over a data set, of its most frequent size among them: video, number of the frame, input.
+    """Return inputs spread over a data set, shuffled, of their most frequent size: video, number of the frame, input.
 
     Parameters
     ----------
@@ -192,7 +192,8 @@ def timed_frames(
         shown = input_frames(frame, frames)
         found.append((video, frame, stacked({index: video.frames[index] for index in shown}, shown)))
     size, _ = Counter(image.shape for *_, image in found).most_common(1)[0]
-    return [one for one in found if one[-1].shape == size]
+    shuffled = np.random.default_rng(0).permutation(len(found)).tolist()
+    return [found[index] for index in shuffled if found[index][-1].shape == size]
 
 
 def hardware(trace: LatencyTrace) -> str | None:
