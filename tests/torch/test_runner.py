@@ -259,7 +259,10 @@ def test_tensors_of_any_type_are_compared(kind: str) -> None:
     ("options", "message"),
     [
         ({"boundary": "argmax"}, r"`boundary` is 'argmax', expected one of forward, forward\+argmax, end_to_end"),
-        ({"mean": (0, 0, 0)}, r"`mean` or `std` is given for `boundary` 'forward\+argmax', expected 'end_to_end'"),
+        (
+            {"mean": (0, 0, 0)},
+            r"`mean`, `std` or `preprocess` is given for `boundary` 'forward\+argmax', expected 'end",
+        ),
         ({"boundary": "end_to_end", "std": (1, 0, 1)}, r"`std` \(1, 0, 1\), expected as many numbers.*each `std` > 0"),
         ({"boundary": "end_to_end", "mean": (1, 2)}, "`mean` is .*expected as many numbers"),
         ({"dtype": "half"}, "`dtype` is 'half', expected one of float32, float16, bfloat16"),

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import operator
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +13,8 @@ import numpy.typing as npt
 from flame_metric.checks import check_integer
 from flame_metric.cli.console import progress
 from flame_metric.cli.output import check_outputs, write
-from flame_metric.errors import ConfigError, FlameError
+from flame_metric.errors import ConfigError
+from flame_metric.factory import blaming, call_factory, current_folder_on_the_path
 from flame_metric.latency_report import latency_report
 from flame_metric.measuring import measure_latency
 from flame_metric.timing import as_fps
@@ -84,10 +81,10 @@ def run(arguments: argparse.Namespace) -> None:
     rate = None if arguments.fps is None else as_fps(arguments.fps)
     if arguments.pace and rate is None:
         raise ConfigError("--pace is given without --fps, expected the rate too")
-    with _current_folder_on_the_path():
-        network = _build(arguments.network)
+    with current_folder_on_the_path():
+        network = call_factory(arguments.network)
         timed, inputs = _prepared(network, arguments)
-        failed = _blaming(f"{arguments.network} failed on {inputs[0].dtype} {inputs[0].shape}")
+        failed = blaming(f"{arguments.network} failed on {inputs[0].dtype} {inputs[0].shape}")
         with failed, progress("samples", background=False) as step:
             trace = measure_latency(
                 timed,
@@ -119,54 +116,6 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 # ── the network ──
-
-
-@contextmanager
-def _current_folder_on_the_path() -> Iterator[None]:
-    """As ``python -m`` has it; the installed command does not."""
-    before = list(sys.path)
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-@contextmanager
-def _blaming(what: str) -> Iterator[None]:
-    """Turn whatever somebody else's code raises into one line; --debug shows where it came from."""
-    try:
-        yield
-    except FlameError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ConfigError(f"{what}: {type(error).__name__}: {reason}") from error
-
-
-def _build(network: str) -> Callable[[Any], Any]:
-    name, _, factory_name = network.partition(":")
-    if not name or not factory_name:
-        raise ConfigError(f"the network is {network!r}, expected MODULE:FACTORY, such as my_network:build")
-    with _blaming(f"{name} cannot be imported"):
-        try:
-            module = import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise  # the module is there, but not what it imports
-            hint = "; a module is named without folder and .py" if name.endswith(".py") or "/" in name else ""
-            raise ConfigError(f"there is no module {name!r} in {Path.cwd()} or among the packages{hint}") from error
-    try:
-        factory = operator.attrgetter(factory_name)(module)
-    except AttributeError as error:
-        raise ConfigError(f"{name} has no {factory_name!r}, expected a function that builds the network") from error
-    if not callable(factory):
-        raise ConfigError(f"{network} is {type(factory).__name__}, expected a function that builds the network")
-    with _blaming(f"{network}() failed"):
-        built = factory()
-    if not callable(built):
-        raise ConfigError(f"{network}() returns {type(built).__name__}, expected a torch.nn.Module or another callable")
-    return built  # type: ignore[no-any-return]
 
 
 def _prepared(

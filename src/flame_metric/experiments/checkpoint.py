@@ -24,11 +24,10 @@ from torch import Tensor
 from flame_metric.errors import StateError
 from flame_metric.experiments.recipe import Recipe
 from flame_metric.files import write_whole
+from flame_metric.models.weights import CHECKPOINT_FORMAT, sealed, unsealed
 
 __all__ = ["Checkpoint", "check_same_training", "fingerprint", "identity_of", "read_checkpoint", "write_checkpoint"]
 
-_FORMAT = "flame-metric checkpoint 1"
-_DIGEST = hashlib.sha256().digest_size
 _START = "weights before the first step"
 
 
@@ -68,8 +67,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     values = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
     content = io.BytesIO()
-    torch.save({"format": _FORMAT, **values}, content)
-    content.write(hashlib.sha256(content.getbuffer()).digest())
+    torch.save({"format": CHECKPOINT_FORMAT, **values}, content)
+    content.write(sealed(content.getbuffer()))
     write_whole(path, content.getbuffer())
 
 
@@ -91,17 +90,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
         If it cannot be read.
     """
     remedy = "remove it, or pass resume=False, to start over"
-    content = path.read_bytes()
-    inside, digest = content[:-_DIGEST], content[-_DIGEST:]
-    if hashlib.sha256(inside).digest() != digest:
+    inside = unsealed(path.read_bytes())
+    if inside is None:
         raise StateError(f"{path} is no checkpoint, or damaged: its checksum is wrong; {remedy}")
     try:
         values = torch.load(io.BytesIO(inside), map_location="cpu", weights_only=True)
     except (EOFError, pickle.UnpicklingError, RuntimeError) as error:
         raise StateError(f"{path} is no checkpoint: {(str(error).splitlines() or [''])[0]}; {remedy}") from error
     names = {"format", *(part.name for part in fields(Checkpoint))}
-    if not isinstance(values, dict) or values.get("format") != _FORMAT or values.keys() != names:
-        raise StateError(f"{path} is no checkpoint of the format {_FORMAT!r}; {remedy}")
+    if not isinstance(values, dict) or values.get("format") != CHECKPOINT_FORMAT or values.keys() != names:
+        raise StateError(f"{path} is no checkpoint of the format {CHECKPOINT_FORMAT!r}; {remedy}")
     del values["format"]
     return Checkpoint(**values)
 

@@ -1,7 +1,8 @@
 """The networks of the paper in plain PyTorch: ``pip install 'flame-metric[torch]'``.
 
-``build(name, num_classes)`` makes one of ``NAMES``; ``transfer`` carries weights from one frame to two. Names are
-loaded on first use, so that importing this package loads no PyTorch.
+``build(name, num_classes)`` makes one of ``NAMES``; ``transfer`` carries weights from one frame to two;
+``load_network`` makes these and those of other frameworks ready to run. Names are loaded on first use, so that
+importing this package loads no PyTorch.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from flame_metric.models.cost import NetworkCost as NetworkCost
     from flame_metric.models.cost import network_cost as network_cost
     from flame_metric.models.deeplab import DeepLabV3Plus as DeepLabV3Plus
+    from flame_metric.models.load import MODEL_FORMS as MODEL_FORMS
+    from flame_metric.models.load import load_network as load_network
     from flame_metric.models.network import SegmentationNetwork as SegmentationNetwork
     from flame_metric.models.networks import build as build
     from flame_metric.models.stems import translation_grid as translation_grid
@@ -25,16 +28,19 @@ if TYPE_CHECKING:
     from flame_metric.models.weights import read_state as read_state
 
 _ON_FIRST_USE = {  # name: module
+    "MODEL_FORMS": "flame_metric.models.load",
     "DeepLabV3Plus": "flame_metric.models.deeplab",
     "NetworkCost": "flame_metric.models.cost",
     "SegmentationNetwork": "flame_metric.models.network",
     "SwiftNet": "flame_metric.models.swiftnet",
     "build": "flame_metric.models.networks",
+    "load_network": "flame_metric.models.load",
     "network_cost": "flame_metric.models.cost",
     "read_state": "flame_metric.models.weights",
     "transfer": "flame_metric.models.transferring",
     "translation_grid": "flame_metric.models.stems",
 }
+_WITHOUT_TORCH = ("MODEL_FORMS", "load_network")
 
 
 def __getattr__(name: str) -> Any:
@@ -51,4 +57,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List only names that can be had: ``help`` and ``inspect.getmembers`` look each of them up."""
-    return sorted({*globals(), *(_ON_FIRST_USE if find_spec("torch") else ())})
+    return sorted({*globals(), *(_ON_FIRST_USE if find_spec("torch") else _WITHOUT_TORCH)})

@@ -4,6 +4,9 @@
 cache (``torch.hub.get_dir()``), and downloaded into it where they are missing. Their file names end in the first digits
 of their SHA-256, as ``resnet18-f37072fd.pth``. That is verified for every file with such a name, also where it lies in
 the cache already or was copied by hand. Other addresses are downloaded in the same way; their names must have a hash.
+
+A checkpoint of this package's training ends in the SHA-256 of all before it, as PyTorch does not compare the checksums
+within a file.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from torch import Tensor, nn
 from flame_metric.checks import check_path
 from flame_metric.errors import ConfigError, DatasetError, shortened
 
-__all__ = ["IMAGENET_FILES", "fit", "load_backbone", "read_state"]
+__all__ = ["CHECKPOINT_FORMAT", "IMAGENET_FILES", "fit", "load_backbone", "read_state", "sealed", "unsealed"]
+
+CHECKPOINT_FORMAT = "flame-metric checkpoint 1"
 
 IMAGENET_FILES = {
     "resnet18": "resnet18-f37072fd.pth",
@@ -35,11 +40,15 @@ _CLASSIFIERS = {  # what such a file holds beside the body
     "mobilenet_v2": ("features.18.", "classifier."),
 }
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.pth?$")
+_WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every name
 _COUNTER = "num_batches_tracked"  # files from before PyTorch 0.4.1 have none
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the state of a network from a file that ``torch.save`` wrote, as tensors and nothing else.
+
+    From a checkpoint of :func:`flame_metric.experiments.training.train` the network's part is taken. Where all names
+    begin with what DistributedDataParallel or torch.compile adds (``module.``, ``_orig_mod.``), that is left out.
 
     Parameters
     ----------
@@ -75,11 +84,36 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             "names and no other objects; get the file anew",
             path=file,
         ) from error
+    if isinstance(state, Mapping) and state.get("format") == CHECKPOINT_FORMAT:
+        if unsealed(file.read_bytes()) is None:
+            raise DatasetError(
+                f"{file} is a damaged checkpoint: its checksum is wrong; train anew, or get it anew", path=file
+            )
+        state = state.get("network")
     pairs = state.items() if isinstance(state, Mapping) else [(None, state)]
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in pairs):
         held = type(state).__name__ + (f" of {shortened(map(str, state))}" if isinstance(state, Mapping) else "")
         raise DatasetError(f"{file} holds {held}, expected a state_dict: tensors under names", path=file)
-    return dict(state)
+    return _unwrapped(dict(state))
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _WRAPPERS * 2:  # one of the two may stand before or behind the other
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def sealed(content: bytes | memoryview) -> bytes:
+    """Return the SHA-256 that :func:`unsealed` expects behind ``content``."""
+    return hashlib.sha256(content).digest()
+
+
+def unsealed(content: bytes) -> bytes | None:
+    """Return what stands before a SHA-256 at the end, None if that is another one."""
+    size = hashlib.sha256().digest_size
+    inside, digest = content[:-size], content[-size:]
+    return inside if sealed(inside) == digest else None
 
 
 def load_backbone(body: nn.Module, architecture: str, weights: object) -> None:

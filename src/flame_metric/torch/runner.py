@@ -7,22 +7,24 @@ Three boundaries. Batches hold one frame, and the network is in evaluation mode,
 - ``end_to_end``: from an 8-bit frame (H, W, C) in the host's memory (pinned) to a label map in the host's memory: copy,
   normalise, forward, argmax, narrow, copy back. Scores never leave the device; a label map is dozens of times smaller.
 
-The class is taken from ``max(dim)``, which on CPUs is many times faster than ``argmax`` and gives the same answer.
+The class is taken from ``max(dim)``, which on CPUs is many times faster than ``argmax`` and gives the same answer; with
+``end_to_end`` a NaN among the scores is an error. ``Runner.batch`` of ``end_to_end`` takes several frames in one pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from flame_metric.checks import check_integer
+from flame_metric.checks import check_choice, check_integer
 from flame_metric.errors import ConfigError
 from flame_metric.timers import HostTimer, Runner
+from flame_metric.torch.job import Job, name_of, normalisation
 from flame_metric.torch.timer import CudaTimer, as_device, describe_torch
 
 __all__ = ["BOUNDARIES", "IMAGENET_MEAN", "IMAGENET_STD", "compiled", "torch_runner"]
@@ -47,6 +49,9 @@ def torch_runner(
     threads: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    num_classes: int | None = None,
+    upsample: str | None = None,
+    preprocess: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]] | None = None,
 ) -> Runner:
     """Prepare a module for ``measure_latency``, with the timer that its device needs.
 
@@ -77,6 +82,14 @@ def torch_runner(
     mean, std : sequence of float, optional
         Of each channel, for pixels 0..1, ``end_to_end`` only; repeated where several frames are stacked. Default:
         ImageNet's.
+    num_classes : int, optional
+        Channels that scores must have. Default: any number above 1.
+    upsample : {"bilinear"}, optional
+        Resize scores of another size to that of the frame, as part of what is timed (with ``align_corners=False``).
+        Default: they are refused.
+    preprocess : callable, optional
+        ``end_to_end`` only: what is done to a frame (H, W, C) on the host first, as part of what is timed, such as
+        resizing; it returns uint8 (h, w, C). Scores are still compared with the frame's own size.
 
     Returns
     -------
@@ -88,6 +101,8 @@ def torch_runner(
     ------
     ConfigError
         If an option is out of range, or the device is missing; when called, if an input or output has another form.
+    LabelError
+        When called, with ``end_to_end``: if scores are NaN.
 
     Examples
     --------
@@ -99,8 +114,18 @@ def torch_runner(
     """
     if boundary not in BOUNDARIES:
         raise ConfigError(f"`boundary` is {boundary!r}, expected one of {', '.join(BOUNDARIES)}")
-    if boundary != "end_to_end" and (mean is not None or std is not None):
-        raise ConfigError(f"`mean` or `std` is given for `boundary` {boundary!r}, expected 'end_to_end': it normalises")
+    end_to_end = boundary == "end_to_end"
+    if not end_to_end and any(option is not None for option in (mean, std, preprocess)):
+        raise ConfigError(
+            f"`mean`, `std` or `preprocess` is given for `boundary` {boundary!r}, expected 'end_to_end': it begins "
+            "with a raw frame"
+        )
+    if boundary == "forward" and any(option is not None for option in (num_classes, upsample)):
+        raise ConfigError("`num_classes` or `upsample` is given for `boundary` 'forward', which times any output")
+    if num_classes is not None:
+        num_classes = check_integer("num_classes", num_classes, 1, unit="classes")
+    if upsample is not None:
+        check_choice("upsample", upsample, ("bilinear",))
     weights = next((tensor for tensor in [*module.parameters(), *module.buffers()] if tensor.is_floating_point()), None)
     place = as_device(device if device is not None else "cpu" if weights is None else weights.device)
     number = _dtype("dtype", dtype) or (torch.float32 if weights is None else weights.dtype)
@@ -113,8 +138,8 @@ def torch_runner(
     if channels_last:
         anything: Any = module  # an argument that PyTorch's type hints leave out
         anything.to(memory_format=torch.channels_last)
-    centre, scale = _normalisation(IMAGENET_MEAN if mean is None else mean, IMAGENET_STD if std is None else std)
-    job = _Job(
+    centre, scale = normalisation(IMAGENET_MEAN if mean is None else mean, IMAGENET_STD if std is None else std)
+    job = Job(
         compiled(module, compile),
         place,
         number,
@@ -122,135 +147,26 @@ def torch_runner(
         channels_last,
         centre.to(place, number),
         scale.to(place, number),
+        num_classes,
+        upsample,
+        preprocess,
     )
     settings = {
-        "dtype": _name(number),
-        "autocast": None if lower is None else _name(lower),
+        "dtype": name_of(number),
+        "autocast": None if lower is None else name_of(lower),
         "memory_format": "channels_last" if channels_last else "contiguous",
         "compile": compile,
+        "upsample": upsample,
     }
     return Runner(
         {"forward": job.forward, "forward+argmax": job.labels, "end_to_end": job.end_to_end}[boundary],
         boundary=boundary,
         timer=HostTimer() if place.type == "cpu" else CudaTimer(place),
-        prepare=job.as_frame if boundary == "end_to_end" else job.as_input,
+        prepare=job.as_frame if end_to_end else job.as_input,
         context=lambda: _settings(module, cudnn_benchmark, threads),
         describe=lambda: {**describe_torch(place), **settings},
+        batch=job.batches() if end_to_end else None,
     )
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A module and how it is run."""
-
-    module: Callable[[torch.Tensor], Any]
-    device: torch.device
-    dtype: torch.dtype
-    autocast: torch.dtype | None
-    channels_last: bool
-    centre: torch.Tensor
-    scale: torch.Tensor
-
-    def as_input(self, item: Any) -> torch.Tensor:
-        tensor = _tensor(item)
-        batch = tensor[None] if tensor.ndim == 3 else tensor
-        if batch.ndim != 4 or len(batch) != 1 or not batch.is_floating_point():
-            raise ConfigError(
-                f"`inputs` holds {_name(tensor.dtype)} {tuple(tensor.shape)}, expected one normalised frame of floats, "
-                "(C, H, W) or (1, C, H, W); raw frames go with boundary='end_to_end'"
-            )
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return batch.to(self.device, self.dtype).contiguous(memory_format=layout)
-
-    def as_frame(self, item: Any) -> torch.Tensor:
-        tensor = _tensor(item)
-        channels = self.centre.shape[1]
-        if tensor.dtype != torch.uint8 or tensor.ndim != 3 or not tensor.shape[2] or tensor.shape[2] % channels:
-            raise ConfigError(
-                f"`inputs` holds {_name(tensor.dtype)} {tuple(tensor.shape)}, expected frames uint8 (H, W, C), C a "
-                f"multiple of the {channels} channels of `mean`"
-            )
-        frame = tensor.cpu().contiguous()
-        return frame.pin_memory() if self.device.type == "cuda" else frame
-
-    def forward(self, batch: torch.Tensor) -> Any:
-        with torch.inference_mode(), self._precision():
-            return self.module(batch)
-
-    def labels(self, batch: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
-            return _labels(_checked(self.forward(batch), batch.shape[2:]))
-
-    def end_to_end(self, frame: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
-            found = _checked(self.forward(self._normalised(frame)), frame.shape[:2])
-            labels = _labels(found)[0]
-            if found.ndim == 4:
-                labels = labels.to(torch.uint8 if found.shape[1] <= 256 else torch.int16)
-            if self.device.type == "cpu":
-                return labels
-            on_host = torch.empty(labels.shape, dtype=labels.dtype, pin_memory=True)
-            on_host.copy_(labels, non_blocking=True)
-            torch.cuda.current_stream(self.device).synchronize()
-            return on_host
-
-    def _normalised(self, frame: torch.Tensor) -> torch.Tensor:
-        batch = frame.to(self.device, non_blocking=True).permute(2, 0, 1)[None]
-        if not self.channels_last:  # a frame of 8-bit pixels comes with its channels last
-            batch = batch.contiguous()
-        centre, scale = self.centre, self.scale
-        if (stacked := batch.shape[1] // centre.shape[1]) > 1:
-            centre, scale = centre.repeat(1, stacked, 1, 1), scale.repeat(1, stacked, 1, 1)
-        return batch.to(self.dtype).sub_(centre).mul_(scale)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.autocast is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.autocast)
-
-
-def _checked(output: Any, size: torch.Size) -> torch.Tensor:
-    """Return scores (1, classes, H, W) or labels (1, H, W) of a frame's size, from what a network returns."""
-    if isinstance(output, Mapping):
-        output = output["out"] if "out" in output else output.get("logits")
-    if not isinstance(output, torch.Tensor):
-        raise ConfigError(
-            f"the network returns {type(output).__name__}, expected scores (1, classes, H, W), or a mapping with them "
-            "as 'out' or 'logits'; boundary='forward' times any output"
-        )
-    scores = output.ndim == 4 and output.shape[1] > 1 and output.is_floating_point()
-    labels = output.ndim == 3 and not output.is_floating_point()
-    if output.shape[-2:] != size or not (scores or labels):
-        raise ConfigError(
-            f"the network returns {_name(output.dtype)} {tuple(output.shape)} for a frame of {tuple(size)}, expected "
-            "scores (1, classes, H, W) or labels (1, H, W) of that size: to enlarge them is part of the latency; "
-            "boundary='forward' times any output"
-        )
-    return output
-
-
-def _labels(found: torch.Tensor) -> torch.Tensor:
-    return found.max(dim=1).indices if found.ndim == 4 else found
-
-
-def _tensor(item: Any) -> torch.Tensor:
-    """Return an array as a tensor of its own: what is timed must not share memory with the caller's."""
-    if isinstance(item, torch.Tensor):
-        return item.detach().clone()
-    try:
-        return torch.from_numpy(np.array(item))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"`inputs` holds what is no array: {error}") from error
-
-
-def _normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what is taken from pixels 0..255, and what they are multiplied by then, (1, C, 1, 1) each."""
-    if not len(mean) == len(std) > 0 or not all(deviation > 0 for deviation in std):
-        raise ConfigError(
-            f"`mean` is {mean} and `std` {std}, expected as many numbers, one a channel, and each `std` > 0"
-        )
-    centre, spread = (255 * torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1) for values in (mean, std))
-    return centre, 1 / spread
 
 
 def _dtype(argument: str, dtype: torch.dtype | str | None) -> torch.dtype | None:
@@ -258,10 +174,6 @@ def _dtype(argument: str, dtype: torch.dtype | str | None) -> torch.dtype | None
     if found not in (None, *_DTYPES.values()) or (found is None and dtype is not None):
         raise ConfigError(f"`{argument}` is {dtype!r}, expected one of {', '.join(_DTYPES)}")
     return found
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def compiled(module: torch.nn.Module, mode: str | None) -> Callable[[torch.Tensor], Any]:
