@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flame_metric import VideoDataset, VideoSequence
-from flame_metric.audit import ScoredLabels, TimedOutputs, audit_network
+from flame_metric.audit import Auditor
 from flame_metric.counting import LabelSpace
 from flame_metric.inference import Network
 from flame_metric.network_evaluation import evaluate_network, measure_network, timed_frames
@@ -108,13 +108,12 @@ class HasATail(Machine):
 
 def audit(machine, samples=40, data=None, *, progress=lambda *_: None):
     data = data or dataset()
-    network, space = machine.network, LabelSpace(CLASSES, None)
-    timed = timed_frames(data)
-    outputs, scored = TimedOutputs(network, timed, space), ScoredLabels(timed)
-    look = outputs.after_call(lambda *_: None)
-    trace = measure_network(outputs.network, data, samples=samples, warmup_cap_s=1_000, time_cap_s=1_000, progress=look)
-    evaluate_network(network, data, trace=trace.replayed("random"), outputs=[scored.keep])
-    return audit_network(network, timed, outputs, scored, trace, fps=10, progress=progress)
+    auditor = Auditor(machine.network, timed_frames(data), LabelSpace(CLASSES, None))
+    look = auditor.between_calls(lambda *_: None)
+    network = auditor.timed_network
+    trace = measure_network(network, data, samples=samples, warmup_cap_s=1_000, time_cap_s=1_000, progress=look)
+    evaluate_network(machine.network, data, trace=trace.replayed("random"), outputs=[auditor.keep])
+    return auditor.audit(trace, fps=10, progress=progress)
 
 
 def failed(found):

@@ -277,7 +277,7 @@ def test_notes():
             [video("a", fps=10), video("b", fps=15)],
             {},
             ConfigError,
-            r"the videos of made have 2 frame rates \(10 fps, 15 fps\), expected one, from which k follows",
+            r"the videos of made have 2 frame rates \(10 fps, 15 fps\), expected one, from which the frame offset",
         ),
         ([video("a", labelled=[])], {}, DatasetError, r"made: holds no labelled frame in 1 video\(s\)"),
         ([], {}, ConfigError, r"the videos of made have 0 frame rates \(none\)"),

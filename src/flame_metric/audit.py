@@ -19,11 +19,10 @@ import hashlib
 import json
 import statistics
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +35,7 @@ from flame_metric.network_source import scored_labels
 from flame_metric.sequence import VideoSequence
 from flame_metric.timing import Fps, as_fps, frame_offset
 
-__all__ = ["Audit", "Check", "ScoredLabels", "TimedOutputs", "audit_network"]
+__all__ = ["Audit", "Auditor", "Check"]
 
 _ALIKE = 0.9
 _SEEDS = (0, 1, 2)
@@ -50,6 +49,13 @@ _FORMAT = "flame-metric audit 1"
 
 Labels = npt.NDArray[np.uint16]
 TimedFrame = tuple[VideoSequence, int, npt.NDArray[np.uint8]]
+
+
+class Answer(NamedTuple):
+    """A label map, and how many timed calls gave it."""
+
+    labels: Labels
+    calls: int
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,11 @@ class Audit:
         return json.dumps({"format": _FORMAT, "passed": self.passed, **asdict(self)}, indent=1)
 
 
-class TimedOutputs:
-    """Keeps what a network answers while it is timed, looking at it between calls.
+class Auditor:
+    """Sees a run from its timed calls to its scores, and then makes calls of its own.
+
+    Time :attr:`timed_network` in place of the network, with what :meth:`between_calls` returns as progress; pass
+    :meth:`keep` as one of the outputs of the evaluation; then ask :meth:`audit`.
 
     Parameters
     ----------
@@ -118,113 +127,83 @@ class TimedOutputs:
 
     Attributes
     ----------
-    network : Network
-        The network to be timed in its place.
+    timed_network : Network
+        The network, with a look at its outputs.
     """
 
     def __init__(self, network: Network, timed: Sequence[TimedFrame], space: LabelSpace) -> None:
-        self.network = replace(network, runner=replace(network.runner, run=self._run))
-        self._timed_run = network.runner.run
-        self._timed, self._space = timed, space
+        self.timed_network = replace(network, runner=replace(network.runner, run=self._run))
+        self._network, self._timed, self._space = network, timed, space
         self._last: Any = None
-        self._answers: list[Counter[bytes]] = [Counter() for _ in timed]
-        self._maps: list[dict[bytes, Labels]] = [{} for _ in timed]
+        self._answers: list[dict[bytes, Answer]] = [{} for _ in timed]
         self._calls = 0
+        self._wanted = {(video.name, frame) for video, frame, _ in timed}
+        self._scored: dict[tuple[str, int], Labels] = {}
 
     def _run(self, item: Any) -> Any:
-        self._last = self._timed_run(item)
+        self._last = self._network.runner.run(item)
         return self._last
 
-    def after_call(self, progress: Callable[[int, int], object]) -> Callable[[int, int], object]:
-        """Return what is to be called between two timed calls; it passes its arguments on."""
+    def between_calls(self, progress: Callable[[int, int], object]) -> Callable[[int, int], object]:
+        """Return what is to be called after each timed call; it passes its arguments on."""
 
         def look(done: int, total: int) -> None:
-            frame = self._calls % len(self._timed)
+            answers = self._answers[self._calls % len(self._timed)]
             self._calls += 1
             labels, self._last = scored_labels(self._last, self._space), None
             digest = _digest(labels)
-            self._answers[frame][digest] += 1
-            self._maps[frame].setdefault(digest, labels)
+            answers[digest] = Answer(labels, answers[digest].calls + 1 if digest in answers else 1)
             progress(done, total)
 
         return look
 
-    def check(self, scored: ScoredLabels) -> Check:
-        """Compare every timed call with what was scored for its frame."""
-        calls = wrong = pixels = 0
-        first = ""
-        for (video, frame, _), answers, maps in zip(self._timed, self._answers, self._maps, strict=True):
-            expected = scored.maps[video.name, frame]
-            for digest, times in answers.items():
-                calls += times
-                if digest != _digest(expected):
-                    wrong += times
-                    pixels = max(pixels, _different(maps[digest], expected))
-                    first = first or f"{video.name}/{video.frame_name(frame)}"
-        if not wrong:
-            return Check(
-                "outputs", True, f"all {calls:,} timed calls gave the label maps that were scored for their frames"
-            )
-        return Check(
-            "outputs",
-            False,
-            f"{wrong:,} of {calls:,} timed calls gave another label map than was scored for their frame, first that "
-            f"of {first}; up to {pixels:,} pixels differ",
-        )
-
-
-class ScoredLabels:
-    """Keeps the label maps that are scored for the timed frames; pass :meth:`keep` as one of ``outputs``."""
-
-    def __init__(self, timed: Sequence[TimedFrame]) -> None:
-        self._wanted = {(video.name, frame) for video, frame, _ in timed}
-        self.maps: dict[tuple[str, int], Labels] = {}
-
     def keep(self, video: VideoSequence, frame: int, labels: Labels) -> None:
-        """Keep the label map of a frame if it was timed."""
+        """Keep the label map that is scored for a frame, if it was timed."""
         if (video.name, frame) in self._wanted:
-            self.maps[video.name, frame] = labels
+            self._scored[video.name, frame] = labels
 
+    def audit(
+        self, trace: LatencyTrace, *, fps: Fps, progress: Callable[[int, int], object] = lambda done, total: None
+    ) -> Audit:
+        """Compare what was timed with what was scored, and time the network again.
 
-def audit_network(
-    network: Network,
-    timed: Sequence[TimedFrame],
-    outputs: TimedOutputs,
-    scored: ScoredLabels,
-    trace: LatencyTrace,
-    *,
-    fps: Fps,
-    progress: Callable[[int, int], object] = lambda done, total: None,
-) -> Audit:
-    """Audit a run.
-
-    Parameters
-    ----------
-    network : Network
-    timed : sequence of (VideoSequence, int, ndarray)
-    outputs : TimedOutputs
-        Of the calls that gave ``trace``.
-    scored : ScoredLabels
-    trace : LatencyTrace
-        That from which k followed.
-    fps : int, float, Fraction or str
-    progress : callable
-        Called with (calls made, all calls).
-    """
-    rate = as_fps(fps)
-    medians = {"timed": trace.median_ms, **_medians(network, timed, trace, progress)}
-    fresh = [value for name, value in medians.items() if name.startswith("seed")]
-    digests = {f"{video}/{frame}": _digest(labels).hex() for (video, frame), labels in sorted(scored.maps.items())}
-    return Audit(
-        (
-            outputs.check(scored),
+        Parameters
+        ----------
+        trace : LatencyTrace
+            Of the timed calls, from which k followed.
+        fps : int, float, Fraction or str
+        progress : callable
+            Called with (calls made, all calls).
+        """
+        medians = {"timed": trace.median_ms, **_medians(self._network, self._timed, trace, progress)}
+        fresh = [median for name, median in medians.items() if name.startswith("seed")]
+        checks = (
+            self._outputs(),
             _repetition(medians, min(fresh)),
             _seeds(fresh),
-            _offsets(trace, medians, rate),
-        ),
-        medians,
-        digests,
-    )
+            _offsets(trace, medians, as_fps(fps)),
+        )
+        digests = {f"{video}/{frame}": _digest(labels).hex() for (video, frame), labels in sorted(self._scored.items())}
+        return Audit(checks, medians, digests)
+
+    def _outputs(self) -> Check:
+        calls = wrong = pixels = 0
+        first = ""
+        for (video, frame, _), answers in zip(self._timed, self._answers, strict=True):
+            expected = self._scored[video.name, frame]
+            for digest, answer in answers.items():
+                calls += answer.calls
+                if digest != _digest(expected):
+                    wrong += answer.calls
+                    pixels = max(pixels, _different(answer.labels, expected))
+                    first = first or f"{video.name}/{video.frame_name(frame)}"
+        found = f"all {calls:,} timed calls gave the label maps that were scored for their frames"
+        if wrong:
+            found = (
+                f"{wrong:,} of {calls:,} timed calls gave another label map than was scored for their frame, first "
+                f"that of {first}; up to {pixels:,} pixels differ"
+            )
+        return Check("outputs", not wrong, found)
 
 
 def _medians(

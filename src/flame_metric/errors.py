@@ -88,3 +88,21 @@ def located(place: str) -> Iterator[None]:
     except (LabelError, ShapeError) as error:
         error.args = (f"{place}: {error}",)
         raise
+
+
+@contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Turn whatever somebody else's code raises into one line; its cause is kept.
+
+    Raises
+    ------
+    ConfigError
+        In place of any error that is none of this package.
+    """
+    try:
+        yield
+    except FlameError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(f"{what}: {type(error).__name__}: {reason}") from error

@@ -11,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flame_metric.errors import ConfigError, FlameError
+from flame_metric.errors import ConfigError, blaming
 
-__all__ = ["blaming", "call_factory", "current_folder_on_the_path"]
+__all__ = ["call_factory", "current_folder_on_the_path"]
 
 
 def call_factory(text: str, **offered: object) -> Callable[[Any], Any]:
@@ -74,24 +74,6 @@ def _accepted(factory: Callable[..., Any], offered: dict[str, object]) -> dict[s
         return {}
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {name: value for name, value in offered.items() if name in parameters and parameters[name].kind in named}
-
-
-@contextmanager
-def blaming(what: str) -> Iterator[None]:
-    """Turn whatever somebody else's code raises into one line; its cause is kept.
-
-    Raises
-    ------
-    ConfigError
-        In place of any error that is none of this package.
-    """
-    try:
-        yield
-    except FlameError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ConfigError(f"{what}: {type(error).__name__}: {reason}") from error
 
 
 @contextmanager

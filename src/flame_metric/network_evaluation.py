@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from flame_metric.checks import check_integer, check_kind
 from flame_metric.clip_counts import Progress
 from flame_metric.data.folder import Clip, Frame
-from flame_metric.errors import ConfigError, DatasetError
+from flame_metric.errors import DatasetError, blaming
 from flame_metric.evaluation import Question, evaluate_clips
 from flame_metric.inference import Network, input_frames, stacked
 from flame_metric.latency import LatencyTrace
@@ -29,7 +28,6 @@ from flame_metric.plan import Plan
 from flame_metric.scores import Evaluation
 from flame_metric.sequence import VideoDataset, VideoSequence
 from flame_metric.streaming import StreamConfig
-from flame_metric.table import rate_text
 from flame_metric.timing import Milliseconds
 
 __all__ = ["TIMED_FRAMES", "evaluate_network", "hardware", "measure_network", "timed_frames"]
@@ -105,7 +103,7 @@ def evaluate_network(
     check_kind("dataset", dataset, VideoDataset, "a VideoDataset")
     question = Question.of(
         dataset.num_classes,
-        fps=_rate(dataset),
+        fps=dataset.fps,
         latency_ms=latency_ms,
         frame_offset=frame_offset,
         trace=trace,
@@ -166,7 +164,8 @@ def measure_network(network: Network, dataset: VideoDataset, **options: Any) -> 
     """
     images = [image for _, _, image in timed_frames(dataset, network.frames)]
     metadata = {"network": network.name, "data": dataset.name, **options.pop("metadata", {})}
-    return measure_latency(network.runner, images, metadata=metadata, min_inputs=min(4, len(images)), **options)
+    with blaming(f"{network.name} failed on a frame of {' x '.join(map(str, images[0].shape))}"):
+        return measure_latency(network.runner, images, metadata=metadata, min_inputs=min(4, len(images)), **options)
 
 
 def timed_frames(
@@ -201,17 +200,6 @@ def hardware(trace: LatencyTrace) -> str | None:
     device = trace.metadata.get("device")
     found = trace.metadata.get("processor") if device in (None, "cpu") else device
     return found if isinstance(found, str) else None
-
-
-def _rate(dataset: VideoDataset) -> Fraction:
-    rates = sorted({video.fps for video in dataset.sequences})
-    if len(rates) != 1:
-        found = ", ".join(f"{rate_text(rate)} fps" for rate in rates) or "none"
-        raise ConfigError(
-            f"the videos of {dataset.name} have {len(rates)} frame rates ({found}), expected one, from which k "
-            "follows: choose those of one rate, such as camvid:ROOT,step=2"
-        )
-    return rates[0]
 
 
 def _clip(video: VideoSequence) -> Clip:

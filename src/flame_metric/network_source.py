@@ -18,7 +18,7 @@ import numpy.typing as npt
 from flame_metric.clip_counts import FrameMaps, in_order
 from flame_metric.counting import CodedMap, LabelMaps, LabelSpace, code_map
 from flame_metric.data.folder import Frame
-from flame_metric.errors import located
+from flame_metric.errors import blaming, located
 from flame_metric.inference import Network, input_frames, stacked
 from flame_metric.plan import ClipPlan
 from flame_metric.sequence import VideoSequence
@@ -126,11 +126,12 @@ class NetworkSource:
             yield together
 
     def _run(self, batch: Sequence[_Input]) -> Sequence[LabelMaps]:
-        runner = self.network.runner
-        prepared = [runner.prepare(item.image) for item in batch]
-        if len(prepared) == 1 or runner.batch is None:
-            return [runner.run(item) for item in prepared]
-        return runner.batch(prepared)
+        runner, first = self.network.runner, batch[0].job
+        with blaming(f"{self.network.name} failed on frame {first.frame.name} of sequence {first.video.name!r}"):
+            prepared = [runner.prepare(item.image) for item in batch]
+            if len(prepared) == 1 or runner.batch is None:
+                return [runner.run(item) for item in prepared]
+            return runner.batch(prepared)
 
     def _finish(self, item: _Input, output: LabelMaps) -> FrameMaps:
         video, frame = item.job.video, item.job.frame

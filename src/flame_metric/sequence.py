@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from flame_metric.checks import is_integer
 from flame_metric.errors import ConfigError
+from flame_metric.table import rate_text
 
 __all__ = ["OnAccess", "VideoDataset", "VideoSequence"]
 
@@ -186,6 +187,24 @@ class VideoDataset:
     def num_classes(self) -> int:
         """C."""
         return len(self.class_names)
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second of all videos.
+
+        Raises
+        ------
+        ConfigError
+            If there are none, or they have several rates.
+        """
+        rates = sorted({video.fps for video in self.sequences})
+        if len(rates) != 1:
+            found = ", ".join(f"{rate_text(rate)} fps" for rate in rates) or "none"
+            raise ConfigError(
+                f"the videos of {self.name} have {len(rates)} frame rates ({found}), expected one, from which the "
+                "frame offset follows: choose those of one rate, such as camvid:ROOT,step=2"
+            )
+        return rates[0]
 
 
 def _part(items: Sequence[T], start: int, stop: int) -> Sequence[T]:

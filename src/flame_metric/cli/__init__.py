@@ -1,6 +1,7 @@
 """The command line: parse, one library call, print.
 
-Exit codes: 0 done, 2 wrong usage, 3 wrong or missing data, 4 counts that may not be combined, 130 interrupted.
+Exit codes: 0 done, 1 an audit failed, 2 wrong usage, 3 wrong or missing data, 4 counts that may not be combined,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import warnings
 from collections.abc import Sequence
 
 from flame_metric._version import __version__
-from flame_metric.cli import compare, demo, evaluate, latency, reproduce, rescore, simulate
+from flame_metric.cli import compare, demo, evaluate, latency, reproduce, rescore, run, simulate
 from flame_metric.cli.console import report
 from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError, StateError
 
 __all__ = ["main"]
 
-_COMMANDS = (evaluate, rescore, compare, simulate, latency, reproduce, demo)
+_COMMANDS = (run, evaluate, rescore, compare, simulate, latency, reproduce, demo)
 _USAGE, _DATA, _STATE, _INTERRUPTED = 2, 3, 4, 130
 
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("always", FlameWarning)
         warnings.showwarning = lambda message, *_: report("warning", str(message))
         try:
-            arguments.run(arguments)
+            return arguments.run(arguments) or 0
         except FlameError as error:
             return _fail(error, arguments.debug)
         except KeyboardInterrupt as interrupt:
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _INTERRUPTED
         except BrokenPipeError:  # the reader of a pipe has seen enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+            return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.options import (
+    add_jobs_option,
     add_latency_options,
     add_score_options,
     add_stream_options,
+    bank_note,
     given_trace,
+    names,
     stream_config,
     write_evaluation,
 )
@@ -72,10 +74,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--step", type=int, metavar="S", help="frame numbers per frame (default: the smallest difference)"
     )
 
-    parser.add_argument(
-        "--class-names", type=_names, metavar="A,B,..", help="names of the classes, separated by commas"
-    )
-    parser.add_argument("--jobs", type=int, default=_default_jobs(), metavar="J", help="threads (default: %(default)s)")
+    parser.add_argument("--class-names", type=names, metavar="A,B,..", help="names of the classes, separated by commas")
+    add_jobs_option(parser)
     add_stream_options(parser)
     add_score_options(parser)
     parser.add_argument(
@@ -123,17 +123,8 @@ def run(arguments: argparse.Namespace) -> None:
     more = []
     if arguments.bank is not None and evaluation.bank is not None:
         save_bank(evaluation.bank, arguments.bank)
-        last = evaluation.bank.max_offset
-        more.append(
-            f"The counts at offsets 0..{last} are in {arguments.bank}: flame-metric rescore {arguments.bank} ..."
-        )
+        more.append(bank_note(evaluation.bank, arguments.bank))
     write_evaluation(evaluation, arguments, *more)
-
-
-def _default_jobs() -> int:
-    """Return the cores that this process may use, up to 8: beyond, decoding waits for the disk."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8)
 
 
 def _label_map(text: str) -> LabelLookup:
@@ -141,7 +132,3 @@ def _label_map(text: str) -> LabelLookup:
         return LabelLookup.parse(text)
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from flame_metric.checks import check_integer
 from flame_metric.cli.console import progress
+from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
 from flame_metric.cli.output import check_outputs, write
-from flame_metric.errors import ConfigError
-from flame_metric.factory import blaming, call_factory, current_folder_on_the_path
+from flame_metric.errors import ConfigError, blaming
+from flame_metric.factory import call_factory, current_folder_on_the_path
 from flame_metric.latency_report import latency_report
 from flame_metric.measuring import measure_latency
 from flame_metric.timing import as_fps
@@ -46,28 +47,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("network", metavar="MODULE:FACTORY", help="what builds the network")
     parser.add_argument("--shape", type=_shape, required=True, metavar="C,H,W", help="shape of a frame: 3,1024,2048")
-    parser.add_argument("--dtype", metavar="TYPE", help="of module and input, such as float16, bfloat16")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the random frames (default: %(default)s)")
 
     timing = parser.add_argument_group("timing")
     timing.add_argument("--fps", metavar="F", help="frames per second, for k: 15, 29.97, 50/3, 30000/1001")
     timing.add_argument("--pace", action="store_true", help="make calls at that rate, not one after the other at once")
-    timing.add_argument("--samples", type=int, default=200, metavar="N", help="default: %(default)s; a p99 takes 662")
-    timing.add_argument(
-        "--warmup", type=int, default=10, metavar="N", help="calls before (default: %(default)s or more)"
-    )
-    timing.add_argument(
-        "--time-cap", type=float, default=60, metavar="S", help="seconds for them (default: %(default)s)"
-    )
+    add_timing_options(timing)
 
     module = parser.add_argument_group("torch modules")
     module.add_argument("--boundary", metavar="B", help="forward, forward+argmax (default) or end_to_end")
-    module.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 (default: where the module is)")
-    module.add_argument("--amp", metavar="TYPE", help="run a float32 module under autocast: float16, bfloat16")
-    module.add_argument("--channels-last", action="store_true", help="memory format of module and input")
-    module.add_argument("--compile", nargs="?", const="default", metavar="MODE", help="torch.compile it, in this mode")
-    module.add_argument("--cudnn-benchmark", action="store_true", help="let cuDNN look for its fastest algorithms")
-    module.add_argument("--threads", type=int, metavar="N", help="threads of PyTorch on the CPU")
+    add_torch_options(module)
 
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="FILE", help="write the trace, all samples, as JSON; - for standard output")
@@ -89,9 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
             trace = measure_latency(
                 timed,
                 inputs,
-                warmup=arguments.warmup,
-                samples=arguments.samples,
-                time_cap_s=arguments.time_cap,
+                **timing_options(arguments),
                 pace_fps=rate if arguments.pace else None,
                 metadata={"network": arguments.network},
                 progress=step,
@@ -123,14 +110,12 @@ def _prepared(
 ) -> tuple[Callable[[Any], Any], list[npt.NDArray[Any]]]:
     """Return what is timed, and random inputs for it."""
     generator = np.random.default_rng(check_integer("seed", arguments.seed, 0))
-    options = {
-        name: getattr(arguments, name)
-        for name in ("boundary", "device", "amp", "channels_last", "compile", "cudnn_benchmark", "threads")
-        if getattr(arguments, name) is not None and getattr(arguments, name) is not False
-    }
+    options = torch_options(arguments)
+    if arguments.boundary is not None:
+        options["boundary"] = arguments.boundary
     torch = sys.modules.get("torch")  # without it nothing is a module
     if torch is None or not isinstance(network, torch.nn.Module):
-        if unused := [f"--{name.replace('_', '-')}" for name in options]:
+        if unused := [f"--{'amp' if name == 'autocast' else name.replace('_', '-')}" for name in options]:
             raise ConfigError(
                 f"{', '.join(unused)} would change nothing: {arguments.network}() returns {type(network).__name__}, "
                 "expected a torch.nn.Module for that"
@@ -140,8 +125,6 @@ def _prepared(
         raise ConfigError(f"--shape has {len(arguments.shape)} number(s), expected three for a module: C,H,W")
     from flame_metric.torch.runner import torch_runner  # noqa: PLC0415  PyTorch is optional, and here already
 
-    if "amp" in options:
-        options["autocast"] = options.pop("amp")
     runner = torch_runner(network, dtype=arguments.dtype, **options)
     channels, height, width = arguments.shape
     if runner.boundary == "end_to_end":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
+from flame_metric.bank import OffsetBank
 from flame_metric.cli.output import write
 from flame_metric.errors import ConfigError, DatasetError, FlameError
 from flame_metric.evaluation import Evaluation
@@ -14,10 +16,13 @@ from flame_metric.latency import LatencyTrace, numbers_from_csv
 from flame_metric.streaming import StreamConfig, ascending_ns
 
 __all__ = [
+    "add_jobs_option",
     "add_latency_options",
     "add_score_options",
     "add_stream_options",
+    "bank_note",
     "given_trace",
+    "names",
     "read_arrivals",
     "read_trace",
     "stream_config",
@@ -59,9 +64,9 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, default=0, help="seed of a random replay (default: %(default)s)")
 
 
-def add_latency_options(parser: argparse.ArgumentParser) -> None:
+def add_latency_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Declare where the delay comes from: a latency, an offset or a trace."""
-    delay = parser.add_mutually_exclusive_group(required=True)
+    delay = parser.add_mutually_exclusive_group(required=required)
     delay.add_argument("--latency-ms", type=float, metavar="L", help="latency of one prediction in milliseconds")
     delay.add_argument("--frame-offset", type=int, metavar="K", help="the offset in frames itself")
     delay.add_argument(
@@ -72,8 +77,8 @@ def add_latency_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_score_options(parser: argparse.ArgumentParser) -> None:
-    """Declare how much is scored, and where results go."""
+def add_score_options(parser: argparse.ArgumentParser, *, device: str = "--device") -> None:
+    """Declare how much is scored, and where results go; ``device`` is the option that names the hardware."""
     scores = parser.add_argument_group("scores")
     scores.add_argument(
         "--before-first",
@@ -82,10 +87,32 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
         help="leave out labelled frames before the first output, or count them as missed (default: %(default)s)",
     )
     scores.add_argument("--max-offset", type=int, metavar="K", help="print the curve over all offsets up to K")
-    scores.add_argument("--device", metavar="NAME", help="hardware the latency belongs to, for the signature")
+    scores.add_argument(device, metavar="NAME", help="hardware the latency belongs to, for the signature")
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write counts and scores as JSON; - for standard output")
     output.add_argument("--csv", metavar="FILE", help="write the table as CSV; - for standard output")
+
+
+def add_jobs_option(parser: argparse.ArgumentParser) -> None:
+    """Declare how many threads decode and count; by default the cores that this process may use, up to 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=min(cores, 8),  # beyond, decoding waits for the disk
+        metavar="J",
+        help="threads that decode and count (default: %(default)s)",
+    )
+
+
+def bank_note(bank: OffsetBank, file: str) -> str:
+    """Say what to do with a bank that was written."""
+    return f"The counts at offsets 0..{bank.max_offset} are in {file}: flame-metric rescore {file} ..."
+
+
+def names(text: str) -> list[str]:
+    """Return names that commas separate."""
+    return [name.strip() for name in text.split(",")]
 
 
 def given_trace(arguments: argparse.Namespace) -> LatencyTrace | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flame_metric.bank import OffsetBank
 from flame_metric.errors import ConfigError
 from flame_metric.files import write_whole
 
-__all__ = ["check_outputs", "save_bank", "write"]
+__all__ = ["check_outputs", "save_bank", "write", "writing"]
 
 STANDARD_OUTPUT = "-"
 
@@ -49,16 +51,12 @@ def write(text: str, file: str | None = None) -> None:
         If it cannot be written.
     """
     text = text.rstrip("\n") + "\n"
-    try:
+    with writing(file or "standard output"):
         if file in (None, STANDARD_OUTPUT):
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
             write_whole(Path(str(file)), text.encode())
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise ConfigError(f"{file or 'standard output'}: cannot be written: {error.strerror or error}") from error
 
 
 def save_bank(bank: OffsetBank, file: str) -> None:
@@ -69,7 +67,23 @@ def save_bank(bank: OffsetBank, file: str) -> None:
     ConfigError
         If it cannot be written.
     """
-    try:
+    with writing(file):
         bank.save(file)
+
+
+@contextmanager
+def writing(file: str | None = None) -> Iterator[None]:
+    """Turn what the system says into one line that names the file, by default the one that it names itself.
+
+    Raises
+    ------
+    ConfigError
+        If something cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be written: {error.strerror or error}") from error
+        place = file or error.filename or "a file"
+        raise ConfigError(f"{place}: cannot be written: {error.strerror or error}") from error

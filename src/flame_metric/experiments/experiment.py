@@ -8,7 +8,7 @@ equally many steps. One pass over the test videos scores it without delay, with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -36,7 +36,7 @@ from flame_metric.streaming import simulate_stream
 from flame_metric.timing import frame_offset
 from flame_metric.torch.runner import torch_runner
 
-__all__ = ["Experiment", "Progress", "Run", "Variant", "rate_of", "silent"]
+__all__ = ["Experiment", "Progress", "Run", "Variant", "silent"]
 
 Step = Callable[..., object]
 Progress = Callable[[str], AbstractContextManager[Step]]
@@ -165,7 +165,7 @@ class Experiment:
         both = sorted({video.name for video in one.sequences} & {video.name for video in other.sequences})
         if both:
             raise ConfigError(f"`training` and `test` share {len(both)} video(s), such as {both[0]!r}, expected none")
-        rate_of(other)
+        _ = other.fps  # refuses several rates
 
     def run(self, variant: Variant, latency_ms: float) -> Run:
         """Train a variant and score it with a latency.
@@ -282,7 +282,7 @@ class Experiment:
 
     def _bank(self, latency_ms: float, *, persistence: bool) -> OffsetBank:
         """Return an empty bank that reaches as far as any of the scores needs."""
-        rate = rate_of(self.test)
+        rate = self.test.fps
         longest = max(len(video.frames) for video in self.test.sequences)
         stream = simulate_stream(latency_ms, num_frames=longest, fps=rate)
         averaged = math.ceil(2 * Fraction(latency_ms) * rate / 1000)
@@ -297,20 +297,3 @@ class Experiment:
 
 
 _START = "first training"
-
-
-def rate_of(dataset: VideoDataset) -> Fraction:
-    """Return the frame rate of all videos.
-
-    Raises
-    ------
-    ConfigError
-        If there are none, or several rates.
-    """
-    rates: Sequence[Fraction] = sorted({video.fps for video in dataset.sequences})
-    if len(rates) != 1:
-        raise ConfigError(
-            f"the videos of {dataset.name!r} have {len(rates)} frame rates"
-            f"{': ' if rates else ''}{', '.join(map(str, rates))}; expected one, from which k follows"
-        )
-    return rates[0]

@@ -13,7 +13,7 @@ import torch
 
 from flame_metric.checks import check_choice, check_integer
 from flame_metric.errors import ConfigError
-from flame_metric.experiments.experiment import Experiment, Progress, rate_of, silent
+from flame_metric.experiments.experiment import Experiment, Progress, silent
 from flame_metric.experiments.latencies import measured_latencies, paper_latencies
 from flame_metric.experiments.parallel import from_first_rank, joined_ranks, rank_of
 from flame_metric.experiments.presets import PRESETS, Preset
@@ -136,7 +136,7 @@ def reproduce(
             "data": data,
             "training": {"videos": len(training.sequences), "frames": _frames(training)},
             "test": {"videos": len(test.sequences), "frames": _frames(test), "size": _size(test)},
-            "fps": str(rate_of(test)),
+            "fps": str(test.fps),
             "weights": weights or preset.weights,
             "latency": latency if isinstance(latency, str) else "given",
             "seed": seed,

@@ -23,7 +23,7 @@ from typing import Any
 
 from flame_metric._version import __version__
 from flame_metric.errors import ConfigError
-from flame_metric.experiments.experiment import Experiment, Run, Variant, rate_of
+from flame_metric.experiments.experiment import Experiment, Run, Variant
 from flame_metric.experiments.paper import PaperNetwork, paper_table
 from flame_metric.result import FlameResult
 from flame_metric.statistics import Comparison, compare, contributing
@@ -237,9 +237,7 @@ def make_table1(
             f"`latencies_ms` names {', '.join(unknown) or 'no network'}, expected some of "
             f"{', '.join(paper_table().networks)}"
         )
-    offsets = {
-        network: frame_offset(latency_ms, rate_of(experiment.test)) for network, latency_ms in latencies_ms.items()
-    }
+    offsets = {network: frame_offset(latency_ms, experiment.test.fps) for network, latency_ms in latencies_ms.items()}
     variants = {network: _variants(network, offset) for network, offset in offsets.items()}
     for variant in chain.from_iterable(variants.values()):
         experiment.check(variant)

@@ -14,7 +14,7 @@ from typing import Any
 from flame_metric._version import __version__
 from flame_metric.checks import check_integer
 from flame_metric.errors import ConfigError
-from flame_metric.experiments.experiment import Experiment, Run, Variant, rate_of
+from flame_metric.experiments.experiment import Experiment, Run, Variant
 from flame_metric.experiments.table1 import TWO_FRAMES
 from flame_metric.statistics import Comparison, compare, contributing
 from flame_metric.table import Cell, Table
@@ -115,7 +115,7 @@ def make_translation_table(
     chosen = [check_integer("numbers", number, 1, unit="translations") for number in numbers]
     if not chosen:
         raise ConfigError("`numbers` is empty, expected some N, such as 9, 17, 25, 81")
-    offset = frame_offset(latency_ms, rate_of(experiment.test))
+    offset = frame_offset(latency_ms, experiment.test.fps)
 
     def run(name: str, translations: int | tuple[tuple[int, int], ...] | None) -> Run:
         variant = Variant(name=name, network=NETWORK, frames=2, frame_offset=offset, translations=translations)

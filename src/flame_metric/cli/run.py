@@ -1,0 +1,177 @@
+"""``flame-metric run``: measure a network here, run it over videos, and score what it says when it says it."""
+
+from __future__ import annotations
+
+import argparse
+
+from flame_metric.cli.console import progress
+from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
+from flame_metric.cli.options import (
+    add_jobs_option,
+    add_latency_options,
+    add_score_options,
+    add_stream_options,
+    bank_note,
+    names,
+    read_trace,
+    stream_config,
+    write_evaluation,
+)
+from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, save_bank, write, writing
+from flame_metric.datasets import DATASETS, open_dataset
+from flame_metric.errors import ConfigError
+from flame_metric.factory import current_folder_on_the_path
+from flame_metric.latency_report import latency_report
+from flame_metric.models.load import MODEL_FORMS, load_network
+from flame_metric.network_run import NetworkRun, run_network
+
+__all__ = ["add_parser", "run"]
+
+_AUDIT_FAILED = 1
+_MODEL = ("weights", "frames", "mean", "std", "upsample", "dtype")
+_DATA_FORMS = "\n".join(f"{kind.form}\n    {kind.about}" for kind in DATASETS.values())
+_EPILOG = f"""\
+MODEL is one of:
+{MODEL_FORMS}
+DATA is one of:
+{_DATA_FORMS}
+
+examples:
+  flame-metric run swiftnet-r18 cityscapes:/data/cityscapes --weights swiftnet.pt --device cuda
+  flame-metric run my_network:build synthetic --audit
+  flame-metric run segformer/ camvid:/data/camvid,step=2 --bank bank.npz --overlays pictures/
+  flame-metric run network.onnx synthetic --trace jetson.json --label-maps predictions/
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Declare the command and its options."""
+    parser = commands.add_parser(
+        "run",
+        help="run a network over videos and score it with its own latency",
+        description="Measures the latency of a network on this machine, runs it on the frames that its scores need, "
+        "and prints static mIoU, FLAME, the score on a stream, and the persistence baseline.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="see below")
+    parser.add_argument("data", metavar="DATA", help="see below")
+    parser.add_argument("--split", metavar="NAME", help="train, val or test (default: that of the data set)")
+
+    model = parser.add_argument_group("network")
+    model.add_argument("--weights", metavar="FILE", help="trained weights of a named network, or 'random'")
+    model.add_argument("--frames", type=int, metavar="N", help="input frames, the oldest first (default: 1)")
+    model.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of pixels 0..1 (default: ImageNet's)")
+    model.add_argument("--std", type=_numbers, metavar="R,G,B", help="the same: standard deviation")
+    model.add_argument(
+        "--upsample", choices=("bilinear",), help="enlarge scores of a lower resolution, as part of what is timed"
+    )
+    model.add_argument("--batch", type=int, default=1, metavar="N", help="frames at a time; the numbers stay the same")
+    add_torch_options(model)
+
+    add_latency_options(parser, required=False)
+    timing = parser.add_argument_group("latency, where it is measured")
+    add_timing_options(timing)
+    timing.add_argument("--pace", action="store_true", help="make calls at the frame rate of the videos")
+    add_stream_options(parser)
+    add_score_options(parser, device="--hardware")
+    add_jobs_option(parser)
+    files = parser.add_argument_group("files and checks")
+    files.add_argument("--save-trace", metavar="FILE", help="write the measured latencies as JSON")
+    files.add_argument(
+        "--bank", metavar="FILE", help="keep the counts at every offset (.npz), for flame-metric rescore"
+    )
+    files.add_argument("--label-maps", metavar="DIR", help="write the label maps of all frames that are run, as PNG")
+    files.add_argument(
+        "--overlays", metavar="DIR", help="write pictures: predictions over their frame and the current one"
+    )
+    files.add_argument(
+        "--overlay-frames", type=names, default=(), metavar="VIDEO/FRAME,..", help="which (default: one of 4 videos)"
+    )
+    files.add_argument(
+        "--audit", action="store_true", help="check that what was timed is what was scored; exit code 1 if it is not"
+    )
+    files.add_argument("--audit-json", metavar="FILE", help="write what the audit found")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the network and print the scores; 1 if an audit failed."""
+    _check(arguments)
+    dataset = open_dataset(arguments.data, split=arguments.split)
+    given = {name: getattr(arguments, name) for name in _MODEL if getattr(arguments, name) is not None}
+    with current_folder_on_the_path():
+        network = load_network(arguments.model, num_classes=dataset.num_classes, **given, **torch_options(arguments))
+        with writing():
+            found = run_network(
+                network,
+                dataset,
+                latency_ms=arguments.latency_ms,
+                frame_offset=arguments.frame_offset,
+                trace=None if arguments.trace is None else read_trace(arguments.trace, arguments.replay),
+                replay=arguments.replay or "random",
+                timing={**timing_options(arguments), "pace_fps": dataset.fps if arguments.pace else None},
+                audit=arguments.audit,
+                label_maps=arguments.label_maps,
+                overlays=arguments.overlays,
+                overlay_frames=arguments.overlay_frames,
+                progress=progress,
+                stream=stream_config(arguments),
+                seed=arguments.seed,
+                before_first=arguments.before_first,
+                max_offset=arguments.max_offset,
+                keep_bank=arguments.bank is not None,
+                device=arguments.hardware,
+                batch=arguments.batch,
+                jobs=arguments.jobs,
+            )
+    _write(found, arguments)
+    return 0 if found.audit is None or found.audit.passed else _AUDIT_FAILED
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    files = {name: getattr(arguments, name) for name in ("json", "csv", "save_trace", "bank", "audit_json")}
+    check_outputs(**{name.replace("_", "-"): file for name, file in files.items()})
+    if arguments.bank == STANDARD_OUTPUT:
+        raise ConfigError("--bank is -, expected a file: a bank is binary")
+    latency = next(
+        (name for name in ("latency_ms", "frame_offset", "trace") if getattr(arguments, name) is not None), None
+    )
+    for name in ("save_trace", "audit", "pace"):
+        if latency is not None and getattr(arguments, name):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is given with --{latency.replace('_', '-')}, expected a latency that is "
+                "measured here"
+            )
+    if arguments.replay is not None and latency in ("latency_ms", "frame_offset"):
+        raise ConfigError(f"--replay {arguments.replay} is given without samples to replay")
+    if arguments.audit_json is not None and not arguments.audit:
+        raise ConfigError("--audit-json is given without --audit")
+
+
+def _write(found: NetworkRun, arguments: argparse.Namespace) -> None:
+    measured = arguments.trace is None and found.trace is not None
+    more = []
+    if found.trace is not None and measured:
+        report = latency_report(found.trace, fps=found.evaluation.flame.config.fps)
+        more += [report.table(), ""]
+        if arguments.save_trace is not None:
+            write(found.trace.to_json(), arguments.save_trace)
+    bank = found.evaluation.bank
+    if arguments.bank is not None and bank is not None:
+        save_bank(bank, arguments.bank)
+        more.append(bank_note(bank, arguments.bank))
+    more += [f"Label maps are in {arguments.label_maps}."] if arguments.label_maps is not None else []
+    more += [f"Overlays are in {arguments.overlays}."] if arguments.overlays is not None else []
+    if found.audit is not None:
+        more += ["", found.audit.table()]
+        if arguments.audit_json is not None:
+            write(found.audit.to_json(), arguments.audit_json)
+    write_evaluation(found.evaluation, arguments, *more)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no numbers, expected such as 0.485,0.456,0.406") from None

@@ -1,0 +1,153 @@
+"""A whole run: measure the latency of a network, score it with that latency, keep its outputs, and audit all that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from flame_metric.audit import Audit, Auditor
+from flame_metric.checks import check_kind
+from flame_metric.counting import LabelSpace
+from flame_metric.errors import ConfigError
+from flame_metric.inference import Network
+from flame_metric.latency import LatencyTrace
+from flame_metric.network_evaluation import evaluate_network, measure_network, timed_frames
+from flame_metric.network_source import OnOutput
+from flame_metric.output_files import LabelMapFiles, OverlayFiles, chosen_frames
+from flame_metric.scores import Evaluation
+from flame_metric.sequence import VideoDataset
+from flame_metric.timing import Milliseconds, milliseconds_to_ns, offset_of_ns
+
+__all__ = ["NetworkRun", "run_network"]
+
+Step = Callable[..., object]
+Progress = Callable[..., AbstractContextManager[Step]]
+"""From what is counted, such as "frames", to a context manager that yields what is called with (done, all) or with
+(done, all, note). With ``background=False`` nothing may happen between these calls, for they are timed."""
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """What a run found.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+    trace : LatencyTrace or None
+        That was measured or given.
+    audit : Audit or None
+        If one was asked for.
+    """
+
+    evaluation: Evaluation
+    trace: LatencyTrace | None = None
+    audit: Audit | None = None
+
+
+def _silent(task: str, *, background: bool = True) -> AbstractContextManager[Step]:
+    return nullcontext(lambda done, total, note="": None)
+
+
+def run_network(
+    network: Network,
+    dataset: VideoDataset,
+    *,
+    latency_ms: Milliseconds | None = None,
+    frame_offset: int | None = None,
+    trace: LatencyTrace | None = None,
+    replay: str = "random",
+    timing: Mapping[str, Any] | None = None,
+    audit: bool = False,
+    label_maps: str | os.PathLike[str] | None = None,
+    overlays: str | os.PathLike[str] | None = None,
+    overlay_frames: Sequence[str] = (),
+    progress: Progress = _silent,
+    **options: Any,
+) -> NetworkRun:
+    """Run a network over a data set.
+
+    Parameters
+    ----------
+    network : Network
+        Such as :func:`~flame_metric.models.load_network` returns.
+    dataset : VideoDataset
+    latency_ms, frame_offset, trace
+        The delay, as :func:`~flame_metric.evaluation.evaluate_folders` takes it. Default: it is measured here, on
+        frames of the data set, before anything else runs.
+    replay : {"random", "call", "frame"}
+        How a stream replays what was measured.
+    timing : mapping, optional
+        Options of :func:`~flame_metric.measure_latency`.
+    audit : bool
+        Whether to check what was measured (:mod:`flame_metric.audit`).
+    label_maps : str or path, optional
+        A new folder for the label maps of all frames that the network runs on.
+    overlays : str or path, optional
+        A new folder for the paper's figures 4 and 5 of some frames.
+    overlay_frames : sequence of str
+        ``"<video>/<frame>"``. Default: one of each of up to four videos.
+    progress : callable, optional
+        Shows how far the run is.
+    **options
+        As :func:`~flame_metric.network_evaluation.evaluate_network` takes them.
+
+    Raises
+    ------
+    ConfigError, DatasetError, LabelError, ShapeError
+        If options, network, data and labels do not fit together.
+    OSError
+        If outputs cannot be written.
+
+    Examples
+    --------
+    >>> from flame_metric.datasets import open_dataset
+    >>> from flame_metric.timers import Runner
+    >>> network = Network("brightness", Runner(lambda frame: frame[..., 0] // 32))
+    >>> found = run_network(network, open_dataset("synthetic:videos=2,num_frames=9,height=32,width=64"))
+    >>> len(found.trace), found.evaluation.flame.frame_offset
+    (200, 1)
+    """
+    check_kind("network", network, Network, "a Network")
+    check_kind("dataset", dataset, VideoDataset, "a VideoDataset")
+    rate = dataset.fps
+    given = [value for value in (latency_ms, frame_offset, trace) if value is not None]
+    if audit and given:
+        raise ConfigError("an audit is asked for with a latency that is given, expected one that is measured here")
+    if overlay_frames and overlays is None:
+        raise ConfigError("`overlay_frames` is given without `overlays`, expected a folder for them too")
+    outputs: list[OnOutput] = []
+    if label_maps is not None:
+        outputs.append(LabelMapFiles(label_maps, num_classes=dataset.num_classes, ignore_index=dataset.ignore_index))
+    auditor = None
+    if audit:
+        space = LabelSpace(dataset.num_classes, dataset.ignore_index)
+        auditor = Auditor(network, timed_frames(dataset, network.frames), space)
+        outputs.append(auditor.keep)
+    if not given:
+        with progress("samples", background=False) as step:
+            timed, look = (network, step) if auditor is None else (auditor.timed_network, auditor.between_calls(step))
+            trace = measure_network(timed, dataset, progress=look, **(timing or {})).replayed(replay)
+    if overlays is not None:
+        offset = frame_offset or 0
+        if (delay := latency_ms if trace is None else trace.median_ns / 10**6) is not None:
+            offset = offset_of_ns(milliseconds_to_ns(delay), rate)
+        chosen = chosen_frames(dataset, overlay_frames, frame_offset=offset)
+        outputs.append(OverlayFiles(overlays, dataset, frame_offset=offset, chosen=chosen))
+    with progress("frames") as step:
+        evaluation = evaluate_network(
+            network,
+            dataset,
+            latency_ms=latency_ms,
+            frame_offset=frame_offset,
+            trace=trace,
+            outputs=outputs,
+            progress=step,
+            **options,
+        )
+    if auditor is None or trace is None:
+        return NetworkRun(evaluation, trace)
+    with progress("calls of the audit", background=False) as step:
+        return NetworkRun(evaluation, trace, auditor.audit(trace, fps=rate, progress=step))
