@@ -42,6 +42,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("data/image_file.py", "data/lookup.py", "data/synthetic.py"),
     ("data/label_png.py", "data/frame_image.py"),
     ("data/folder.py", "data/cityscapes_labels.py", "data/camvid_labels.py"),
+    ("data/frame_files.py",),
     ("data/cityscapes.py", "data/camvid.py"),
     ("datasets.py",),
     ("plan.py",),
