@@ -37,7 +37,7 @@ def write(root: Path, video: str, numbers, **options) -> None:
 
 def videos(root: Path, *names: str, rate: int = 30, step: int | None = None) -> tuple[VideoSequence, ...]:
     folders = {name: (root / "frames" / name, root / "labels" / name) for name in names}
-    return numbered_videos(root, folders, read_label_png, rate=Fraction(rate), step=step)
+    return numbered_videos(root, folders, read_label_png, fps=rate, step=step)
 
 
 def shown(found) -> list[tuple[str, list[str], Fraction]]:

@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flame_metric.checks import check_integer
 from flame_metric.data.folder import files_by_frame, split_name
 from flame_metric.data.frame_image import FRAME_EXTENSIONS, read_frame_image
 from flame_metric.errors import DatasetError, shortened
 from flame_metric.sequence import OnAccess, VideoSequence
+from flame_metric.timing import Fps, as_fps
 
 __all__ = [
     "FileFolder",
@@ -228,7 +230,7 @@ def numbered_videos(
     folders: Mapping[str, tuple[Path, Path]],
     read_label: LabelReader,
     *,
-    rate: Fraction,
+    fps: Fps,
     step: int | None = None,
 ) -> tuple[VideoSequence, ...]:
     """Return videos that lie in folders of their own, as files whose names are numbers.
@@ -243,17 +245,22 @@ def numbered_videos(
     folders : mapping of str to (Path, Path)
         Name of a video -> its folder of frames (PNG or JPEG), and its folder of label maps (PNG).
     read_label : callable
-    rate : Fraction
-        At which the numbers count, in 1/s.
+    fps : int, float, Fraction, Decimal or str
+        Numbers per second.
     step : int, optional
         Only runs whose numbers are so many apart.
 
     Raises
     ------
+    ConfigError
+        If there is no such rate or step.
     DatasetError
         If a folder is missing, holds no frame or no label map, labels without a frame, a name that is no number or a
         number twice; or if there is no run of that step.
     """
+    rate = as_fps(fps)
+    if step is not None:
+        step = check_integer("step", step, 1)
     for place, what in enumerate(("frames", "label maps")):
         missing = [name for name, paths in folders.items() if not paths[place].is_dir()]
         if missing:
