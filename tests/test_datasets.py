@@ -1,5 +1,7 @@
 """Data sets by name."""
 
+import doctest
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -226,3 +228,20 @@ def test_every_option_reaches_its_reader(tmp_path: Path) -> None:
     assert open_dataset(f"davis:{tmp_path},year=2016").name == "davis 2016 val"
     with pytest.raises(ConfigError, match="`year` is 2015, expected 2016 or 2017"):
         open_dataset(f"davis:{tmp_path},year=2015")
+
+
+# ── the page about them ──
+
+PAGE = Path(__file__).parents[1] / "docs" / "datasets.md"
+
+
+def test_the_page_shows_every_data_set_with_every_option() -> None:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    forms = [re.findall(r"`([^`]*)`", row.split("|")[2]) for row in rows]
+    shown = {form.partition(":")[0]: set(options) for form, *options in filter(None, forms) if "," not in form}
+    assert shown == {name: {f"{option}=" for option in kind.options} for name, kind in DATASETS.items()}
+
+
+def test_what_the_page_shows_works() -> None:
+    found = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8")
+    assert (found.failed, found.attempted > 0) == (0, True)

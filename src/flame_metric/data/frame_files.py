@@ -297,10 +297,8 @@ def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
 
 def _cut(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[Run]:
     """Cut a video wherever neighbours are not one step apart."""
-    starts = [
-        0,
-        *(place for place, (one, other) in enumerate(pairwise(frames), 1) if other.number - one.number != step),
-    ]
+    neighbours = enumerate(pairwise(frames), 1)
+    starts = [0, *(place for place, (one, other) in neighbours if other.number - one.number != step)]
     for start, stop in pairwise([*starts, len(frames)]):
         part = tuple(frames[start:stop])
         yield Run(name if len(starts) == 1 else f"{name}[{part[0].name}..{part[-1].name}]", part, step)
