@@ -19,15 +19,11 @@ the runs at 15 Hz alone.
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from flame_metric.checks import check_choice, check_integer
 from flame_metric.data.camvid_labels import (
@@ -37,10 +33,10 @@ from flame_metric.data.camvid_labels import (
     read_colour_labels,
     read_colours,
 )
-from flame_metric.data.folder import files_by_frame, split_name
-from flame_metric.data.frame_image import FRAME_EXTENSIONS, read_frame_image
-from flame_metric.errors import ConfigError, DatasetError, shortened
-from flame_metric.sequence import OnAccess, VideoDataset, VideoSequence
+from flame_metric.data.frame_files import FileFolder, FrameFile, LabelReader, Run, paired, recordings, runs_of_step
+from flame_metric.data.splits import dataset_root
+from flame_metric.errors import ConfigError, DatasetError
+from flame_metric.sequence import VideoDataset, VideoSequence
 from flame_metric.timing import Fps, as_fps
 
 __all__ = ["camvid"]
@@ -98,25 +94,16 @@ def camvid(
     if step is not None:
         step = check_integer("step", step, 1)
     rate = as_fps(fps)
-    layout = _layout(Path(root))
+    layout = _layout(dataset_root(root, "CamVid's"))
     _check_layout(layout, split, classes)
-    frames = [frame for source in layout.sources for frame in _frames(source)]
+    frames = [frame for source in layout.sources for frame in paired(source.images, source.labels)]
     if split is not None:
         frames = [frame for frame in frames if layout.holds(split, frame)]
     if not any(frame.label for frame in frames):
         raise DatasetError(f"{root}: holds no labelled frame{f' of {split}' if split else ''}", path=root)
-    runs = _of_step(Path(root), list(_runs(frames)), step)
+    runs = runs_of_step(Path(root), list(_runs(frames)), step)
     read_labels = _label_reader(layout, classes)
-    videos = [
-        VideoSequence(
-            run.frames[0].name,
-            OnAccess(run.frame, len(run.frames)),
-            OnAccess(partial(run.target, read_labels), len(run.frames), labelled=run.labelled),
-            rate / run.step,
-            frame_names=[frame.name for frame in run.frames],
-        )
-        for run in runs
-    ]
+    videos = [run.video(rate, read_labels) for run in runs]
     if layout.name == "plain" and split is not None:
         videos = list(_part(videos, split))
         if not videos:
@@ -132,19 +119,9 @@ def camvid(
 
 
 @dataclass(frozen=True)
-class _Frame:
-    name: str
-    image: Path
-    label: Path | None
-    recording: str
-    number: int
-
-
-@dataclass(frozen=True)
 class _Source:
-    images: Path
-    labels: Path
-    suffix: str = ""
+    images: FileFolder
+    labels: FileFolder
     split: str | None = None
 
 
@@ -153,7 +130,7 @@ class _Layout:
     name: str
     sources: tuple[_Source, ...]
 
-    def holds(self, split: str, frame: _Frame) -> bool:
+    def holds(self, split: str, frame: FrameFile) -> bool:
         """Whether a frame belongs to a split, as far as its folder or its name says."""
         if self.name == "original":
             return _split_of(frame) == split
@@ -161,22 +138,25 @@ class _Layout:
 
 
 def _layout(root: Path) -> _Layout:
-    if not root.is_dir():
-        found = "no folder" if root.exists() else "missing"
-        raise DatasetError(f"{root}: is {found}, expected the folder that holds CamVid's", path=root)
     if (root / _STILLS).is_dir() or (root / _COLOURS).is_dir():
-        return _Layout("original", (_Source(root / _STILLS, root / _COLOURS, "_L"),))
+        return _Layout("original", (_source(root / _STILLS, root / _COLOURS, "_L"),))
     splits = [split for split in _SPLITS if (root / f"{split}annot").is_dir()]
     if splits:
         return _Layout(
-            "SegNet's", tuple(_Source(root / split, root / f"{split}annot", split=split) for split in splits)
+            "SegNet's", tuple(_source(root / split, root / f"{split}annot", split=split) for split in splits)
         )
     if (root / _IMAGES).is_dir() or (root / _LABELS).is_dir():
-        return _Layout("plain", (_Source(root / _IMAGES, root / _LABELS),))
+        return _Layout("plain", (_source(root / _IMAGES, root / _LABELS),))
     raise DatasetError(
         f"{root}: holds none of CamVid's folders, expected {_STILLS} and {_COLOURS}, or train and trainannot (and val, "
         f"test), or {_IMAGES} and {_LABELS}",
         path=root,
+    )
+
+
+def _source(images: Path, labels: Path, suffix: str = "", *, split: str | None = None) -> _Source:
+    return _Source(
+        FileFolder(images, "frames"), FileFolder(labels, "labels", suffix=suffix, extensions=(".png",)), split
     )
 
 
@@ -187,81 +167,33 @@ def _check_layout(layout: _Layout, split: str | None, classes: str) -> None:
         raise ConfigError("`split` is 'test', but the plain layout has no splits, expected 'train' or 'val' or none")
     there = [source.split for source in layout.sources]
     if layout.name == "SegNet's" and split is not None and split not in there:
-        folder = layout.sources[0].labels.with_name(f"{split}annot")
+        folder = layout.sources[0].labels.path.with_name(f"{split}annot")
         raise DatasetError(f"{folder}: is missing, expected labels of the split {split}", path=folder)
 
 
-def _split_of(frame: _Frame) -> str:
+def _split_of(frame: FrameFile) -> str:
     """Return in which split SegNet's version holds a frame of the original."""
-    if frame.recording.startswith("Seq05VD") or (frame.recording.startswith("0001TP") and frame.number in _TEST):
+    if frame.name.startswith("Seq05VD") or (frame.name.startswith("0001TP") and frame.number in _TEST):
         return "test"
-    return "val" if frame.recording.startswith("0016E5") and frame.number in _VAL else "train"
+    return "val" if frame.name.startswith("0016E5") and frame.number in _VAL else "train"
 
 
-def _frames(source: _Source) -> Iterator[_Frame]:
-    images = _files(source.images, FRAME_EXTENSIONS, "", "frames")
-    labels = _files(source.labels, (".png",), source.suffix, "labels")
-    alone = sorted(labels.keys() - images.keys())
-    if alone:
-        raise DatasetError(
-            f"{source.images}: has no frame for {len(alone)} of {len(labels)} label map(s) in {source.labels.name}: "
-            f"{shortened(alone)}",
-            path=source.images,
-        )
-    for name, image in images.items():
-        (before, after), number = split_name(name, image)
-        yield _Frame(name, image, labels.get(name), f"{before}#{after}", number)
-
-
-def _files(folder: Path, extensions: tuple[str, ...], suffix: str, what: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: is missing, expected a folder of {what}", path=folder)
-    try:
-        return files_by_frame(folder, suffix=suffix, extensions=extensions)
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be read: {error.strerror or error}", path=folder) from error
-
-
-def _label_reader(layout: _Layout, classes: str) -> Callable[[Path], npt.NDArray[np.uint8]]:
+def _label_reader(layout: _Layout, classes: str) -> LabelReader:
     if layout.name != "original":
         return read_class_labels
-    colours = read_colours(layout.sources[0].labels.with_name("label_colors.txt"))
+    colours = read_colours(layout.sources[0].labels.path.with_name("label_colors.txt"))
     return partial(read_colour_labels, colours=colours, classes=classes)
 
 
 # ── runs ──
 
 
-@dataclass(frozen=True)
-class _Run:
-    frames: tuple[_Frame, ...]
-    step: int
-
-    @property
-    def labelled(self) -> list[int]:
-        return [index for index, frame in enumerate(self.frames) if frame.label]
-
-    def frame(self, index: int) -> npt.NDArray[np.uint8]:
-        return read_frame_image(self.frames[index].image)
-
-    def target(self, read: Callable[[Path], npt.NDArray[np.uint8]], index: int) -> npt.NDArray[np.uint8] | None:
-        label = self.frames[index].label
-        return None if label is None else read(label)
-
-
-def _runs(frames: list[_Frame]) -> Iterator[_Run]:
+def _runs(frames: list[FrameFile]) -> Iterator[Run]:
     """Go through the runs that hold a label, recording by recording."""
-    recordings: dict[str, dict[int, _Frame]] = {}
-    for frame in frames:
-        other = recordings.setdefault(frame.recording, {}).setdefault(frame.number, frame)
-        if other is not frame:
-            raise DatasetError(
-                f"{frame.image}: is frame {frame.number} of its recording, as {other.image} is, expected it once",
-                path=frame.image,
-            )
-    for _, by_number in sorted(recordings.items()):
-        for numbers, step in _constant_steps(sorted(by_number)):
-            run = _Run(tuple(by_number[number] for number in numbers), step)
+    for of_recording in recordings(frames).values():
+        by_number = {frame.number: frame for frame in of_recording}
+        for numbers, step in _constant_steps(list(by_number)):
+            run = Run(by_number[numbers[0]].name, tuple(by_number[number] for number in numbers), step)
             if run.labelled:
                 yield run
 
@@ -288,15 +220,6 @@ def _constant_steps(numbers: list[int]) -> list[tuple[list[int], int]]:
             free.difference_update(places)
             runs.append(([numbers[place] for place in places], gap))
     return sorted([*runs, *(([numbers[place]], 1) for place in free)])
-
-
-def _of_step(root: Path, runs: list[_Run], step: int | None) -> list[_Run]:
-    chosen = [run for run in runs if step is None or (run.step == step and len(run.frames) > 1)]
-    if not chosen:
-        counts = Counter(run.step for run in runs if len(run.frames) > 1)
-        found = ", ".join(f"{count} of step {size}" for size, count in sorted(counts.items())) or "lone frames alone"
-        raise DatasetError(f"{root}: holds no run of step {step}; it holds {found}", path=root)
-    return chosen
 
 
 def _part(videos: list[VideoSequence], split: str) -> Iterator[VideoSequence]:

@@ -1,0 +1,314 @@
+"""Videos whose frames are image files: frames and label maps paired by name, and cut where frames are missing.
+
+A frame's name is the stem of its file without a given prefix and suffix; its label map is the file of that name in
+another folder. A frame without one is unlabelled; a label map without a frame is an error.
+
+The last digits of a name are its *number*, and numbers are the clock: they count at the rate of the recording. The
+*step* of a video is the difference between neighbours that occurs most often (the smallest of those, if several do),
+and its frame rate is the rate of the numbers / step. Where the difference is another, frames are missing or too many:
+a video is cut there into *runs*, videos of their own, so that no frame offset counts across a hole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.checks import check_integer
+from flame_metric.data.folder import files_by_frame, split_name
+from flame_metric.data.frame_image import FRAME_EXTENSIONS, read_frame_image
+from flame_metric.errors import DatasetError, shortened
+from flame_metric.sequence import OnAccess, VideoSequence
+from flame_metric.timing import Fps, as_fps
+
+__all__ = [
+    "FileFolder",
+    "FrameFile",
+    "LabelReader",
+    "Run",
+    "numbered_videos",
+    "paired",
+    "recordings",
+    "runs_of_step",
+    "step_of",
+]
+
+LabelReader = Callable[[Path], npt.NDArray[Any]]
+"""Reads a label map as classes. Loading data in other processes needs it to be picklable."""
+
+
+@dataclass(frozen=True)
+class FileFolder:
+    """A folder that holds one file a frame.
+
+    Attributes
+    ----------
+    path : Path
+    what : str
+        What the files are, for messages: ``"frames"``, ``"label maps"``.
+    prefix, suffix : str
+        Beginning and end of their names that are no part of the frame's name, the suffix with or without the extension;
+        files without them are passed over.
+    extensions : tuple of str
+        In lower case; other files are passed over.
+    """
+
+    path: Path
+    what: str
+    prefix: str = ""
+    suffix: str = ""
+    extensions: tuple[str, ...] = FRAME_EXTENSIONS
+
+    def files(self) -> dict[str, Path]:
+        """Return the files by the name of their frame, in order.
+
+        Raises
+        ------
+        DatasetError
+            If the folder is missing or cannot be read, or a frame has two files.
+        """
+        if not self.path.is_dir():
+            found = "no folder" if self.path.exists() else "missing"
+            raise DatasetError(f"{self.path}: is {found}, expected a folder of {self.what}", path=self.path)
+        try:
+            return files_by_frame(self.path, self.prefix, self.suffix, extensions=self.extensions)
+        except OSError as error:
+            raise DatasetError(f"{self.path}: cannot be read: {error.strerror or error}", path=self.path) from error
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """A frame on disk.
+
+    Attributes
+    ----------
+    name : str
+    image : Path
+    label : Path or None
+    number : int
+        The last digits of the name.
+    pattern : (str, str)
+        What stands before and after them.
+    """
+
+    name: str
+    image: Path
+    label: Path | None
+    number: int
+    pattern: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Frames whose numbers rise by a constant step.
+
+    Attributes
+    ----------
+    name : str
+        Of the video that it makes.
+    frames : tuple of FrameFile
+    step : int
+    """
+
+    name: str
+    frames: tuple[FrameFile, ...]
+    step: int
+
+    @property
+    def labelled(self) -> list[int]:
+        """Which frames have a label map."""
+        return [index for index, frame in enumerate(self.frames) if frame.label]
+
+    def frame(self, index: int) -> npt.NDArray[np.uint8]:
+        """Read frame 0..n-1."""
+        return read_frame_image(self.frames[index].image)
+
+    def target(self, read_label: LabelReader, index: int) -> npt.NDArray[Any] | None:
+        """Read the label map of frame 0..n-1, if it has one."""
+        label = self.frames[index].label
+        return None if label is None else read_label(label)
+
+    def video(self, rate: Fraction, read_label: LabelReader) -> VideoSequence:
+        """Return the run as a video, whose frames and labels are read on access.
+
+        Parameters
+        ----------
+        rate : Fraction
+            At which the numbers count, in 1/s; the video has rate / step frames per second.
+        read_label : callable
+        """
+        return VideoSequence(
+            self.name,
+            OnAccess(self.frame, len(self.frames)),
+            OnAccess(partial(self.target, read_label), len(self.frames), labelled=self.labelled),
+            rate / self.step,
+            frame_names=[frame.name for frame in self.frames],
+        )
+
+
+def paired(images: FileFolder, labels: FileFolder) -> list[FrameFile]:
+    """Return the frames in a folder with their label maps in another, in the order of their names.
+
+    Raises
+    ------
+    DatasetError
+        If a folder is missing, a label map has no frame, or a name holds no digits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> frames, labels = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+    >>> for file in (frames / "0007.jpg", frames / "0008.jpg", labels / "0007_L.png"):
+    ...     file.touch()
+    >>> pairs = paired(FileFolder(frames, "frames"), FileFolder(labels, "label maps", suffix="_L"))
+    >>> [(frame.number, frame.label is not None) for frame in pairs]
+    [(7, True), (8, False)]
+    """
+    frames, maps = images.files(), labels.files()
+    alone = sorted(maps.keys() - frames.keys())
+    if alone:
+        raise DatasetError(
+            f"{images.path}: has no frame for {len(alone)} of {len(maps)} label map(s) in {labels.path.name}: "
+            f"{shortened(alone)}",
+            path=images.path,
+        )
+    found = []
+    for name, image in frames.items():
+        pattern, number = split_name(name, image)
+        found.append(FrameFile(name, image, maps.get(name), number, pattern))
+    return found
+
+
+def recordings(frames: Iterable[FrameFile]) -> dict[tuple[str, str], list[FrameFile]]:
+    """Tell recordings apart by what stands around the numbers; frames in the order of their numbers.
+
+    Raises
+    ------
+    DatasetError
+        If a recording has two frames of one number.
+    """
+    found: dict[tuple[str, str], dict[int, FrameFile]] = {}
+    for frame in frames:
+        other = found.setdefault(frame.pattern, {}).setdefault(frame.number, frame)
+        if other is not frame:
+            raise DatasetError(
+                f"{frame.image}: is frame {frame.number} of its recording, as {other.image} is, expected it once",
+                path=frame.image,
+            )
+    return {pattern: [frame for _, frame in sorted(by_number.items())] for pattern, by_number in sorted(found.items())}
+
+
+def step_of(numbers: Sequence[int]) -> int | None:
+    """Return the difference between neighbours that occurs most often; None for a lone number.
+
+    Examples
+    --------
+    >>> step_of([100, 103, 106, 107, 110]), step_of([1, 3, 4, 6]), step_of([7])
+    (3, 2, None)
+    """
+    gaps = Counter(after - before for before, after in pairwise(numbers))
+    return min(gaps, key=lambda gap: (-gaps[gap], gap), default=None)
+
+
+def runs_of_step(where: Path, runs: Sequence[Run], step: int | None) -> list[Run]:
+    """Return the runs of a step that hold several frames, or all if it is None.
+
+    Raises
+    ------
+    DatasetError
+        If there is none; it says which there are.
+    """
+    chosen = [run for run in runs if step is None or (run.step == step and len(run.frames) > 1)]
+    if not chosen:
+        counts = Counter(run.step for run in runs if len(run.frames) > 1)
+        found = ", ".join(f"{count} of step {size}" for size, count in sorted(counts.items())) or "lone frames alone"
+        raise DatasetError(f"{where}: holds no run of step {step}; it holds {found}", path=where)
+    return chosen
+
+
+def numbered_videos(
+    root: Path,
+    folders: Mapping[str, tuple[Path, Path]],
+    read_label: LabelReader,
+    *,
+    fps: Fps,
+    step: int | None = None,
+) -> tuple[VideoSequence, ...]:
+    """Return videos that lie in folders of their own, as files whose names are numbers.
+
+    A video without a hole keeps its name; the runs of another are named after their first and last frames, such as
+    ``"street[00000001..00000168]"``. Runs without a label are left out.
+
+    Parameters
+    ----------
+    root : Path
+        The folder of the data set, for messages.
+    folders : mapping of str to (Path, Path)
+        Name of a video -> its folder of frames (PNG or JPEG), and its folder of label maps (PNG).
+    read_label : callable
+    fps : int, float, Fraction, Decimal or str
+        Numbers per second.
+    step : int, optional
+        Only runs whose numbers are so many apart.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rate or step.
+    DatasetError
+        If a folder is missing, holds no frame or no label map, labels without a frame, a name that is no number or a
+        number twice; or if there is no run of that step.
+    """
+    rate = as_fps(fps)
+    if step is not None:
+        step = check_integer("step", step, 1)
+    for place, what in enumerate(("frames", "label maps")):
+        missing = [name for name, paths in folders.items() if not paths[place].is_dir()]
+        if missing:
+            raise DatasetError(
+                f"{root}: has no folder of {what} for {len(missing)} of {len(folders)} video(s): {shortened(missing)}; "
+                f"expected one such as {folders[missing[0]][place]}",
+                path=root,
+            )
+    videos = {name: _numbered_frames(*paths) for name, paths in folders.items()}
+    steps = {name: step_of([frame.number for frame in frames]) for name, frames in videos.items()}
+    known = Counter(found for found in steps.values() if found is not None)
+    usual = min(known, key=lambda size: (-known[size], size), default=1)  # that of a video of one frame
+    runs = [run for name, frames in videos.items() for run in _cut(name, frames, steps[name] or usual)]
+    return tuple(run.video(rate, read_label) for run in runs_of_step(root, runs, step) if run.labelled)
+
+
+def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
+    frames = paired(FileFolder(images, "frames"), FileFolder(labels, "label maps", extensions=(".png",)))
+    if not frames:
+        raise DatasetError(f"{images}: holds no frames, expected PNG or JPEG files named by numbers", path=images)
+    if not any(frame.label for frame in frames):
+        raise DatasetError(
+            f"{labels}: holds no label map for any of {len(frames)} frame(s) in {images.name}, expected some",
+            path=labels,
+        )
+    for frame in frames:
+        if frame.pattern != ("", ""):
+            raise DatasetError(
+                f"{frame.image}: the frame name {frame.name!r} is no number, expected digits alone", path=frame.image
+            )
+    (found,) = recordings(frames).values()
+    return found
+
+
+def _cut(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[Run]:
+    """Cut a video wherever neighbours are not one step apart."""
+    neighbours = enumerate(pairwise(frames), 1)
+    starts = [0, *(place for place, (one, other) in neighbours if other.number - one.number != step)]
+    for start, stop in pairwise([*starts, len(frames)]):
+        part = tuple(frames[start:stop])
+        yield Run(name if len(starts) == 1 else f"{name}[{part[0].name}..{part[-1].name}]", part, step)
