@@ -29,7 +29,7 @@ from flame_metric.streaming import simulate_stream
 from flame_metric.table import Cell, Table
 from flame_metric.timing import frame_offset
 
-__all__ = ["ColourClassifier", "Demo", "run_demo"]
+__all__ = ["ColourClassifier", "Demo", "run_demo", "segmenter"]
 
 _FPS = paper_table().fps  # one frame in 60 ms, as the paper counts Cityscapes
 _HEIGHT, _WIDTH = 128, 256
@@ -184,6 +184,19 @@ def _to_dict(losses: Losses) -> dict[str, Any]:
     }
 
 
+def segmenter() -> ColourClassifier:
+    """Return the segmenter of the demonstration: ``flame-metric run flame_metric.demo:segmenter synthetic``.
+
+    Examples
+    --------
+    >>> from flame_metric.datasets import open_dataset
+    >>> (video,) = open_dataset("synthetic:videos=1,num_frames=1,height=64,width=128").sequences
+    >>> segmenter()(video.frames[0]).shape
+    (64, 128)
+    """
+    return ColourClassifier(len(CLASS_NAMES)).fit([_video(_TRAINING_SEED + seed) for seed in range(_TRAINING_VIDEOS)])
+
+
 def run_demo(
     *,
     out: Path | None = None,
@@ -210,9 +223,8 @@ def run_demo(
     OSError
         If ``out`` cannot be written.
     """
-    training = [_video(_TRAINING_SEED + seed) for seed in range(_TRAINING_VIDEOS)]
-    segment = ColourClassifier(len(CLASS_NAMES)).fit(training)
-    latency_ms = _median_ms(segment, training[0].frames, clock)
+    segment = segmenter()
+    latency_ms = _median_ms(segment, _video(_TRAINING_SEED).frames, clock)
     latencies = {"this machine": latency_ms}
     latencies |= {network.name: network.latency_ms for network in paper_table().networks.values()}
     bank = OffsetBank(
