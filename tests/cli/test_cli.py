@@ -49,6 +49,13 @@ def test_json_on_standard_output(folders: list[str], capsys: pytest.CaptureFixtu
     assert json.loads(text)["flame"]["scores"]["miou"] == expected.flame.miou
 
 
+@pytest.mark.parametrize("format", ["text", "markdown", "latex", "csv"])
+def test_the_table_in_another_format(format: str, folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "1", "--format", format]) == 0
+    expected = evaluate_folders(*folders, num_classes=2, fps=10, frame_offset=1)
+    assert capsys.readouterr().out == expected.table(format)
+
+
 def test_csv_on_standard_output(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     names = ["--class-names", "=road, car"]
     assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "1", "--csv", "-", *names]) == 0

@@ -205,7 +205,9 @@ def test_an_audit_that_passes(capsys, tmp_path) -> None:
 @pytest.mark.parametrize("network", ["one_late", "lazy_at_first"])
 def test_an_audit_that_fails(network, capsys) -> None:
     assert flame(f"networks_here:{network}", DATA, "--audit", "--samples", "35") == 1
-    assert "gave another label map than was scored" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "gave another label map than was scored" in captured.out
+    assert captured.err.startswith("flame-metric: audit: failed: outputs: ")
 
 
 # ── errors ──

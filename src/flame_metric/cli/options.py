@@ -14,6 +14,7 @@ from flame_metric.errors import ConfigError, DatasetError, FlameError
 from flame_metric.evaluation import Evaluation
 from flame_metric.latency import LatencyTrace, numbers_from_csv
 from flame_metric.streaming import StreamConfig, ascending_ns
+from flame_metric.table import FORMATS
 
 __all__ = [
     "add_jobs_option",
@@ -89,6 +90,7 @@ def add_score_options(parser: argparse.ArgumentParser, *, device: str = "--devic
     scores.add_argument("--max-offset", type=int, metavar="K", help="print the curve over all offsets up to K")
     scores.add_argument(device, metavar="NAME", help="hardware the latency belongs to, for the signature")
     output = parser.add_argument_group("output")
+    output.add_argument("--format", choices=FORMATS, default="text", help="of the table that is printed")
     output.add_argument("--json", metavar="FILE", help="write counts and scores as JSON; - for standard output")
     output.add_argument("--csv", metavar="FILE", help="write the table as CSV; - for standard output")
 
@@ -133,13 +135,14 @@ def given_trace(arguments: argparse.Namespace) -> LatencyTrace | None:
 
 
 def write_evaluation(evaluation: Evaluation, arguments: argparse.Namespace, *more: str) -> None:
-    """Write an evaluation as :func:`add_score_options` says; ``more`` stands below the table."""
+    """Write an evaluation as :func:`add_score_options` says; ``more`` stands below the table if that is plain text."""
     if arguments.json is not None:
         write(evaluation.to_json(), arguments.json)
     if arguments.csv is not None:
         write(evaluation.table("csv"), arguments.csv)
     if "-" not in (arguments.json, arguments.csv):
-        write("\n".join([evaluation.table(), *more]))
+        more = more if arguments.format == "text" else ()
+        write("\n".join([evaluation.table(arguments.format), *more]))
 
 
 def stream_config(arguments: argparse.Namespace) -> StreamConfig | None:

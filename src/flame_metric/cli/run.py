@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from flame_metric.cli.console import progress
+from flame_metric.cli.console import progress, report
 from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
 from flame_metric.cli.options import (
     add_jobs_option,
@@ -153,8 +153,7 @@ def _write(found: NetworkRun, arguments: argparse.Namespace) -> None:
     measured = arguments.trace is None and found.trace is not None
     more = []
     if found.trace is not None and measured:
-        report = latency_report(found.trace, fps=found.evaluation.flame.config.fps)
-        more += [report.table(), ""]
+        more += [latency_report(found.trace, fps=found.evaluation.flame.config.fps).table(), ""]
         if arguments.save_trace is not None:
             write(found.trace.to_json(), arguments.save_trace)
     bank = found.evaluation.bank
@@ -168,6 +167,10 @@ def _write(found: NetworkRun, arguments: argparse.Namespace) -> None:
         if arguments.audit_json is not None:
             write(found.audit.to_json(), arguments.audit_json)
     write_evaluation(found.evaluation, arguments, *more)
+    if found.audit is not None and not found.audit.passed:
+        report(
+            "audit", f"failed: {'; '.join(f'{one.name}: {one.found}' for one in found.audit.checks if not one.passed)}"
+        )
 
 
 def _numbers(text: str) -> tuple[float, ...]:
