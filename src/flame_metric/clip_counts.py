@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -18,10 +18,10 @@ from flame_metric.data.folder import Frame
 from flame_metric.errors import DatasetError, ShapeError
 from flame_metric.iou import mean_iou
 from flame_metric.offset_counts import NETWORK, PERSISTENCE, OffsetCounts, OffsetCountsBuilder
-from flame_metric.plan import FLAME, ClipPlan, Plan
+from flame_metric.plan import FLAME, ClipPlan
 from flame_metric.schedule import NOTHING_YET
 
-__all__ = ["ClipCounts", "FrameMaps", "Progress", "Source", "count_clips", "in_order"]
+__all__ = ["CountedClip", "FrameMaps", "Progress", "Source", "counted_clips", "in_order"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -29,20 +29,20 @@ Progress = Callable[[int, int, str], object]
 """Called with the number of frames done and of all frames, and the FLAME score so far."""
 
 
-@dataclass
-class ClipCounts:
-    """What was counted.
+@dataclass(frozen=True)
+class CountedClip:
+    """What was counted of one clip.
 
     Attributes
     ----------
-    scores : dict
-        By (score, row) and clip: row NETWORK compares predictions, row PERSISTENCE labels, with later labels.
-    banks : dict of str to OffsetCounts
-        By clip, where the plan asks for a bank.
+    scores : Mapping of (str, int) to Counts
+        By (score, row): row NETWORK compares predictions, row PERSISTENCE labels, with later labels.
+    bank : OffsetCounts or None
+        Where the plan asks for a bank.
     """
 
-    scores: dict[tuple[str, int], dict[str, Counts]] = field(default_factory=dict)
-    banks: dict[str, OffsetCounts] = field(default_factory=dict)
+    scores: Mapping[tuple[str, int], Counts]
+    bank: OffsetCounts | None = None
 
 
 class FrameMaps(NamedTuple):
@@ -102,20 +102,20 @@ class _Counter:
             raise DatasetError(f"{path} and {current.frame.label}: {error}", path=where) from error
 
 
-def count_clips(
-    plan: Plan,
+def counted_clips(
+    clips: Sequence[ClipPlan],
     source: Source,
     space: LabelSpace,
     *,
     void: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
-) -> ClipCounts:
-    """Count all pairs of a plan.
+) -> Iterator[tuple[str, CountedClip]]:
+    """Count all pairs of some clips, and yield each clip with its name when it is finished, in their order.
 
     Parameters
     ----------
-    plan : Plan
+    clips : sequence of ClipPlan
     source : Source
     space : LabelSpace
     void : bool
@@ -125,55 +125,58 @@ def count_clips(
     progress : callable, optional
         Called with (frames done, all frames, the FLAME score so far).
     """
-    counts = ClipCounts()
-    tallies = [_Tally(clip, counts, space.num_classes, void=void) for clip in plan.clips]
+    tallies = [_Tally(clip, space.num_classes, void=void) for clip in clips]
     flame = Counts.zero(space.num_classes)
     frames = [(tally, frame) for tally in tallies for frame in tally.plan.clip.frames if frame.index in tally.last_use]
+    unfinished = deque(tallies)
     with ThreadPoolExecutor(jobs) as pool:
         in_threads = _in_threads(frames, source, _Counter(space), pool, jobs + 2)
         for done, (tally, counted) in enumerate(in_threads, start=1):
+            while unfinished[0] is not tally:
+                yield unfinished.popleft().close()
             if counted is not None:
                 flame += tally.add(counted)
             if progress is not None:
                 progress(done, len(frames), f"FLAME {mean_iou(flame.per_class):.3f}" if flame.pairs else "")
-    for tally in tallies:
-        tally.close()
-    return counts
+    for tally in unfinished:
+        yield tally.close()
 
 
 class _Tally:
     """Adds the labelled frames of a clip up, for each score and for the bank."""
 
-    def __init__(self, plan: ClipPlan, counts: ClipCounts, classes: int, *, void: bool) -> None:
-        self.plan, self._counts, self._void = plan, counts, void
+    def __init__(self, plan: ClipPlan, classes: int, *, void: bool) -> None:
+        self.plan, self._void = plan, void
         self.last_use = plan.last_use
-        self._zero = Counts.zero(classes)
         self._nothing = Counts.zero(classes, labelled_frames=1)
         offsets = None if plan.bank_offset is None else plan.bank_offset + 1
         self._builder = None if offsets is None else OffsetCountsBuilder(2, offsets, classes, plan.holes)
-        for score in plan.picks(plan.labelled[0].index) if plan.labelled else ():
-            for row in (NETWORK, PERSISTENCE):
-                counts.scores.setdefault((score, row), {})[plan.clip.name] = self._zero
+        names = plan.picks(plan.labelled[0].index) if plan.labelled else ()
+        self._scores = {(score, row): Counts.zero(classes) for score in names for row in (NETWORK, PERSISTENCE)}
 
     def add(self, counted: _Counted) -> Counts:
         """Add a labelled frame; return what it adds to FLAME."""
-        added = self._zero
-        for score, offset in self.plan.picks(counted.frame).items():
-            for row in (NETWORK, PERSISTENCE):
-                pair = counted.found[offset][row] if offset in counted.found else None
-                if pair is None:
-                    pair = counted.own.missed() if offset == NOTHING_YET and self._void else self._nothing
-                self._counts.scores[score, row][self.plan.clip.name] += pair
-                if (score, row) == (FLAME, NETWORK):
-                    added = pair
+        added = {
+            (score, row): self._pair(counted, offset, row)
+            for score, offset in self.plan.picks(counted.frame).items()
+            for row in (NETWORK, PERSISTENCE)
+        }
+        for key, pair in added.items():
+            self._scores[key] += pair
         if self._builder is not None:
             self._builder.add(counted.frame, counted.own, counted.found)
-        return added
+        return added[FLAME, NETWORK]
 
-    def close(self) -> None:
-        """Keep the counts of the clip for the bank."""
-        if self._builder is not None:
-            self._counts.banks[self.plan.clip.name] = self._builder.build(self.plan.num_frames)
+    def _pair(self, counted: _Counted, offset: int, row: int) -> Counts:
+        pair = counted.found[offset][row] if offset in counted.found else None
+        if pair is not None:
+            return pair
+        return counted.own.missed() if offset == NOTHING_YET and self._void else self._nothing
+
+    def close(self) -> tuple[str, CountedClip]:
+        """Return the name of the clip and its counts."""
+        bank = None if self._builder is None else self._builder.build(self.plan.num_frames)
+        return self.plan.clip.name, CountedClip(self._scores, bank)
 
 
 def _in_threads(

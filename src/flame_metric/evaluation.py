@@ -7,15 +7,16 @@ All sources of predictions take one way: a plan of the pairs that the scores nee
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from flame_metric.bank import OffsetBank
 from flame_metric.checks import check_integer
-from flame_metric.clip_counts import ClipCounts, Progress, Source, count_clips
+from flame_metric.clip_counts import CountedClip, Progress, Source, counted_clips
 from flame_metric.config import ScoreConfig, make_config
+from flame_metric.counting import Counts
 from flame_metric.data.folder import Clip, LabelFolder, match_folders
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError, StateError, shortened
@@ -268,10 +269,10 @@ def evaluate_clips(
     """
     config = question.config
     void = config.before_first == "void"
-    counted = count_clips(plan, source, config.space, void=void, jobs=jobs, progress=progress)
+    counted = dict(counted_clips(plan.clips, source, config.space, void=void, jobs=jobs, progress=progress))
     notes = list(notes)
     meter = FlameMeter.from_config(config)
-    for name, counts in counted.scores[FLAME, NETWORK].items():
+    for name, counts in _counts(counted, FLAME, NETWORK).items():
         meter.add_counts(counts, sequence=name)
     static = None
     if without_own := plan.without_own_prediction:
@@ -281,9 +282,9 @@ def evaluate_clips(
         )
     else:
         settings = replace(config, frame_offset=0, latency_ms=None, device=None, before_first="skip")
-        static = FlameResult.from_counts(settings, counted.scores[STATIC, NETWORK])
+        static = FlameResult.from_counts(settings, _counts(counted, STATIC, NETWORK))
     flame = meter.compute()
-    persistence = _late_labels(FlameResult.from_counts(config, counted.scores[FLAME, PERSISTENCE]))
+    persistence = _late_labels(FlameResult.from_counts(config, _counts(counted, FLAME, PERSISTENCE)))
     notes += [] if persistence else [_no_baseline(flame)]
     bank = _bank(plan, counted, config)
     curve = None
@@ -292,20 +293,25 @@ def evaluate_clips(
     return Evaluation(static, flame, persistence, tuple(notes), _streaming(question, plan, counted), curve, bank)
 
 
-def _streaming(question: Question, plan: Plan, counted: ClipCounts) -> Streaming | None:
+def _counts(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[str, Counts]:
+    """Return the counts of each clip for a score; clips without labels have none."""
+    return {name: clip.scores[score, row] for name, clip in counted.items() if clip.scores}
+
+
+def _streaming(question: Question, plan: Plan, counted: Mapping[str, CountedClip]) -> Streaming | None:
     if question.stream is None or question.latency is None:
         return None
     schedule = stream_text(question.stream, question.latency, question.seed)
     settings = replace(question.config, frame_offset=None, schedule=schedule)
     return Streaming(
-        FlameResult.from_counts(settings, counted.scores[STREAMING, NETWORK]),
-        _late_labels(FlameResult.from_counts(settings, counted.scores[STREAMING, PERSISTENCE])),
+        FlameResult.from_counts(settings, _counts(counted, STREAMING, NETWORK)),
+        _late_labels(FlameResult.from_counts(settings, _counts(counted, STREAMING, PERSISTENCE))),
         question.stream,
         StreamStatistics.of(plan.schedules.values()),
     )
 
 
-def _bank(plan: Plan, counted: ClipCounts, config: ScoreConfig) -> OffsetBank | None:
+def _bank(plan: Plan, counted: Mapping[str, CountedClip], config: ScoreConfig) -> OffsetBank | None:
     if plan.bank_offset is None:
         return None
     bank = OffsetBank(
@@ -316,8 +322,9 @@ def _bank(plan: Plan, counted: ClipCounts, config: ScoreConfig) -> OffsetBank | 
         class_names=config.class_names,
         persistence=True,
     )
-    for name, offset_counts in counted.banks.items():
-        bank.add_counts(offset_counts, sequence=name)
+    for name, clip in counted.items():
+        if clip.bank is not None:
+            bank.add_counts(clip.bank, sequence=name)
     return bank
 
 
