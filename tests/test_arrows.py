@@ -22,7 +22,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("schedule.py",),
     ("statistics.py",),
     ("table.py",),
-    ("record.py", "archive.py"),
+    ("record.py", "archive.py", "journal.py"),
     ("latency.py",),
     ("timers.py", "batching.py", "factory.py"),
     ("ring.py",),
