@@ -45,6 +45,9 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("data/cityscapes.py", "data/camvid.py"),
     ("report/palettes.py", "report/painting.py"),
     ("report/overlays.py",),
+    ("report/drawing.py",),
+    ("report/classes.py", "report/curves.py", "report/latencies.py"),
+    ("report/staleness.py", "report/strips.py", "report/timelines.py"),
     ("report/__init__.py",),
     ("datasets.py",),
     ("plan.py",),
@@ -82,6 +85,7 @@ ONE_ROOM = ("cli/*",)  # its files may use each other
 
 OUTSIDE = {
     "numpy": None,
+    "matplotlib": "report/*",
     "numba": "compiled.py",
     "PIL": "data/image_file.py",
     "rich": "cli/console.py",
