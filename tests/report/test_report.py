@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,18 @@ def test_a_fault_of_this_package_is_no_missing_extra(monkeypatch):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"'flame_metric\.report' has no attribute 'plot_everything'"):
         report.plot_everything  # noqa: B018 - looking it up is the point
+
+
+def test_the_page_of_the_docs_runs(run_python, tmp_path):
+    for package in ("matplotlib", "PIL"):
+        pytest.importorskip(package, reason=f"the page needs {package}")
+    page = (DOCS / "figures.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    run_python(program)
+    made = {file.name for file in tmp_path.iterdir()} - {"program.py"}
+    assert made == set(re.findall(r"\w+\.(?:pdf|png|gif)", program))
+    shown = re.findall(r"\(images/(.*?)\)", page)
+    assert sorted(shown) == sorted(file.name for file in (DOCS / "images").iterdir())
 
 
 def test_the_pictures_of_the_docs_are_what_the_script_makes(tmp_path):

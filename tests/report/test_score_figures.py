@@ -63,15 +63,11 @@ def test_the_staircase_is_the_curve():
     drawn(figure)
 
 
-@pytest.mark.parametrize("latency", [0.001, 49.9, 50, 50.001, 120, 200])
+@pytest.mark.parametrize("latency", [10, 49.9, 50, 51, 120, 200])
 def test_the_staircase_has_the_score_of_each_latency(latency):
     bank = make_bank()
     line = line_of(plot_latency_curve(bank.curve())[1], "mean IoU")
     place = np.searchsorted(line.get_xdata(), latency, side="left")  # as "steps-pre" draws it
-    if latency == 0.001:  # one microsecond is none (TIE_NS)
-        place = 0
-    elif latency == 50.001:
-        place = 1
     assert line.get_ydata()[place] == bank.score(latency_ms=latency).miou
 
 

@@ -72,7 +72,7 @@ def plot_latency_curve(
     """
     curves = {"mean IoU": curve} if isinstance(curve, Curve) else curve
     rate = _rate(curves, networks)
-    fig, ax = axes_for(ax, 6.4, 4.2)
+    fig, ax = axes_for(ax, 8.4, 3.9)
     names = dict.fromkeys([*curves, *(one.name for one in networks)])
     looked = dict(zip(names, looks(len(names)), strict=True))
     last = 0.0
@@ -174,7 +174,8 @@ def _legend(ax: Axes, *, band: bool, hollow: bool) -> None:
     points = [one for one in handles if one not in lines]
     bands = [Patch(color=GREY, alpha=0.3, linewidth=0, label="95 % interval over sequences")] if band else []
     empty = [Line2D([], [], color=INK, marker="o", markerfacecolor="white", linestyle="none", label=_HOLLOW)]
-    ax.legend(handles=[*lines, *bands, *points, *(empty if hollow else [])], fontsize=9, frameon=False)
+    handles = [*lines, *bands, *points, *(empty if hollow else [])]
+    ax.legend(handles=handles, fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
 def _mark_offsets(ax: Axes, rate: Fraction, last_ms: float) -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from flame_metric.checks import check_kind
 from flame_metric.table import printable
 
-__all__ = ["BLUE", "GREY", "INK", "ORANGE", "PALE", "RED", "Look", "axes_for", "looks", "new_figure", "plain", "tidy"]
+__all__ = ["Look", "axes_for", "looks", "new_figure", "plain", "tidy"]
 
 BLUE, RED, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 INK, GREY, PALE = "#222222", "#707070", "#E4E4E4"
