@@ -46,6 +46,9 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("data/cityscapes.py", "data/camvid.py", "data/davis.py", "data/kitti_step.py", "data/vspw.py", "data/vipseg.py"),
     ("report/palettes.py", "report/painting.py"),
     ("report/overlays.py",),
+    ("report/drawing.py",),
+    ("report/classes.py", "report/curves.py", "report/latencies.py"),
+    ("report/staleness.py", "report/strips.py", "report/timelines.py"),
     ("report/__init__.py",),
     ("datasets.py",),
     ("plan.py",),
@@ -90,6 +93,7 @@ ONE_ROOM = ("cli/*",)  # its files may use each other
 
 OUTSIDE = {
     "numpy": None,
+    "matplotlib": "report/*",
     "numba": "compiled.py",
     "PIL": "data/image_file.py",
     "rich": "cli/console.py",

@@ -1,5 +1,6 @@
 """Colours of classes: they differ, also for eyes that see no difference between red and green."""
 
+import importlib
 import itertools
 
 import numpy as np
@@ -24,7 +25,8 @@ def least_difference(colours, vision: str) -> float:
 
 
 def test_cityscapes_has_its_colours():
-    labels = pytest.importorskip("flame_metric.data.cityscapes_labels", reason="its reader needs Pillow")
+    pytest.importorskip("PIL", reason="the reader of Cityscapes needs Pillow")
+    labels = importlib.import_module("flame_metric.data.cityscapes_labels")
     colours = palette(labels.CLASS_NAMES)
     assert colours.shape == (19, 3)
     assert colours[labels.CLASS_NAMES.index("road")].tolist() == [128, 64, 128]

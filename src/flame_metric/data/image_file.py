@@ -1,4 +1,4 @@
-"""PNG and JPEG files (Pillow): the samples that are in the file, or an error that names it; PNG files written.
+"""PNG and JPEG files (Pillow): the samples that are in the file, or an error that names it; PNG and GIF files written.
 
 Size and kind are compared with what is wanted before anything is decoded. The checksum of every chunk of a PNG is
 verified; without that, a flipped bit in a compressed stream often decodes to other samples in silence. A JPEG has no
@@ -10,23 +10,26 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from flame_metric.checks import check_integer
 from flame_metric.data import MAX_PIXELS
-from flame_metric.errors import DatasetError, MissingExtraError
+from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, ShapeError
 from flame_metric.files import write_whole
+from flame_metric.timing import Fps, as_fps
 
 try:
     from PIL import Image, UnidentifiedImageError
 except ImportError as error:
     raise MissingExtraError("reading image files needs Pillow: pip install 'flame-metric[cli]'") from error
 
-__all__ = ["ImageFile", "ImageHeader", "read_image", "write_png"]
+__all__ = ["ImageFile", "ImageHeader", "read_image", "write_gif", "write_png"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">8s4x4sIIBBxxB")  # signature, name, width, height, bit depth, colour type, interlacing
@@ -44,6 +47,7 @@ _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _JPEG_SIZE = struct.Struct(">BHHB")  # bits, height, width, components
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of segments that begin with the size
 _COMPONENTS = {1: "grey (1 channel)", 3: "RGB (3 channels)", 4: "CMYK (4 channels)"}
+_GIF_FPS = 50
 _ORIENTATION, _UPRIGHT = 0x0112, 1  # a tag of Exif, and what it says of an image that is not to be rotated
 
 
@@ -173,6 +177,50 @@ def write_png(path: Path, pixels: npt.NDArray[Any]) -> None:
     """
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(content, format="PNG")
+    write_whole(path, content.getvalue())
+
+
+def write_gif(path: Path, pictures: Iterable[npt.NDArray[np.uint8]], *, fps: Fps, colours: int = 256) -> None:
+    """Write pictures as an animation that starts again at its end, whole or not at all.
+
+    A GIF counts time in hundredths of a second: a picture may stay by that much too long or too short, but its time is
+    never off by more.
+
+    Parameters
+    ----------
+    path : Path
+    pictures : iterable of ndarray of uint8, each (H, W, 3)
+        RGB, all of one size; at least one.
+    fps : int, float, Fraction or str
+        Pictures per second, at most 50: programs show faster ones at a speed of their own.
+    colours : int
+        Of one picture, 2..256: fewer make a smaller file.
+
+    Raises
+    ------
+    ConfigError
+        If there is no picture, or a number is out of range.
+    ShapeError
+        If the pictures differ in size.
+    OSError
+        If it cannot be written.
+    """
+    rate, colours = as_fps(fps), check_integer("colours", colours, 2, most=256)
+    if rate > _GIF_FPS:
+        raise ConfigError(f"`fps` is {fps}, expected at most {_GIF_FPS}: GIF files know no faster ones; leave some out")
+    images: list[Image.Image] = []
+    for picture in pictures:
+        image = Image.fromarray(np.ascontiguousarray(picture))
+        if images and image.size != images[0].size:
+            raise ShapeError(f"`pictures` have the sizes {images[0].size} and {image.size}, expected one size")
+        # An octree keeps hues that are rare; dithering grows the file and flickers.
+        images.append(image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE))
+    if not images:
+        raise ConfigError("`pictures` is empty, expected one picture or more")
+    times = [round(100 * number / rate) * 10 for number in range(len(images) + 1)]
+    content = io.BytesIO()
+    durations = [after - time for time, after in pairwise(times)]
+    images[0].save(content, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     write_whole(path, content.getvalue())
 
 
