@@ -52,6 +52,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("report/__init__.py",),
     ("datasets.py",),
     ("plan.py",),
+    ("question.py",),
     ("clip_counts.py",),
     ("folder_source.py",),
     ("torch/__init__.py",),

@@ -37,11 +37,20 @@ class CountedClip:
     ----------
     scores : Mapping of (str, int) to Counts
         By (score, row): row NETWORK compares predictions, row PERSISTENCE labels, with later labels.
+    num_frames : int
+        From its first to its last frame, holes included.
+    labelled : tuple of int
+        Its labelled frames.
+    without_own : tuple of str
+        Those that have no prediction of their own, as ``"<clip>/<frame>"``.
     bank : OffsetCounts or None
         Where the plan asks for a bank.
     """
 
     scores: Mapping[tuple[str, int], Counts]
+    num_frames: int
+    labelled: tuple[int, ...]
+    without_own: tuple[str, ...] = ()
     bank: OffsetCounts | None = None
 
 
@@ -175,8 +184,14 @@ class _Tally:
 
     def close(self) -> tuple[str, CountedClip]:
         """Return the name of the clip and its counts."""
-        bank = None if self._builder is None else self._builder.build(self.plan.num_frames)
-        return self.plan.clip.name, CountedClip(self._scores, bank)
+        plan = self.plan
+        return plan.clip.name, CountedClip(
+            self._scores,
+            plan.num_frames,
+            tuple(frame.index for frame in plan.labelled),
+            tuple(f"{plan.clip.name}/{frame.name}" for frame in plan.labelled if not frame.pred),
+            None if self._builder is None else self._builder.build(plan.num_frames),
+        )
 
 
 def _in_threads(

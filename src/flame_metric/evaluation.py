@@ -8,124 +8,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from flame_metric.bank import OffsetBank
 from flame_metric.checks import check_integer
 from flame_metric.clip_counts import CountedClip, Progress, Source, counted_clips
-from flame_metric.config import ScoreConfig, make_config
+from flame_metric.config import ScoreConfig
 from flame_metric.counting import Counts
 from flame_metric.data.folder import Clip, LabelFolder, match_folders
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.errors import ConfigError, StateError, shortened
+from flame_metric.errors import StateError, shortened
 from flame_metric.folder_source import FolderSource
 from flame_metric.latency import LatencyTrace, as_trace
 from flame_metric.meter import FlameMeter
 from flame_metric.offset_counts import NETWORK, PERSISTENCE
-from flame_metric.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
+from flame_metric.plan import FLAME, STATIC, STREAMING, Plan
+from flame_metric.question import Question, latency_and_stream
 from flame_metric.result import FlameResult
-from flame_metric.schedule import Schedule
 from flame_metric.scores import Evaluation, Streaming
-from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_clips, stream_text
-from flame_metric.timing import Fps, Milliseconds, as_fps, milliseconds_to_ns
+from flame_metric.streaming import StreamConfig, StreamStatistics, stream_text
+from flame_metric.timing import Fps, Milliseconds, as_fps
 
-__all__ = ["Evaluation", "Question", "evaluate_bank", "evaluate_clips", "evaluate_folders"]
+__all__ = ["Evaluation", "evaluate_bank", "evaluate_clips", "evaluate_folders", "scored"]
 
 _LABELS_AS_PREDICTIONS = "labels as predictions"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """Which scores are asked for.
-
-    Attributes
-    ----------
-    config : ScoreConfig
-        Of FLAME.
-    latency : float or LatencyTrace, optional
-        None where an offset was given instead.
-    stream : StreamConfig, optional
-        Score this stream too.
-    seed : int
-        Seed of a trace that is replayed at random.
-    max_offset : int, optional
-        Count every offset up to this one, for a curve and a bank.
-    keep_bank : bool
-        Whether a bank is wanted that reaches as far as the scores do, and at least to ``max_offset``.
-    """
-
-    config: ScoreConfig
-    latency: Milliseconds | LatencyTrace | None
-    stream: StreamConfig | None = None
-    seed: int = 0
-    max_offset: int | None = None
-    keep_bank: bool = False
-
-    @classmethod
-    def of(
-        cls,
-        num_classes: int,
-        *,
-        fps: Fps,
-        latency_ms: Milliseconds | None = None,
-        frame_offset: int | None = None,
-        trace: LatencyTrace | None = None,
-        stream: StreamConfig | None = None,
-        seed: int = 0,
-        before_first: str = "skip",
-        max_offset: int | None = None,
-        keep_bank: bool = False,
-        ignore_index: int | None = None,
-        class_names: Sequence[str] | None = None,
-        device: str | None = None,
-    ) -> Question:
-        """Build it from the options of :func:`evaluate_folders`.
-
-        Raises
-        ------
-        ConfigError
-            If an option is out of range, not exactly one of latency, offset and trace is given, or a stream is asked
-            for with an offset.
-        """
-        latency, stream = _latency(latency_ms, frame_offset, trace, stream)
-        if max_offset is not None:
-            max_offset = check_integer("max_offset", max_offset, 0, unit="frames")
-        config = make_config(
-            num_classes,
-            latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
-            fps=fps,
-            frame_offset=frame_offset,
-            ignore_index=ignore_index,
-            class_names=class_names,
-            before_first=before_first,
-            device=device,
-        )
-        return cls(config=config, latency=latency, stream=stream, seed=seed, max_offset=max_offset, keep_bank=keep_bank)
-
-    def plan(self, where: Path | str, clips: Sequence[Clip], *, has_step: bool = True) -> Plan:
-        """Return which pairs of frames the scores need; ``where`` and ``has_step`` as :class:`Plan` has them."""
-        schedules: dict[str, Schedule] = {}
-        if self.latency is not None and self.stream is not None:  # a camera also delivers what was not recorded
-            lengths = {clip.name: clip.frames[-1].index + 1 for clip in clips}
-            labelled = {clip.name: [frame.index for frame in clip.frames if frame.label] for clip in clips}
-            fps = self.config.fps
-            assert fps is not None
-            schedules = simulate_clips(self.latency, self.stream, lengths, labelled, fps=fps, seed=self.seed)
-        offset = self.config.frame_offset or 0
-        reach = self.max_offset
-        if self.keep_bank:  # as far as the scores reach, too
-            shown = (int(schedule.staleness.max(initial=0)) for schedule in schedules.values())
-            reach = max(offset, self.max_offset or 0, *shown)
-        plans = []
-        for clip in clips:
-            schedule = schedules.get(clip.name)
-            ages = None
-            if schedule is not None:
-                ages = dict(zip(schedule.label_frame.tolist(), schedule.staleness.tolist(), strict=True))
-            plans.append(ClipPlan(clip, offset, ages, reach))
-        return Plan(where, tuple(plans), offset, self.max_offset, schedules, has_step)
 
 
 def evaluate_folders(
@@ -270,12 +177,25 @@ def evaluate_clips(
     config = question.config
     void = config.before_first == "void"
     counted = dict(counted_clips(plan.clips, source, config.space, void=void, jobs=jobs, progress=progress))
-    notes = list(notes)
+    return scored(question, counted, notes)
+
+
+def scored(question: Question, counted: Mapping[str, CountedClip], notes: Sequence[str] = ()) -> Evaluation:
+    """Score what was counted.
+
+    Parameters
+    ----------
+    question : Question
+    counted : mapping of str to CountedClip
+        By name.
+    notes : sequence of str
+    """
+    config, notes = question.config, list(notes)
     meter = FlameMeter.from_config(config)
     for name, counts in _counts(counted, FLAME, NETWORK).items():
         meter.add_counts(counts, sequence=name)
     static = None
-    if without_own := plan.without_own_prediction:
+    if without_own := [frame for clip in counted.values() for frame in clip.without_own]:
         notes.append(
             f"No static score: {len(without_own)} labelled frame(s) have no prediction of their own "
             f"({shortened(without_own)})."
@@ -286,11 +206,11 @@ def evaluate_clips(
     flame = meter.compute()
     persistence = _late_labels(FlameResult.from_counts(config, _counts(counted, FLAME, PERSISTENCE)))
     notes += [] if persistence else [_no_baseline(flame)]
-    bank = _bank(plan, counted, config)
+    bank = _bank(counted, config)
     curve = None
     if bank is not None and question.max_offset is not None:
         curve = bank.curve(question.max_offset, before_first=config.before_first)
-    return Evaluation(static, flame, persistence, tuple(notes), _streaming(question, plan, counted), curve, bank)
+    return Evaluation(static, flame, persistence, tuple(notes), _streaming(question, counted), curve, bank)
 
 
 def _counts(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[str, Counts]:
@@ -298,33 +218,37 @@ def _counts(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[st
     return {name: clip.scores[score, row] for name, clip in counted.items() if clip.scores}
 
 
-def _streaming(question: Question, plan: Plan, counted: Mapping[str, CountedClip]) -> Streaming | None:
+def _streaming(question: Question, counted: Mapping[str, CountedClip]) -> Streaming | None:
     if question.stream is None or question.latency is None:
         return None
     schedule = stream_text(question.stream, question.latency, question.seed)
     settings = replace(question.config, frame_offset=None, schedule=schedule)
+    schedules = question.schedules(
+        {name: clip.num_frames for name, clip in counted.items()},
+        {name: clip.labelled for name, clip in counted.items()},
+    )
     return Streaming(
         FlameResult.from_counts(settings, _counts(counted, STREAMING, NETWORK)),
         _late_labels(FlameResult.from_counts(settings, _counts(counted, STREAMING, PERSISTENCE))),
         question.stream,
-        StreamStatistics.of(plan.schedules.values()),
+        StreamStatistics.of(schedules.values()),
     )
 
 
-def _bank(plan: Plan, counted: Mapping[str, CountedClip], config: ScoreConfig) -> OffsetBank | None:
-    if plan.bank_offset is None:
+def _bank(counted: Mapping[str, CountedClip], config: ScoreConfig) -> OffsetBank | None:
+    banks = {name: clip.bank for name, clip in counted.items() if clip.bank is not None}
+    if not banks:
         return None
     bank = OffsetBank(
         config.num_classes,
-        max_offset=plan.bank_offset,
+        max_offset=next(iter(banks.values())).state.shape[-1] - 1,
         fps=config.fps,
         ignore_index=config.ignore_index,
         class_names=config.class_names,
         persistence=True,
     )
-    for name, clip in counted.items():
-        if clip.bank is not None:
-            bank.add_counts(clip.bank, sequence=name)
+    for name, counts in banks.items():
+        bank.add_counts(counts, sequence=name)
     return bank
 
 
@@ -376,7 +300,7 @@ def evaluate_bank(
     >>> found.flame.frame_offset, found.streaming.statistics.dropped
     (2, 1)
     """
-    latency, stream = _latency(latency_ms, frame_offset, trace, stream)
+    latency, stream = latency_and_stream(latency_ms, frame_offset, trace, stream)
     every = check_integer("every", every, 1, unit="frames")
     rate = bank.fps if fps is None else as_fps(fps)
     bank, rate = bank.every(every), None if rate is None else rate / every
@@ -418,24 +342,6 @@ def _late_labels(result: FlameResult) -> FlameResult | None:
 
 def _no_baseline(flame: FlameResult) -> str:
     return f"No persistence baseline: no two labelled frames are {flame.frame_offset} frames apart."
-
-
-def _latency(
-    latency_ms: Milliseconds | None, frame_offset: int | None, trace: LatencyTrace | None, stream: StreamConfig | None
-) -> tuple[Milliseconds | LatencyTrace | None, StreamConfig | None]:
-    """Return the latency, and the stream on which to score; None where an offset was given instead."""
-    given = {"latency_ms": latency_ms, "frame_offset": frame_offset, "trace": trace}
-    names = [f"`{name}`" for name, value in given.items() if value is not None]
-    if len(names) != 1:
-        found = f"{' and '.join(names)} are given together" if names else f"none of {', '.join(given)} is given"
-        raise ConfigError(f"{found}, expected one of them")
-    if frame_offset is not None and stream is not None:
-        raise ConfigError("`stream` is given with `frame_offset`, expected a latency: a stream needs its time")
-    if trace is not None:
-        return trace, stream or StreamConfig()
-    if latency_ms is not None:
-        milliseconds_to_ns(latency_ms)  # named as the caller named it
-    return latency_ms, stream
 
 
 def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip]) -> list[str]:

@@ -19,12 +19,13 @@ from flame_metric.checks import check_integer, check_kind
 from flame_metric.clip_counts import Progress
 from flame_metric.data.folder import Clip, Frame
 from flame_metric.errors import DatasetError, blaming
-from flame_metric.evaluation import Question, evaluate_clips
+from flame_metric.evaluation import evaluate_clips
 from flame_metric.inference import Network, input_frames, stacked
 from flame_metric.latency import LatencyTrace
 from flame_metric.measuring import measure_latency
 from flame_metric.network_source import NetworkSource, OnOutput
 from flame_metric.plan import Plan
+from flame_metric.question import Question
 from flame_metric.scores import Evaluation
 from flame_metric.sequence import VideoDataset, VideoSequence
 from flame_metric.streaming import StreamConfig

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from flame_metric.data.folder import Clip, Frame
 from flame_metric.errors import DatasetError, FlameWarning, shortened
-from flame_metric.schedule import NOTHING_YET, Schedule
+from flame_metric.schedule import NOTHING_YET
 
 __all__ = ["FLAME", "STATIC", "STREAMING", "ClipPlan", "Plan"]
 
@@ -119,8 +119,6 @@ class Plan:
     frame_offset : int
     curve : int or None
         Offsets 0..curve must be complete.
-    schedules : Mapping of str to Schedule
-        By clip, where a stream is scored.
     has_step : bool
         Whether the step of frame numbers is the user's choice.
     """
@@ -129,7 +127,6 @@ class Plan:
     clips: tuple[ClipPlan, ...]
     frame_offset: int
     curve: int | None = None
-    schedules: Mapping[str, Schedule] = field(default_factory=dict)
     has_step: bool = True
 
     def check(self) -> list[str]:
@@ -146,7 +143,7 @@ class Plan:
             If some sequences have no pair.
         """
         notes = self._check_score(FLAME)
-        if self.schedules:
+        if any(plan.staleness is not None for plan in self.clips):
             notes += self._check_score(STREAMING)
         for offset in range(self.curve + 1 if self.curve is not None else 0):
             fixed = ([_fixed(frame.index, offset) for frame in plan.labelled] for plan in self.clips)
@@ -156,16 +153,6 @@ class Plan:
     @property
     def _path(self) -> Path | None:
         return self.where if isinstance(self.where, Path) else None
-
-    @property
-    def bank_offset(self) -> int | None:
-        """Up to which offset everything is counted, for a bank."""
-        return self.clips[0].bank_offset
-
-    @property
-    def without_own_prediction(self) -> list[str]:
-        """Labelled frames that have no prediction of their own."""
-        return [f"{plan.clip.name}/{frame.name}" for plan in self.clips for frame in plan.labelled if not frame.pred]
 
     def _check_score(self, score: str) -> list[str]:
         plans = [plan for plan in self.clips if plan.labelled]
