@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 
-.PHONY: demo test test-base lint clean
+.PHONY: demo test test-base lint docs clean
 
 demo: $(VENV)/.demo
 	$(RUN) -m flame_metric demo --out demo-output
@@ -24,6 +24,11 @@ lint: $(VENV)/.dev
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 
+# The pages of docs/ and the docstrings, read anew each time, so that a warning is an error the second time too.
+docs: $(VENV)/.docs
+	$(RUN) -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
+	@echo "The documentation begins at build/docs/index.html."
+
 # The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so.
 test-base: $(VENV)/.base
 	$(RUN) -m pytest
@@ -37,6 +42,10 @@ $(VENV)/.demo: $(SOURCES) | $(RUN)
 
 $(VENV)/.dev: $(SOURCES) | $(RUN)
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.docs: $(SOURCES) | $(RUN)
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 $(VENV)/.base: $(SOURCES) | $(RUN)

@@ -1,6 +1,5 @@
-"""What the README shows works as it stands there."""
+"""What the README shows works as it stands there; its sessions run with those of all pages, in test_docs.py."""
 
-import doctest
 import os
 import re
 import shlex
@@ -10,11 +9,9 @@ import pytest
 
 from flame_metric.cli import main
 from flame_metric.evaluation import Evaluation
+from pages import README, texts
 
-README = Path(__file__).parents[1] / "README.md"
-
-
-LOOP, TORCH = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+LOOP, TORCH = texts(README, "python")
 
 
 def test_the_loop_runs(run_python) -> None:
@@ -73,9 +70,3 @@ def test_the_table_of_streams_is_what_the_command_prints(capsys: pytest.CaptureF
     assert {row[0]: row[2:] for row in rows} == {
         name: tuple(f"{score:.4f}" for score in pair) for name, pair in scores.items()
     }
-
-
-def test_the_questions_to_a_bank_have_these_answers() -> None:
-    text = "".join(re.findall(r"```pycon\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL))
-    test = doctest.DocTestParser().get_doctest(text, {}, "README", str(README), 0)
-    assert doctest.DocTestRunner().run(test) == (0, 6)

@@ -538,8 +538,8 @@ class OffsetBank:
     def phase_averaged(self, latency_ms: Milliseconds, *, fps: Fps | None = None) -> FlameResult:
         """Return the score of one dropping worker, averaged over the phase at which a label meets it.
 
-        With x = latency / interval >= 1, the staleness is k with probability |{y in [x, 2 x) : ceil(y) = k}| / x. This
-        needs no clip around the label, so it serves data with one label a clip.
+        With x = latency / interval >= 1, the staleness is k with probability ``|{y in [x, 2 x) : ceil(y) = k}| / x``.
+        This needs no clip around the label, so it serves data with one label a clip.
 
         Raises
         ------
