@@ -115,7 +115,7 @@ class Audit:
 class Auditor:
     """Sees a run from its timed calls to its scores, and then makes calls of its own.
 
-    Time :attr:`timed_network` in place of the network, with what :meth:`between_calls` returns as progress; pass
+    Time ``timed_network`` in place of the network, with what :meth:`between_calls` returns as progress; pass
     :meth:`keep` as one of the outputs of the evaluation; then ask :meth:`audit`.
 
     Parameters

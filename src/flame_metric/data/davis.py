@@ -7,12 +7,12 @@ Of the downloads, unpacked into one folder, this reads::
     ImageSets/2016/{split}.txt or ImageSets/480p/{split}.txt      of the 2016 release, one frame or one video a line
     ImageSets/2017/{split}.txt                                    of the 2017 release, one video a line
 
-=======  =============================  ===============  ====
-release  background                     objects          void
-=======  =============================  ===============  ====
-2016     0                              255, all of them none
-2017     0                              1..254           255
-=======  =============================  ===============  ====
+=======  ==========  ================  ====
+release  background  objects           void
+=======  ==========  ================  ====
+2016     0           255, all of them  none
+2017     0           1..254            255
+=======  ==========  ================  ====
 
 In 2016's label maps 255 *is* the object; in 2017's it marks pixels that are not to be counted. 2017's numbers count the
 objects of one video (its object 1 is a bear, another's a bicycle): they are no classes, and no network could learn them
