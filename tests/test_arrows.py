@@ -54,7 +54,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("plan.py",),
     ("question.py",),
     ("clip_counts.py",),
-    ("folder_source.py",),
+    ("folder_source.py", "clip_journal.py"),
     ("torch/__init__.py",),
     ("torch/counting.py", "torch/distributed.py", "torch/rows.py", "torch/timer.py", "torch/job.py"),
     ("torch/state.py", "torch/delay.py", "torch/runner.py"),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flame_metric.errors import ConfigError, DatasetError, StateError
@@ -39,6 +39,7 @@ def test_lines_are_json(tmp_path: Path) -> None:
     assert [line["sequence"] for line in lines[1:]] == list(RECORDS)
 
 
+@settings(max_examples=30)  # each line is flushed to the disk
 @given(st.data())
 def test_cut_anywhere_all_whole_lines_are_left(tmp_path_factory, data) -> None:
     path = tmp_path_factory.mktemp("journal") / "j"
@@ -54,6 +55,7 @@ def test_cut_anywhere_all_whole_lines_are_left(tmp_path_factory, data) -> None:
     assert path.read_bytes() == content
 
 
+@settings(max_examples=30)
 @given(st.data())
 def test_a_changed_byte_is_never_believed(tmp_path_factory, data) -> None:
     path = tmp_path_factory.mktemp("journal") / "j"

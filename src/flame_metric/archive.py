@@ -1,4 +1,4 @@
-"""Arrays in one .npz file: written whole or not at all, and read without trust.
+"""Arrays in one .npz file, read without trust.
 
 On the way in, an array is decompressed only after its own header gave the dtype and the shape that are expected, and
 the archive as many bytes. A small file cannot claim large arrays, and nothing is ever unpickled.
@@ -10,7 +10,6 @@ import io
 import math
 import zipfile
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -18,26 +17,18 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from flame_metric.files import write_whole
-
-__all__ = ["check_members", "read_array", "write_arrays"]
+__all__ = ["check_members", "packed_arrays", "read_array"]
 
 _MOST = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}  # bytes that one byte of the file can stand for
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays as one compressed .npz file, whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
+def packed_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Return arrays as the content of one compressed .npz file."""
     named: Mapping[str, Any] = arrays  # to the type checker any of the names could be an option of NumPy's
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **named)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def check_members(archive: zipfile.ZipFile, names: Collection[str], file_size: int) -> None:

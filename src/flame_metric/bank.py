@@ -7,6 +7,7 @@ no network is run again. Each label map is checked and coded once, whatever K is
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -16,17 +17,18 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.archive import check_members, read_array, write_arrays
+from flame_metric.archive import check_members, packed_arrays, read_array
 from flame_metric.checks import check_id, check_integer, check_kind, check_path, of_sequence, paired_frames
 from flame_metric.config import ScoreConfig, make_config
 from flame_metric.counting import CodedMap, Counts, LabelMaps, code_map, count_coded
 from flame_metric.curve import Budget, Curve, Losses
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
+from flame_metric.files import write_whole
 from flame_metric.latency import LatencyTrace, as_trace
 from flame_metric.offset_counts import (
     ARRAYS,
@@ -226,6 +228,18 @@ class OffsetBank:
         self._clips[sequence] = counts
         self._all = None
 
+    def counts_of(self, sequence: str) -> OffsetCounts:
+        """Return the counts of one clip, as :meth:`add_counts` takes them.
+
+        Raises
+        ------
+        StateError
+            If the bank does not have it.
+        """
+        if sequence not in self._clips:
+            raise StateError(f"sequence {sequence!r} is not in the bank, expected one of {shortened(self._clips)}")
+        return self._clips[sequence]
+
     def _require_new(self, sequence: str) -> None:
         check_id(sequence, least=1)
         if sequence in self._clips:
@@ -298,10 +312,13 @@ class OffsetBank:
         OSError
             If the file cannot be written.
         """
-        file = check_path(path)
+        write_whole(check_path(path), self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return what :meth:`save` writes."""
         header = {"format": _FORMAT, **self._settings(), "sequences": self.sequences}
         arrays = {name: getattr(self._joined(), name) for name in ARRAYS}
-        write_arrays(file, {**arrays, "header": np.frombuffer(json.dumps(header).encode(), np.uint8)})
+        return packed_arrays({**arrays, "header": np.frombuffer(json.dumps(header).encode(), np.uint8)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OffsetBank:
@@ -318,15 +335,34 @@ class OffsetBank:
         """
         place = check_path(path)
         try:
-            with place.open("rb") as file, zipfile.ZipFile(file) as archive:
-                check_members(archive, ("header", *ARRAYS), file.seek(0, os.SEEK_END))
-                return cls._read(archive)
+            with place.open("rb") as file:
+                return cls._from_file(file, str(path))
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> OffsetBank:
+        """Read what :meth:`to_bytes` returned.
+
+        Raises
+        ------
+        StateError
+            If it is no bank, or its counts contradict each other.
+        """
+        return cls._from_file(io.BytesIO(content), "these bytes")
+
+    @classmethod
+    def _from_file(cls, file: BinaryIO, name: str) -> OffsetBank:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                check_members(archive, ("header", *ARRAYS), file.seek(0, os.SEEK_END))
+                return cls._read(archive)
+        except OSError:
+            raise
         except StateError as error:
-            raise StateError(f"{path}: {error}") from error
+            raise StateError(f"{name}: {error}") from error
         except Exception as error:  # an archive from outside may break in many ways
-            raise StateError(f"{path}: is no {_FORMAT!r} file: {error or type(error).__name__}") from error
+            raise StateError(f"{name}: is no {_FORMAT!r} file: {error or type(error).__name__}") from error
 
     @classmethod
     def _read(cls, archive: zipfile.ZipFile) -> OffsetBank:

@@ -45,6 +45,8 @@ class CountedClip:
         Those that have no prediction of their own, as ``"<clip>/<frame>"``.
     bank : OffsetCounts or None
         Where the plan asks for a bank.
+    error : DatasetError or None
+        Why it was not counted to its end, where that is allowed; there are no counts then.
     """
 
     scores: Mapping[tuple[str, int], Counts]
@@ -52,14 +54,16 @@ class CountedClip:
     labelled: tuple[int, ...]
     without_own: tuple[str, ...] = ()
     bank: OffsetCounts | None = None
+    error: DatasetError | None = None
 
 
 class FrameMaps(NamedTuple):
-    """A frame and its label maps, read, checked and coded once."""
+    """A frame and its label maps, read, checked and coded once; or why it could not be read, where that is allowed."""
 
     frame: Frame
     pred: CodedMap | None
     label: CodedMap | None
+    error: DatasetError | None = None
 
 
 class Source(Protocol):
@@ -69,6 +73,9 @@ class Source(Protocol):
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
     ) -> Iterator[FrameMaps]:
         """Yield the maps of each frame, in order; ``ahead`` tells how many may be read before they are asked for."""
+
+    def fingerprint(self, plan: ClipPlan) -> str:
+        """Return a text that changes when something else would be counted for a clip."""
 
 
 class _Counted(NamedTuple):
@@ -84,11 +91,21 @@ class _Counter:
     """Counts the pairs of one labelled frame."""
 
     space: LabelSpace
+    skip: bool = False
 
-    def count(self, current: FrameMaps, shown: Mapping[int, FrameMaps]) -> _Counted | None:
-        """Count the pairs of which the labels of ``current`` are the target, by their offset; None without labels."""
-        if current.label is None:
-            return None
+    def __call__(self, current: FrameMaps, shown: Mapping[int, FrameMaps]) -> _Counted | DatasetError | None:
+        """Count a frame; None without labels. An error is returned if clips that have one are to be skipped."""
+        if current.error is not None or current.label is None:
+            return current.error
+        try:
+            return self._count(current, shown)
+        except DatasetError as error:
+            if not self.skip:
+                raise
+            return error
+
+    def _count(self, current: FrameMaps, shown: Mapping[int, FrameMaps]) -> _Counted:
+        """Count the pairs of which the labels of ``current`` are the target, by their offset."""
         found = {
             offset: (
                 self._pair(source.frame.pred, source.pred, current),
@@ -117,6 +134,7 @@ def counted_clips(
     space: LabelSpace,
     *,
     void: bool = False,
+    skip: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[tuple[str, CountedClip]]:
@@ -129,6 +147,8 @@ def counted_clips(
     space : LabelSpace
     void : bool
         Whether a labelled frame with nothing on screen yet is missed, and not left out.
+    skip : bool
+        Whether a clip with a file that is damaged is given up, and the others are counted.
     jobs : int
         Threads.
     progress : callable, optional
@@ -139,11 +159,13 @@ def counted_clips(
     frames = [(tally, frame) for tally in tallies for frame in tally.plan.clip.frames if frame.index in tally.last_use]
     unfinished = deque(tallies)
     with ThreadPoolExecutor(jobs) as pool:
-        in_threads = _in_threads(frames, source, _Counter(space), pool, jobs + 2)
+        in_threads = _in_threads(frames, source, _Counter(space, skip), pool, jobs + 2)
         for done, (tally, counted) in enumerate(in_threads, start=1):
             while unfinished[0] is not tally:
                 yield unfinished.popleft().close()
-            if counted is not None:
+            if isinstance(counted, DatasetError):
+                tally.error = tally.error or counted
+            elif counted is not None:
                 flame += tally.add(counted)
             if progress is not None:
                 progress(done, len(frames), f"FLAME {mean_iou(flame.per_class):.3f}" if flame.pairs else "")
@@ -157,6 +179,7 @@ class _Tally:
     def __init__(self, plan: ClipPlan, classes: int, *, void: bool) -> None:
         self.plan, self._void = plan, void
         self.last_use = plan.last_use
+        self.error: DatasetError | None = None
         self._nothing = Counts.zero(classes, labelled_frames=1)
         offsets = None if plan.bank_offset is None else plan.bank_offset + 1
         self._builder = None if offsets is None else OffsetCountsBuilder(2, offsets, classes, plan.holes)
@@ -185,6 +208,8 @@ class _Tally:
     def close(self) -> tuple[str, CountedClip]:
         """Return the name of the clip and its counts."""
         plan = self.plan
+        if self.error is not None:
+            return plan.clip.name, CountedClip({}, plan.num_frames, (), error=self.error)
         return plan.clip.name, CountedClip(
             self._scores,
             plan.num_frames,
@@ -196,10 +221,10 @@ class _Tally:
 
 def _in_threads(
     frames: Sequence[tuple[_Tally, Frame]], source: Source, counter: _Counter, pool: ThreadPoolExecutor, ahead: int
-) -> Iterator[tuple[_Tally, _Counted | None]]:
+) -> Iterator[tuple[_Tally, _Counted | DatasetError | None]]:
     """Read and count frames in order, each with the tally of its clip; None where a frame has no labels."""
 
-    def counts() -> Iterator[tuple[_Tally, Future[_Counted | None]]]:
+    def counts() -> Iterator[tuple[_Tally, Future[_Counted | DatasetError | None]]]:
         recent: dict[int, FrameMaps] = {}
         before = None
         for (tally, frame), maps in zip(frames, read, strict=True):
@@ -209,7 +234,7 @@ def _in_threads(
             recent[frame.index] = maps
             offsets = [] if maps.label is None else tally.plan.offsets(frame.index)
             shown = {offset: recent[frame.index - offset] for offset in offsets if frame.index - offset in recent}
-            yield tally, pool.submit(counter.count, maps, shown)
+            yield tally, pool.submit(counter, maps, shown)
 
     read = source.maps([(tally.plan, frame) for tally, frame in frames], pool, ahead)
     return in_order(counts(), ahead)

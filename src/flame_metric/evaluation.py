@@ -7,30 +7,34 @@ All sources of predictions take one way: a plan of the pairs that the scores nee
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 from flame_metric.bank import OffsetBank
-from flame_metric.checks import check_integer
+from flame_metric.checks import check_choice, check_integer
 from flame_metric.clip_counts import CountedClip, Progress, Source, counted_clips
+from flame_metric.clip_journal import ClipJournal, Part, merge_parts
 from flame_metric.config import ScoreConfig
 from flame_metric.counting import Counts
 from flame_metric.data.folder import Clip, LabelFolder, match_folders
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.errors import StateError, shortened
+from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, shortened
 from flame_metric.folder_source import FolderSource
 from flame_metric.latency import LatencyTrace, as_trace
 from flame_metric.meter import FlameMeter
 from flame_metric.offset_counts import NETWORK, PERSISTENCE
-from flame_metric.plan import FLAME, STATIC, STREAMING, Plan
+from flame_metric.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
 from flame_metric.question import Question, latency_and_stream
 from flame_metric.result import FlameResult
-from flame_metric.scores import Evaluation, Streaming
+from flame_metric.scores import Evaluation, Interrupted, Streaming
 from flame_metric.streaming import StreamConfig, StreamStatistics, stream_text
 from flame_metric.timing import Fps, Milliseconds, as_fps
 
-__all__ = ["Evaluation", "evaluate_bank", "evaluate_clips", "evaluate_folders", "scored"]
+__all__ = ["Evaluation", "Job", "evaluate_bank", "evaluate_clips", "evaluate_folders", "merged", "scored"]
 
 _LABELS_AS_PREDICTIONS = "labels as predictions"
 
@@ -61,6 +65,10 @@ def evaluate_folders(
     device: str | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    shard: tuple[int, int] | None = None,
+    on_error: str = "stop",
 ) -> Evaluation:
     """Score a folder of predictions against a folder of labels.
 
@@ -93,6 +101,8 @@ def evaluate_folders(
         Threads that decode and count, >= 1. The numbers do not depend on it.
     progress : callable, optional
         Called with (frames done, all frames, the FLAME score so far).
+    journal, resume, shard, on_error
+        As :class:`Job` has them: to go on after a kill, to share the work out, to leave out what is damaged.
 
     Returns
     -------
@@ -141,24 +151,74 @@ def evaluate_folders(
         class_names=class_names,
         device=device,
     )
-    jobs = check_integer("jobs", jobs, 1)
+    job = Job(jobs=jobs, progress=progress, journal=journal, resume=resume, shard=shard, on_error=on_error)
     pred_folder = LabelFolder.scan(predictions, prefix=pred_prefix, suffix=pred_suffix, lookup=pred_map)
     label_folder = LabelFolder.scan(labels, prefix=label_prefix, suffix=label_suffix, lookup=label_map)
     clips = match_folders(pred_folder, label_folder, step=step)
-    source = FolderSource(pred_folder, label_folder, question.config.space)
+    source = FolderSource(pred_folder, label_folder, question.config.space, job.skip)
     plan = question.plan(pred_folder.root, clips)
     notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
-    return evaluate_clips(question, plan, source, notes=notes, jobs=jobs, progress=progress)
+    about = {"pred_map": repr(pred_map), "label_map": repr(label_map)}
+    return evaluate_clips(question, plan, source, job, notes=notes, about=about)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """How an evaluation is carried out; nothing of this moves a number.
+
+    Attributes
+    ----------
+    jobs : int
+        Threads that decode and count, >= 1.
+    progress : callable, optional
+        Called with (frames done, all frames, the FLAME score so far).
+    journal : str or path, optional
+        Where finished sequences are kept.
+    resume : bool
+        Whether to go on with those that are there already.
+    shard : (int, int), optional
+        (i, n): only every n-th sequence, beginning with the i-th, 1 <= i <= n.
+    on_error : {"stop", "skip"}
+        Whether a file that is damaged ends the evaluation, or its sequence is left out and named.
+    """
+
+    jobs: int = 1
+    progress: Progress | None = None
+    journal: str | os.PathLike[str] | None = None
+    resume: bool = False
+    shard: tuple[int, int] | None = None
+    on_error: str = "stop"
+
+    def __post_init__(self) -> None:
+        check_integer("jobs", self.jobs, 1)
+        check_choice("on_error", self.on_error, ("stop", "skip"))
+        if self.resume and self.journal is None:
+            raise ConfigError("`resume` is given without `journal`, expected the journal to go on with")
+        if self.shard is not None:
+            index, number = self.shard
+            check_integer("shard", number, 1)
+            check_integer("shard", index, 1, most=number)
+            if self.journal is None:
+                raise ConfigError("`shard` is given without `journal`, expected a file for this part of the counts")
+
+    @property
+    def skip(self) -> bool:
+        """Whether sequences with a damaged file are left out."""
+        return self.on_error == "skip"
+
+    def share(self, clips: Sequence[ClipPlan]) -> Sequence[ClipPlan]:
+        """Return the clips that are counted here."""
+        return clips if self.shard is None else clips[self.shard[0] - 1 :: self.shard[1]]
 
 
 def evaluate_clips(
     question: Question,
     plan: Plan,
     source: Source,
+    job: Job,
     *,
     notes: Sequence[str] = (),
-    jobs: int = 1,
-    progress: Progress | None = None,
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Evaluation:
     """Count the pairs of a plan and score them.
 
@@ -169,18 +229,72 @@ def evaluate_clips(
         Made by :meth:`Question.plan`, and checked.
     source : Source
         Where label maps come from.
+    job : Job
     notes : sequence of str
         What should be known about the data.
-    jobs, progress
-        As :func:`evaluate_folders` takes them.
+    about : mapping of str to JSON values
+        What else can move a number, for the journal.
+
+    Raises
+    ------
+    Interrupted
+        After Ctrl-C, if a sequence was finished.
     """
-    config = question.config
-    void = config.before_first == "void"
-    counted = dict(counted_clips(plan.clips, source, config.space, void=void, jobs=jobs, progress=progress))
-    return scored(question, counted, notes)
+    if job.journal is None:
+        return _counted(question, plan, source, job, notes=notes, journal=None)
+    with ClipJournal(job.journal, question, plan, about=about, notes=notes, resume=job.resume) as journal:
+        return _counted(question, plan, source, job, notes=notes, journal=journal)
 
 
-def scored(question: Question, counted: Mapping[str, CountedClip], notes: Sequence[str] = ()) -> Evaluation:
+def _counted(
+    question: Question,
+    plan: Plan,
+    source: Source,
+    job: Job,
+    *,
+    notes: Sequence[str],
+    journal: ClipJournal | None,
+) -> Evaluation:
+    space, void = question.config.space, question.config.before_first == "void"
+    fingerprints = {} if journal is None else {clip.clip.name: source.fingerprint(clip) for clip in plan.clips}
+    counted = {} if journal is None else journal.finished(fingerprints)
+    left = [clip for clip in job.share(plan.clips) if clip.clip.name not in counted]
+    skipped: dict[str, DatasetError] = {}
+    try:
+        for name, clip in counted_clips(
+            left, source, space, void=void, skip=job.skip, jobs=job.jobs, progress=job.progress
+        ):
+            if clip.error is not None:
+                skipped[name] = clip.error
+                warnings.warn(f"sequence {name} is left out: {clip.error}", FlameWarning, stacklevel=4)
+                continue
+            if journal is not None:
+                journal.keep(name, clip, fingerprints[name])
+            counted[name] = clip
+    except KeyboardInterrupt:
+        if not counted:
+            raise
+        raise Interrupted(scored(question, counted, notes, _missing(plan, counted, skipped))) from None
+    if not counted and skipped:
+        raise next(iter(skipped.values()))
+    with warnings.catch_warnings():
+        if job.shard is not None:  # of a part, nothing is said that could be wrong of the whole
+            warnings.simplefilter("ignore", FlameWarning)
+        return scored(question, counted, notes, _missing(plan, counted, skipped))
+
+
+def _missing(plan: Plan, counted: Mapping[str, CountedClip], skipped: Mapping[str, DatasetError]) -> str | None:
+    if len(counted) == len(plan.clips):
+        return None
+    found = f"{len(counted)} of {len(plan.clips)} sequence(s) are scored"
+    if skipped:
+        found += f"; {len(skipped)} left out for damaged files: {shortened(skipped, len(skipped))}"
+    return found
+
+
+def scored(
+    question: Question, counted: Mapping[str, CountedClip], notes: Sequence[str] = (), incomplete: str | None = None
+) -> Evaluation:
     """Score what was counted.
 
     Parameters
@@ -189,6 +303,8 @@ def scored(question: Question, counted: Mapping[str, CountedClip], notes: Sequen
     counted : mapping of str to CountedClip
         By name.
     notes : sequence of str
+    incomplete : str, optional
+        What is missing.
     """
     config, notes = question.config, list(notes)
     meter = FlameMeter.from_config(config)
@@ -210,7 +326,30 @@ def scored(question: Question, counted: Mapping[str, CountedClip], notes: Sequen
     curve = None
     if bank is not None and question.max_offset is not None:
         curve = bank.curve(question.max_offset, before_first=config.before_first)
-    return Evaluation(static, flame, persistence, tuple(notes), _streaming(question, counted), curve, bank)
+    streaming = _streaming(question, counted)
+    return Evaluation(static, flame, persistence, tuple(notes), streaming, curve, bank, incomplete)
+
+
+def merged(parts: Sequence[Part], *, allow_partial: bool = False) -> Evaluation:
+    """Score parts of one evaluation, such as several machines wrote with ``shard``.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        As :func:`~flame_metric.clip_journal.read_part` returns them.
+    allow_partial : bool
+        Whether sequences may be missing; the result says so then.
+
+    Raises
+    ------
+    StateError
+        If parts are of different evaluations, two of them hold different counts of one sequence, or sequences are
+        missing.
+    """
+    question, counted, first = merge_parts(parts, allow_partial=allow_partial)
+    number = len(first.sequences)
+    missing = None if len(counted) == number else f"{len(counted)} of {number} sequence(s) are scored"
+    return scored(question, counted, first.notes, missing)
 
 
 def _counts(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[str, Counts]:

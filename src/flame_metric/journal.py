@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from flame_metric.checks import check_path
 from flame_metric.errors import DatasetError, StateError, shortened
@@ -24,7 +24,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "read_journal"]
 
 _FORMAT = "flame-metric journal 1"
 _CHECKSUM = "sha256"
@@ -105,7 +105,7 @@ class Journal:
         """Let another process write; the records stay known."""
         self._file.close()
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         """Return the journal."""
         return self
 
@@ -128,41 +128,14 @@ class Journal:
 
     def _read(self, content: bytes) -> dict[str, Any] | None:
         """Take the lines apart, drop one that was cut, and return the configuration; None if there is no line."""
-        header: dict[str, Any] | None = None
-        position = 0
-        for number, line in enumerate(content.splitlines(keepends=True), start=1):
-            record = _record(line)
-            if record is None:
-                self._drop(content, position, line, number)
-                break
-            position += len(line)
-            if header is None:
-                header = record
-            else:
-                self._keep(record, number)
-        if header is None:
-            return None
-        if header.get("format") != _FORMAT or not isinstance(header.get("configuration"), dict):
-            raise StateError(f"{self.path}: begins with another record, expected {_FORMAT!r}")
-        return dict(header["configuration"])
-
-    def _drop(self, content: bytes, position: int, line: bytes, number: int) -> None:
-        if position + len(line) < len(content) or (line.endswith(b"\n") and number == 1):
-            raise StateError(
-                f"{self.path}: line {number} is damaged, or this is no journal; lines after it cannot be trusted: "
-                "remove the file and begin anew"
-            )
-        try:
-            self._file.truncate(position)
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _keep(self, record: dict[str, Any], number: int) -> None:
-        sequence, kept = record.get("sequence"), record.get("record")
-        if not isinstance(sequence, str) or not isinstance(kept, dict) or sequence in self.records:
-            raise StateError(f"{self.path}: line {number} holds no sequence, or one that came before")
-        self.records[sequence] = kept
+        configuration, self.records, whole = _parsed(content, self.path)
+        if whole < len(content):
+            try:
+                self._file.truncate(whole)
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise self._unwritable(error) from error
+        return configuration
 
     def _check(self, known: Mapping[str, Any], wanted: Mapping[str, Any], *, resume: bool) -> None:
         unlike = [
@@ -191,6 +164,58 @@ class Journal:
 
     def _unwritable(self, error: OSError) -> DatasetError:
         return DatasetError(f"{self.path}: cannot be written: {error.strerror or error}", path=self.path)
+
+
+def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the configuration and the records of a journal, which stays as it is; a line that was cut is left out.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read.
+    StateError
+        If it is no journal, or damaged.
+    """
+    file = check_path(path)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read: {error.strerror or error}", path=file) from error
+    configuration, records, _ = _parsed(content, file)
+    if configuration is None:
+        raise StateError(f"{file}: is empty, expected {_FORMAT!r}")
+    return configuration, records
+
+
+def _parsed(content: bytes, path: Path) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]], int]:
+    """Return the configuration (None if there is no line), the records, and how many bytes are whole lines."""
+    configuration: dict[str, Any] | None = None
+    records: dict[str, dict[str, Any]] = {}
+    position = 0
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        record = _record(line)
+        if record is None:
+            if position + len(line) < len(content) or (line.endswith(b"\n") and number == 1):
+                raise StateError(
+                    f"{path}: line {number} is damaged, or this is no journal; lines after it cannot be trusted: "
+                    "remove the file and begin anew"
+                )
+            break
+        position += len(line)
+        if configuration is None:
+            configuration = _configuration(record, path)
+            continue
+        sequence, kept = record.get("sequence"), record.get("record")
+        if not isinstance(sequence, str) or not isinstance(kept, dict) or sequence in records:
+            raise StateError(f"{path}: line {number} holds no sequence, or one that came before")
+        records[sequence] = kept
+    return configuration, records, position
+
+
+def _configuration(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    if record.get("format") != _FORMAT or not isinstance(record.get("configuration"), dict):
+        raise StateError(f"{path}: begins with another record, expected {_FORMAT!r}")
+    return dict(record["configuration"])
 
 
 def _content(record: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ show. A bank asks for all offsets, so for all frames within its reach.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from flame_metric.checks import check_integer, check_kind
 from flame_metric.clip_counts import Progress
 from flame_metric.data.folder import Clip, Frame
 from flame_metric.errors import DatasetError, blaming
-from flame_metric.evaluation import evaluate_clips
+from flame_metric.evaluation import Job, evaluate_clips
 from flame_metric.inference import Network, input_frames, stacked
 from flame_metric.latency import LatencyTrace
 from flame_metric.measuring import measure_latency
@@ -51,9 +52,13 @@ def evaluate_network(
     keep_bank: bool = False,
     device: str | None = None,
     batch: int = 1,
-    jobs: int = 1,
     outputs: Sequence[OnOutput] = (),
+    jobs: int = 1,
     progress: Progress | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    shard: tuple[int, int] | None = None,
+    on_error: str = "stop",
 ) -> Evaluation:
     """Run a network on the frames that its scores need, and score it.
 
@@ -75,6 +80,9 @@ def evaluate_network(
         the threads. Labels are 0..C-1, and C for void.
     progress : callable, optional
         Called with (frames done, all frames, the FLAME score so far).
+    journal, resume, shard, on_error
+        As :class:`~flame_metric.evaluation.Job` has them. A journal that is gone on with has to be of the same network:
+        its name is compared, its weights are not.
 
     Returns
     -------
@@ -117,7 +125,8 @@ def evaluate_network(
         class_names=dataset.class_names,
         device=hardware(trace) if device is None and trace is not None else device,
     )
-    batch, jobs = check_integer("batch", batch, 1, unit="frames"), check_integer("jobs", jobs, 1)
+    batch = check_integer("batch", batch, 1, unit="frames")
+    job = Job(jobs=jobs, progress=progress, journal=journal, resume=resume, shard=shard, on_error=on_error)
     videos = {video.name: video for video in dataset.sequences if video.labelled}
     if not videos:
         raise DatasetError(f"{dataset.name}: holds no labelled frame in {len(dataset.sequences)} video(s)")
@@ -130,9 +139,11 @@ def evaluate_network(
         question.config.space,
         batch,
         [lambda video, frame, labels: sizes.update([labels.shape]), *outputs],
+        job.skip,
     )
-    found = evaluate_clips(question, plan, source, notes=notes, jobs=jobs, progress=progress)
-    if len(sizes) == 1:
+    about = {"network": network.name, "frames": network.frames, "data": dataset.name}
+    found = evaluate_clips(question, plan, source, job, notes=notes, about=about)
+    if len(sizes) <= 1:
         return found
     several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
     return replace(found, notes=(*found.notes, f"Frames differ in size, and so may their latencies: {several}."))

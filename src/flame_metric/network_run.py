@@ -6,17 +6,21 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flame_metric.audit import Audit, Auditor
 from flame_metric.checks import check_kind
 from flame_metric.counting import LabelSpace
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, StateError
 from flame_metric.inference import Network
+from flame_metric.journal import read_journal
 from flame_metric.latency import LatencyTrace
 from flame_metric.network_evaluation import evaluate_network, measure_network, timed_frames
 from flame_metric.network_source import OnOutput
 from flame_metric.output_files import LabelMapFiles, OverlayFiles, chosen_frames
+from flame_metric.question import Question
+from flame_metric.record import reading
 from flame_metric.scores import Evaluation
 from flame_metric.sequence import VideoDataset
 from flame_metric.timing import Milliseconds, milliseconds_to_ns, offset_of_ns
@@ -65,6 +69,9 @@ def run_network(
     overlays: str | os.PathLike[str] | None = None,
     overlay_frames: Sequence[str] = (),
     progress: Progress = _silent,
+    journal: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    shard: tuple[int, int] | None = None,
     **options: Any,
 ) -> NetworkRun:
     """Run a network over a data set.
@@ -91,6 +98,9 @@ def run_network(
         ``"<video>/<frame>"``. Default: one of each of up to four videos.
     progress : callable, optional
         Shows how far the run is.
+    journal, resume, shard
+        As :class:`~flame_metric.evaluation.Job` has them. A run that goes on takes the latency from its journal. Shards
+        need a latency that is given: what each would measure for itself is another one.
     **options
         As :func:`~flame_metric.network_evaluation.evaluate_network` takes them.
 
@@ -116,17 +126,28 @@ def run_network(
     given = [value for value in (latency_ms, frame_offset, trace) if value is not None]
     if audit and given:
         raise ConfigError("an audit is asked for with a latency that is given, expected one that is measured here")
+    if audit and resume:
+        raise ConfigError("an audit is asked for with `resume`, expected a run in one go: it compares all outputs")
+    if shard is not None and not given:
+        raise ConfigError(
+            "`shard` is given without a latency, expected one for all shards: measure it once (flame-metric latency "
+            "--out, or run --save-trace), and give it as a trace to each"
+        )
     if overlay_frames and overlays is None:
         raise ConfigError("`overlay_frames` is given without `overlays`, expected a folder for them too")
     outputs: list[OnOutput] = []
+    into = resume or shard is not None
     if label_maps is not None:
-        outputs.append(LabelMapFiles(label_maps, num_classes=dataset.num_classes, ignore_index=dataset.ignore_index))
+        void = dataset.ignore_index
+        outputs.append(LabelMapFiles(label_maps, num_classes=dataset.num_classes, ignore_index=void, into=into))
     auditor = None
     if audit:
         space = LabelSpace(dataset.num_classes, dataset.ignore_index)
         auditor = Auditor(network, timed_frames(dataset, network.frames), space)
         outputs.append(auditor.keep)
-    if not given:
+    if not given and resume and journal is not None and Path(journal).exists():
+        trace = _trace_of(journal)
+    elif not given:
         with progress("samples", background=False) as step:
             timed, look = (network, step) if auditor is None else (auditor.timed_network, auditor.between_calls(step))
             trace = measure_network(timed, dataset, progress=look, **(timing or {})).replayed(replay)
@@ -135,7 +156,7 @@ def run_network(
         if (delay := latency_ms if trace is None else trace.median_ns / 10**6) is not None:
             offset = offset_of_ns(milliseconds_to_ns(delay), rate)
         chosen = chosen_frames(dataset, overlay_frames, frame_offset=offset)
-        outputs.append(OverlayFiles(overlays, dataset, frame_offset=offset, chosen=chosen))
+        outputs.append(OverlayFiles(overlays, dataset, frame_offset=offset, chosen=chosen, into=into))
     with progress("frames") as step:
         evaluation = evaluate_network(
             network,
@@ -145,9 +166,22 @@ def run_network(
             trace=trace,
             outputs=outputs,
             progress=step,
+            journal=journal,
+            resume=resume,
+            shard=shard,
             **options,
         )
     if auditor is None or trace is None:
         return NetworkRun(evaluation, trace)
     with progress("calls of the audit", background=False) as step:
         return NetworkRun(evaluation, trace, auditor.audit(trace, fps=rate, progress=step))
+
+
+def _trace_of(journal: str | os.PathLike[str]) -> LatencyTrace:
+    """Return what was measured when a journal was begun."""
+    configuration, _ = read_journal(journal)
+    with reading("journal of a run"):
+        latency = Question.from_dict(configuration["question"]).latency
+    if not isinstance(latency, LatencyTrace):
+        raise StateError(f"{journal}: was begun with a latency that was given, expected the same now")
+    return latency

@@ -6,6 +6,8 @@ what is done with its outputs happen in others, so none of it is waited for as l
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from flame_metric.clip_counts import FrameMaps, in_order
 from flame_metric.counting import CodedMap, LabelMaps, LabelSpace, code_map
 from flame_metric.data.folder import Frame
-from flame_metric.errors import blaming, located
+from flame_metric.errors import DatasetError, blaming, located
 from flame_metric.inference import Network, input_frames, stacked
 from flame_metric.plan import ClipPlan
 from flame_metric.sequence import VideoSequence
@@ -59,6 +61,8 @@ class NetworkSource:
         Frames of one size that go through the network together, if its runner takes several.
     outputs : sequence of callable
         What else is done with each label map.
+    skip : bool
+        Whether a frame that cannot be read comes with its error.
     """
 
     network: Network
@@ -66,6 +70,14 @@ class NetworkSource:
     space: LabelSpace
     batch: int = 1
     outputs: Sequence[OnOutput] = ()
+    skip: bool = False
+
+    def fingerprint(self, plan: ClipPlan) -> str:
+        """Return a digest of the names of a clip's frames, and of what is counted at each of them."""
+        digest = hashlib.sha256()
+        for frame in plan.clip.frames:
+            digest.update(json.dumps([frame.name, plan.picks(frame.index) if frame.label else None]).encode())
+        return digest.hexdigest()
 
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
@@ -109,7 +121,12 @@ class NetworkSource:
 
     def _input(self, job: _Job, label: Future[Any], images: Mapping[int, Future[Image]]) -> _Input:
         shown = input_frames(job.frame.index, self.network.frames)
-        read = {index: image.result() for index, image in images.items()}
+        try:
+            read = {index: image.result() for index, image in images.items()}
+        except DatasetError as error:
+            if not self.skip:
+                raise
+            return _Input(job, label, np.empty((0, 0, 0), np.uint8), error)
         with located(f"sequence {job.video.name!r}"):
             return _Input(job, label, stacked(read, shown))
 
@@ -125,19 +142,28 @@ class NetworkSource:
         if together:
             yield together
 
-    def _run(self, batch: Sequence[_Input]) -> Sequence[LabelMaps]:
+    def _run(self, batch: Sequence[_Input]) -> Sequence[LabelMaps | None]:
         runner, first = self.network.runner, batch[0].job
+        if batch[0].error is not None:  # their images have a size of their own, and so a batch
+            return [None] * len(batch)
         with blaming(f"{self.network.name} failed on frame {first.frame.name} of sequence {first.video.name!r}"):
             prepared = [runner.prepare(item.image) for item in batch]
             if len(prepared) == 1 or runner.batch is None:
                 return [runner.run(item) for item in prepared]
             return runner.batch(prepared)
 
-    def _finish(self, item: _Input, output: LabelMaps) -> FrameMaps:
+    def _finish(self, item: _Input, output: LabelMaps | None) -> FrameMaps:
         video, frame = item.job.video, item.job.frame
+        if output is None and item.error is not None:
+            return FrameMaps(frame, None, None, item.error)
+        try:
+            target = item.label.result()
+        except DatasetError as error:
+            if not self.skip:
+                raise
+            return FrameMaps(frame, None, None, error)
         with located(f"frame {frame.name} of sequence {video.name!r}"):
             pred = code_map(output, self.space)
-            target = item.label.result()
             label = None if target is None else code_map(target, self.space, argument="target")
         for use in self.outputs:
             use(video, frame.index, _pixels(pred))
@@ -161,3 +187,4 @@ class _Input(NamedTuple):
     job: _Job
     label: Future[Any]
     image: Image
+    error: DatasetError | None = None

@@ -30,6 +30,8 @@ class LabelMapFiles:
     num_classes : int
     ignore_index : int, optional
         How void is written.
+    into : bool
+        Whether it may hold files of this run: of what was finished before, or on other machines.
 
     Raises
     ------
@@ -41,8 +43,10 @@ class LabelMapFiles:
         If Pillow is not installed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, num_classes: int, ignore_index: int | None) -> None:
-        self._folder = _new_folder(folder)
+    def __init__(
+        self, folder: str | os.PathLike[str], *, num_classes: int, ignore_index: int | None, into: bool = False
+    ) -> None:
+        self._folder = _folder(folder, into=into)
         self._write = _png_writer()
         self._void = (
             num_classes if ignore_index is None else check_integer("ignore_index", ignore_index, 0, most=65_535)
@@ -81,6 +85,8 @@ class OverlayFiles:
         k.
     chosen : mapping of str to sequence of int
         By video: labelled frames j.
+    into : bool
+        As :class:`LabelMapFiles` takes it.
     """
 
     def __init__(
@@ -90,8 +96,9 @@ class OverlayFiles:
         *,
         frame_offset: int,
         chosen: Mapping[str, Sequence[int]],
+        into: bool = False,
     ) -> None:
-        self._folder = _new_folder(folder)
+        self._folder = _folder(folder, into=into)
         self._write = _png_writer()
         self._dataset, self._offset = dataset, frame_offset
         self._palette = palette(dataset.class_names)
@@ -164,10 +171,10 @@ def _labelled_frame(video: VideoSequence, text: str) -> int:
     return found
 
 
-def _new_folder(folder: str | os.PathLike[str]) -> Path:
+def _folder(folder: str | os.PathLike[str], *, into: bool) -> Path:
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    if any(place.iterdir()):
+    if not into and any(place.iterdir()):
         raise ConfigError(
             f"{place} holds files, expected a new or an empty folder: what is left of another run misleads"
         )

@@ -20,7 +20,7 @@ from flame_metric.result import FlameResult, interval_note
 from flame_metric.streaming import StreamConfig, StreamStatistics
 from flame_metric.table import Cell, Table
 
-__all__ = ["Evaluation", "Streaming"]
+__all__ = ["Evaluation", "Interrupted", "Streaming"]
 
 _FORMAT = "flame-metric evaluation 1"
 _RESULTS = ("static", "flame", "persistence")
@@ -100,6 +100,8 @@ class Evaluation:
         At every offset, if it was asked for.
     bank : OffsetBank or None
         The counts at every offset, if they were asked for; not in JSON.
+    incomplete : str or None
+        What is missing, if something is: such scores are of some of the sequences.
     """
 
     static: FlameResult | None
@@ -109,6 +111,7 @@ class Evaluation:
     streaming: Streaming | None = None
     curve: Curve | None = None
     bank: OffsetBank | None = field(default=None, compare=False, repr=False)
+    incomplete: str | None = None
 
     @property
     def results(self) -> dict[str, FlameResult]:
@@ -155,7 +158,8 @@ class Evaluation:
 
     def _below(self) -> tuple[str, ...]:
         stream, losses = self.streaming, self.losses
-        lines = [*self.notes, interval_note(self.flame)]
+        lines = [*([] if self.incomplete is None else [f"INCOMPLETE: {self.incomplete}."]), *self.notes]
+        lines.append(interval_note(self.flame))
         if stream is not None:
             lines.append(stream.note())
         if losses is not None:
@@ -164,7 +168,8 @@ class Evaluation:
                 "(FLAME - streaming)."
             )
         wrapped = [part for line in lines for part in textwrap.wrap(line, _WIDTH)]
-        return (*wrapped, self.flame.signature, *(() if stream is None else (stream.result.signature,)))
+        signatures = [self.flame.signature, *([] if stream is None else [stream.result.signature])]
+        return (*wrapped, *(signature + (" | INCOMPLETE" if self.incomplete else "") for signature in signatures))
 
     def to_json(self) -> str:
         """Return all results as JSON text, without loss."""
@@ -173,6 +178,7 @@ class Evaluation:
             "format": _FORMAT,
             **{name: None if part is None else part.to_dict() for name, part in parts.items()},
             "notes": list(self.notes),
+            "incomplete": self.incomplete,
         }
         return json.dumps(record, indent=1)
 
@@ -191,7 +197,7 @@ class Evaluation:
                 None if record[name] is None else FlameResult.from_dict(record[name])
                 for name in ("static", "persistence")
             )
-            streaming, curve = record["streaming"], record["curve"]
+            streaming, curve, incomplete = record["streaming"], record["curve"], record.get("incomplete")
             return cls(
                 static,
                 FlameResult.from_dict(record["flame"]),
@@ -199,8 +205,23 @@ class Evaluation:
                 tuple(str(note) for note in record["notes"]),
                 None if streaming is None else Streaming.from_dict(streaming),
                 None if curve is None else Curve.from_dict(curve),
+                incomplete=None if incomplete is None else str(incomplete),
             )
 
 
 def _column(name: str, result: FlameResult) -> str:
     return name if result.frame_offset is None else f"{name} k={result.frame_offset}"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of an evaluation, with what was finished until then.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+        Of the finished sequences; it says that it is incomplete.
+    """
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        super().__init__(evaluation.incomplete or "")
+        self.evaluation = evaluation

@@ -15,13 +15,13 @@ import warnings
 from collections.abc import Sequence
 
 from flame_metric._version import __version__
-from flame_metric.cli import compare, demo, evaluate, latency, reproduce, rescore, run, simulate
+from flame_metric.cli import compare, demo, evaluate, latency, merge, reproduce, rescore, run, simulate
 from flame_metric.cli.console import report
 from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError, StateError
 
 __all__ = ["main"]
 
-_COMMANDS = (run, evaluate, rescore, compare, simulate, latency, reproduce, demo)
+_COMMANDS = (run, evaluate, merge, rescore, compare, simulate, latency, reproduce, demo)
 _USAGE, _DATA, _STATE, _INTERRUPTED = 2, 3, 4, 130
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from flame_metric.cli.console import progress
+from flame_metric.cli.job_options import add_job_options, is_part, job_options, part_note, partial_table
 from flame_metric.cli.options import (
-    add_jobs_option,
     add_latency_options,
     add_score_options,
     add_stream_options,
@@ -16,7 +16,7 @@ from flame_metric.cli.options import (
     stream_config,
     write_evaluation,
 )
-from flame_metric.cli.output import check_outputs, save_bank
+from flame_metric.cli.output import check_outputs, save_bank, write
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError
 from flame_metric.evaluation import evaluate_folders
@@ -75,9 +75,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
 
     parser.add_argument("--class-names", type=names, metavar="A,B,..", help="names of the classes, separated by commas")
-    add_jobs_option(parser)
     add_stream_options(parser)
     add_score_options(parser)
+    add_job_options(parser)
     parser.add_argument(
         "--bank",
         metavar="FILE",
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.bank == "-":
         raise ConfigError("--bank is -, expected a file: a bank is binary")
     trace = given_trace(arguments)
-    with progress("frames") as step:
+    with partial_table(arguments), progress("frames") as step:
         evaluation = evaluate_folders(
             arguments.predictions,
             arguments.labels,
@@ -117,9 +117,12 @@ def run(arguments: argparse.Namespace) -> None:
             class_names=arguments.class_names,
             step=arguments.step,
             device=arguments.device,
-            jobs=arguments.jobs,
             progress=step,
+            **job_options(arguments),
         )
+    if is_part(arguments):
+        write(part_note(evaluation, arguments))
+        return
     more = []
     if arguments.bank is not None and evaluation.bank is not None:
         save_bank(evaluation.bank, arguments.bank)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +16,8 @@ from flame_metric.streaming import StreamConfig, ascending_ns
 from flame_metric.table import FORMATS
 
 __all__ = [
-    "add_jobs_option",
     "add_latency_options",
+    "add_output_options",
     "add_score_options",
     "add_stream_options",
     "bank_note",
@@ -79,7 +78,7 @@ def add_latency_options(parser: argparse.ArgumentParser, *, required: bool = Tru
 
 
 def add_score_options(parser: argparse.ArgumentParser, *, device: str = "--device") -> None:
-    """Declare how much is scored, and where results go; ``device`` is the option that names the hardware."""
+    """Declare how much is scored, and where it goes; ``device`` is the option that names the hardware."""
     scores = parser.add_argument_group("scores")
     scores.add_argument(
         "--before-first",
@@ -89,22 +88,15 @@ def add_score_options(parser: argparse.ArgumentParser, *, device: str = "--devic
     )
     scores.add_argument("--max-offset", type=int, metavar="K", help="print the curve over all offsets up to K")
     scores.add_argument(device, metavar="NAME", help="hardware the latency belongs to, for the signature")
+    add_output_options(parser)
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Declare where results go; :func:`write_evaluation` reads it back."""
     output = parser.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS, default="text", help="of the table that is printed")
     output.add_argument("--json", metavar="FILE", help="write counts and scores as JSON; - for standard output")
     output.add_argument("--csv", metavar="FILE", help="write the table as CSV; - for standard output")
-
-
-def add_jobs_option(parser: argparse.ArgumentParser) -> None:
-    """Declare how many threads decode and count; by default the cores that this process may use, up to 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=min(cores, 8),  # beyond, decoding waits for the disk
-        metavar="J",
-        help="threads that decode and count (default: %(default)s)",
-    )
 
 
 def bank_note(bank: OffsetBank, file: str) -> str:
@@ -135,7 +127,7 @@ def given_trace(arguments: argparse.Namespace) -> LatencyTrace | None:
 
 
 def write_evaluation(evaluation: Evaluation, arguments: argparse.Namespace, *more: str) -> None:
-    """Write an evaluation as :func:`add_score_options` says; ``more`` stands below the table if that is plain text."""
+    """Write an evaluation as :func:`add_output_options` says; ``more`` stands below the table if that is plain text."""
     if arguments.json is not None:
         write(evaluation.to_json(), arguments.json)
     if arguments.csv is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from flame_metric.cli.console import progress, report
+from flame_metric.cli.job_options import add_job_options, is_part, job_options, part_note, partial_table
 from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
 from flame_metric.cli.options import (
-    add_jobs_option,
     add_latency_options,
     add_score_options,
     add_stream_options,
@@ -75,7 +75,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     timing.add_argument("--pace", action="store_true", help="make calls at the frame rate of the videos")
     add_stream_options(parser)
     add_score_options(parser, device="--hardware")
-    add_jobs_option(parser)
+    add_job_options(parser)
     files = parser.add_argument_group("files and checks")
     files.add_argument("--save-trace", metavar="FILE", help="write the measured latencies as JSON")
     files.add_argument(
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in _MODEL if getattr(arguments, name) is not None}
     with current_folder_on_the_path():
         network = load_network(arguments.model, num_classes=dataset.num_classes, **given, **torch_options(arguments))
-        with writing():
+        with writing(), partial_table(arguments):
             found = run_network(
                 network,
                 dataset,
@@ -123,9 +123,12 @@ def run(arguments: argparse.Namespace) -> int:
                 keep_bank=arguments.bank is not None,
                 device=arguments.hardware,
                 batch=arguments.batch,
-                jobs=arguments.jobs,
+                **job_options(arguments),
             )
-    _write(found, arguments)
+    if is_part(arguments):
+        write(part_note(found.evaluation, arguments))
+    else:
+        _write(found, arguments)
     return 0 if found.audit is None or found.audit.passed else _AUDIT_FAILED
 
 

@@ -1,0 +1,82 @@
+"""Options of commands that count for hours: threads, a journal to go on with, a share of the work, damaged files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flame_metric.cli.options import write_evaluation
+from flame_metric.scores import Evaluation, Interrupted
+
+__all__ = ["add_job_options", "is_part", "job_options", "part_note", "partial_table"]
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the fields of :class:`~flame_metric.evaluation.Job`; :func:`job_options` reads them back."""
+    group = parser.add_argument_group("the job")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    group.add_argument(
+        "--jobs",
+        type=int,
+        default=min(cores, 8),  # beyond, decoding waits for the disk
+        metavar="J",
+        help="threads that decode and count (default: %(default)s)",
+    )
+    group.add_argument("--journal", metavar="FILE", help="keep every finished sequence there, at once")
+    group.add_argument("--resume", action="store_true", help="go on with the sequences that are in the journal")
+    group.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="count only every N-th sequence from the I-th on, 1/4 to 4/4; flame-metric merge joins the journals",
+    )
+    group.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="skip: leave sequences with damaged files out, name them, and mark the result INCOMPLETE (default: stop)",
+    )
+
+
+def job_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options by the names of the library."""
+    return {name: getattr(arguments, name) for name in ("jobs", "journal", "resume", "shard", "on_error")}
+
+
+def is_part(arguments: argparse.Namespace) -> bool:
+    """Whether only a share of the sequences is counted, whose scores would mislead."""
+    return arguments.shard is not None
+
+
+def part_note(evaluation: Evaluation, arguments: argparse.Namespace) -> str:
+    """Say what was counted where, and what to do with it."""
+    index, number = arguments.shard
+    return (
+        f"Shard {index} of {number}: {evaluation.incomplete or 'all sequences are scored'}. They are in "
+        f"{arguments.journal}; flame-metric merge joins it with the others."
+    )
+
+
+@contextmanager
+def partial_table(arguments: argparse.Namespace) -> Iterator[None]:
+    """After Ctrl-C, print what was finished, marked INCOMPLETE, and say how to go on."""
+    try:
+        yield
+    except Interrupted as stopped:
+        if not is_part(arguments):
+            write_evaluation(stopped.evaluation, arguments)
+        kept = "its other results are lost; --journal keeps them"
+        if arguments.journal is not None:
+            kept = f"--journal {arguments.journal} --resume goes on"
+        raise KeyboardInterrupt(f"{stopped.evaluation.incomplete}; {kept}") from None
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no share, expected I/N with 1 <= I <= N, such as 2/4")
+    return int(found[1]), int(found[2])
