@@ -32,6 +32,8 @@ MODULE:FACTORY
     returns a torch.nn.Module, from normalised (1, 3 * frames, H, W) to scores (1, C, H, W) or
     labels (1, H, W); or any other callable, from uint8 (H, W, 3 * frames), oldest frame first,
     to labels (H, W) or scores (C, H, W)
+FILE.pt2
+    a program that torch.export.save wrote, for one tensor like that of a module
 """
 """What ``load_network`` takes, for the help of a command."""
 
@@ -58,6 +60,7 @@ def load_network(
     seed: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    output: str | None = None,
     upsample: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -74,7 +77,7 @@ def load_network(
     Parameters
     ----------
     text : str
-        What ``MODEL_FORMS`` describes: the name of a network of the paper, or ``"module:factory"``.
+        What ``MODEL_FORMS`` describes: the name of a network of the paper, ``"module:factory"``, or the path of a file.
     num_classes : int
         Of the data; scores must have as many channels.
     frames : int, optional
@@ -87,6 +90,8 @@ def load_network(
         Of random weights. Default: 0.
     mean, std : sequence of float, optional
         Of each channel, for pixels 0..1. Default: ImageNet's.
+    output : str, optional
+        Which of several outputs of a file: its name.
     upsample : {"bilinear"}, optional
         Resize scores of another size to that of the frame, as part of what is timed. Default: they are refused.
     device : str, optional
@@ -141,12 +146,16 @@ def _refuse(unused: list[str], text: str, what: str, options: Sequence[str]) -> 
 
 def _form(text: str) -> _Form:
     if text in NAMES:
-        options = ("frames", "weights", "translations", "seed", "mean", "std", *_TORCH)
+        options: tuple[str, ...] = ("frames", "weights", "translations", "seed", "mean", "std", *_TORCH)
         return _Form("a network of the paper", options, _by(text, "flame_metric.models.reference", "load_reference"))
+    suffix = Path(text).suffix
+    if suffix == ".pt2":
+        options = ("frames", "mean", "std", "output", "upsample", "device", "autocast", "cudnn_benchmark", "threads")
+        return _Form("an exported program", options, _by(text, "flame_metric.models.exported", "load_exported"))
     if ":" in text:
         return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), _built)
     hint = ""
-    if Path(text).suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
+    if suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
         hint = f"; weights alone are no network: give {text} as `weights` of one"
     raise ConfigError(f"the network is {text!r}{hint}, expected one of:\n{MODEL_FORMS}")
 
