@@ -28,13 +28,16 @@ from flame_metric.models.sizes import Sizes
 __all__ = ["Program", "read_program"]
 
 _SCHEMA = 8
-_MEMORY_FORMATS = {
-    1: torch.contiguous_format,
-    2: torch.channels_last,
-    3: torch.channels_last_3d,
-    4: torch.preserve_format,
+_NUMBERED: Mapping[str, Mapping[int, Any]] = {  # kinds of arguments that stand in a file as numbers
+    "as_scalar_type": DTYPES,
+    "as_memory_format": {
+        1: torch.contiguous_format,
+        2: torch.channels_last,
+        3: torch.channels_last_3d,
+        4: torch.preserve_format,
+    },
+    "as_layout": {7: torch.strided},
 }
-_LAYOUTS = {7: torch.strided}
 _OF_SIZES = {  # targets that are no operators of tensors: arithmetic on sizes
     **{
         f"_operator.{name}": getattr(operator, name)
@@ -136,9 +139,7 @@ class _Reader:
         self._graph.output(self._values[self._chosen(output)])
         sizes = Sizes.read(about["sizes"], self._ranges, self._conditions)
         if sizes is None:
-            raise RefusedError(
-                "demands of its input what is not understood; export it for one size, or by a newer PyTorch"
-            )
+            raise RefusedError("demands of its input what is not understood; export it for one size")
         graph = fx.GraphModule(self._root, self._graph, class_name="ExportedProgram")
         return Program(graph.to(self._device), one_of(DTYPES, about["dtype"], "type"), sizes)
 
@@ -151,9 +152,7 @@ class _Reader:
         others = sorted({kind for kind, _ in specs} - {"user_input", "parameter", "buffer", "tensor_constant"})
         if len(users) != 1 or "as_tensor" not in users[0] or others:
             more = f" and {', '.join(others)}" if others else ""
-            raise RefusedError(
-                f"takes {len(users)} input(s){more}, expected one tensor: the frames (N, 3 * frames, H, W)"
-            )
+            raise RefusedError(f"takes {len(users)} input(s){more}, expected one tensor (N, 3 * frames, H, W)")
         name = str(users[0]["as_tensor"]["name"])
         self._values[name] = self._graph.placeholder("frames")
         for number, (kind, spec) in enumerate(specs):
@@ -188,20 +187,18 @@ class _Reader:
         called = _operator(node["target"])
         arguments: list[Any] = []
         named: dict[str, Any] = {}
-        if isinstance(called, torch._ops.OpOverload):
-            schema = called._schema.arguments
-            for given in node["inputs"]:
-                value = self._value(given["arg"])
-                if given["name"] in _AT_TRAINING and value:
-                    raise RefusedError(
-                        f"calls {node['target']} as in training; export the network after network.eval()"
-                    )
-                if len(arguments) < len(schema) and given["name"] == schema[len(arguments)].name and not named:
-                    arguments.append(value)
-                else:
-                    named[one_of({part.name: part.name for part in schema}, given["name"], "argument")] = value
-        else:
-            arguments = [self._value(given["arg"]) for given in node["inputs"]]
+        schema = called._schema.arguments if isinstance(called, torch._ops.OpOverload) else []
+        for given in node["inputs"]:
+            name, value = given["name"], self._value(given["arg"])
+            if name in _AT_TRAINING and value:
+                raise RefusedError(f"calls {node['target']} as in training; export it after network.eval()")
+            part = next((part for part in schema if part.name == name), None)
+            if schema and part is None:
+                raise RefusedError(f"passes {name!r} to {node['target']}, which has no such argument")
+            if part is None or (part is schema[len(arguments)] and not part.kwarg_only):
+                arguments.append(value)
+            else:
+                named[name] = value
         result = self._graph.call_function(called, tuple(arguments), named)
         outputs = node["outputs"]
         if len(outputs) == 1 and "as_tensors" in outputs[0]:
@@ -221,22 +218,22 @@ class _Reader:
         """Return an argument: a node of the graph, a number, or a list of such."""
         kind, value = next(iter(argument.items()))
         match kind:
-            case "as_tensor":
-                return self._values[value["name"]]
-            case "as_name":
-                return self._values[value]
-            case "as_device":
-                return self._device
+            case "as_tensor" | "as_name":
+                return self._values[value if kind == "as_name" else value["name"]]
             case "as_tensors":
-                return [self._values[part["name"]] for part in value]
+                return [self._value({"as_tensor": part}) for part in value]
             case "as_sym_int" | "as_sym_bool" | "as_sym_float" | "as_optional_tensor":
                 return self._value(value)
             case "as_sym_ints" | "as_sym_bools" | "as_sym_floats" | "as_optional_tensors":
                 return [self._value(part) for part in value]
+            case "as_device":
+                return self._device
         return _constant(kind, value)
 
 
 def _constant(kind: str, value: Any) -> Any:
+    if kind in _NUMBERED:
+        return one_of(_NUMBERED[kind], value, kind.removeprefix("as_"))
     match kind:
         case "as_none":
             return None
@@ -246,12 +243,6 @@ def _constant(kind: str, value: Any) -> Any:
             return float(value)  # "Infinity" is a text in JSON
         case "as_floats":
             return [float(part) for part in value]
-        case "as_scalar_type":
-            return one_of(DTYPES, value, "type")
-        case "as_memory_format":
-            return one_of(_MEMORY_FORMATS, value, "memory format")
-        case "as_layout":
-            return one_of(_LAYOUTS, value, "layout")
     raise RefusedError(f"passes an argument of the kind {kind!r}, expected tensors, numbers and sizes")
 
 

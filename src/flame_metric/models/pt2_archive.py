@@ -39,23 +39,22 @@ class Archive:
 
     def __init__(self, zipped: zipfile.ZipFile) -> None:
         self._zipped = zipped
-        self._records = {}
-        for info in zipped.infolist():
-            if info.compress_type != zipfile.ZIP_STORED:
-                raise RefusedError(
-                    f"holds {info.filename} compressed, expected records as torch.export.save wrote them"
-                )
-            self._records[info.filename.partition("/")[2]] = info
+        infos = zipped.infolist()
+        if min((info.header_offset for info in infos), default=0):  # of a cut file an inner archive may be found
+            raise RefusedError("is cut, or begins with what is no archive; get it anew")
+        if compressed := [info.filename for info in infos if info.compress_type != zipfile.ZIP_STORED]:
+            raise RefusedError(f"holds {compressed[0]} compressed, expected records as torch.export.save wrote them")
+        self._records = {info.filename.partition("/")[2] or info.filename: info for info in infos}
         if "byteorder" in self._records and self.bytes("byteorder") != sys.byteorder.encode():
-            raise RefusedError(
-                f"was written with the other order of bytes, expected {sys.byteorder}-endian; export it anew"
-            )
+            raise RefusedError(f"was written on a machine that is not {sys.byteorder}-endian; export it anew")
 
     def program(self) -> str:
         """Return the name of the only program."""
         names = [name[len("models/") : -len(".json")] for name in self._records if name.startswith("models/")]
         if len(names) == 1:
             return names[0]
+        if "data.pkl" in self._records:
+            raise RefusedError("was written by torch.save, expected torch.export.save; weights go with a name")
         if "serialized_exported_program.json" in self._records or "version" in self._records:
             raise RefusedError("was written by an older PyTorch, in a format with pickled weights; export it anew")
         compiled = any(name.startswith("data/aotinductor/") for name in self._records)
