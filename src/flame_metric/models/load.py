@@ -34,11 +34,14 @@ MODULE:FACTORY
     to labels (H, W) or scores (C, H, W)
 FILE.pt2
     a program that torch.export.save wrote, for one tensor like that of a module
+FILE.onnx
+    a model for ONNX Runtime: from floats like those of a module, or uint8 (1, H, W, 3 * frames) or
+    (1, 3 * frames, H, W) as they are, to scores (1, C, H, W) or labels (1, H, W) or (1, 1, H, W)
 """
 """What ``load_network`` takes, for the help of a command."""
 
 _TORCH = ("device", "dtype", "autocast", "channels_last", "compile", "cudnn_benchmark", "threads")
-_EXTRAS = {"torch": "torch"}  # package: extra
+_EXTRAS = {"torch": "torch", "onnxruntime": "onnx"}  # package: extra
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,9 @@ def _form(text: str) -> _Form:
     if suffix == ".pt2":
         options = ("frames", "mean", "std", "output", "upsample", "device", "autocast", "cudnn_benchmark", "threads")
         return _Form("an exported program", options, _by(text, "flame_metric.models.exported", "load_exported"))
+    if suffix == ".onnx":
+        options = ("frames", "mean", "std", "output", "upsample", "device", "threads")
+        return _Form("an ONNX model", options, _by(text, "flame_metric.models.onnx", "load_onnx"))
     if ":" in text:
         return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), _built)
     hint = ""
