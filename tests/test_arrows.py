@@ -72,7 +72,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("models/resnet.py", "models/mobilenet.py", "models/stems.py", "models/network.py"),
     ("models/swiftnet.py", "models/deeplab.py", "models/transferring.py", "models/cost.py"),
     ("models/networks.py",),
-    ("models/reference.py", "models/exported.py", "models/onnx.py"),
+    ("models/reference.py", "models/exported.py", "models/onnx.py", "models/huggingface.py"),
     ("models/load.py",),
     ("models/__init__.py",),
     ("experiments/__init__.py",),
@@ -110,6 +110,7 @@ OUTSIDE = {
     "rich": "cli/console.py",
     "scipy": "statistics.py",
     "torch": ("torch/*", "models/*", "experiments/*"),
+    "transformers": "models/huggingface.py",
     "torchmetrics": "torch/*",
 }  # None: everywhere
 
