@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flame_metric import FlameMeter, FlameResult
+from flame_metric.cli import main
+from flame_metric.datasets import open_dataset
 from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.models import load_network
 
@@ -19,9 +22,9 @@ CLASSES = 5
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 50, 70, 3)).astype(np.uint8)
 
 
-def small(**options):
+def small(num_labels=CLASSES, **options):
     config = transformers.SegformerConfig(
-        num_labels=CLASSES,
+        num_labels=num_labels,
         hidden_sizes=[8, 16, 24, 32],
         depths=[1, 1, 1, 1],
         num_attention_heads=[1, 1, 1, 1],
@@ -343,6 +346,27 @@ def test_without_transformers(run_python, tmp_path):
     )
     expected = "MissingExtraError folder needs transformers: pip install 'flame-metric[huggingface]'"
     assert run_python(program) == expected
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    """A folder and a data set; the static score is that of a loop by hand."""
+    network, resizing = small(8), processor(do_resize=True, size={"height": 32, "width": 32})
+    network.save_pretrained(tmp_path / "folder")
+    resizing.save_pretrained(tmp_path / "folder")
+    data = "synthetic:videos=1,num_frames=6,height=32,width=64"
+    run = ["run", str(tmp_path / "folder"), data, "--latency-ms", "76", "--json", "-"]
+    capsys.readouterr()
+    assert main(run) == 2
+    assert "`resize` is missing: the processor of" in capsys.readouterr().err
+    for resize, by_processor in (("none", processor()), ("processor", resizing)):
+        assert main([*run, "--resize", resize]) == 0
+        found = json.loads(capsys.readouterr().out)
+        (video,) = open_dataset(data).sequences
+        meter = FlameMeter(8, ignore_index=255)
+        preds = (np.array(by_hand(network, by_processor, frame)[0]) for frame in video.frames)
+        meter.update_sequence(preds, video.targets, sequence=video.name)
+        static = FlameResult.from_json(json.dumps(found["static"]))
+        assert static.counts.tolist() == meter.compute().counts.tolist()
 
 
 def test_nothing_is_said_while_loading(run_python, folder, capfd):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning
+from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.models import MODEL_FORMS, NAMES, load_network
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 33, 40, 6)).astype(np.uint8)
@@ -130,6 +130,29 @@ def test_what_is_refused(factories, text, options, message):
 def test_forms_are_listed():
     assert all(name in MODEL_FORMS for name in (*NAMES, "MODULE:FACTORY", "FILE.pt2", "FILE.onnx", "FOLDER"))
     assert max(map(len, MODEL_FORMS.splitlines())) <= 100
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed(run_python):
+    program = (
+        "import sys, flame_metric.models.load\n"
+        "flame_metric.models.MODEL_FORMS\n"
+        "print([name for name in ('torch', 'onnxruntime', 'transformers') if name in sys.modules])"
+    )
+    assert run_python(program) == "[]"
+
+
+def test_without_pytorch(run_python):
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from flame_metric.models import load_network\n"
+        "for text in ('swiftnet-r18', 'network.pt2'):\n"
+        "    try: load_network(text, num_classes=5)\n"
+        "    except ImportError as error: print(type(error).__name__, error)\n"
+    )
+    assert run_python(program).splitlines() == [
+        "MissingExtraError swiftnet-r18 needs torch: pip install 'flame-metric[torch]'",
+        "MissingExtraError network.pt2 needs torch: pip install 'flame-metric[torch]'",
+    ]
 
 
 # ── with PyTorch ──
@@ -306,37 +329,3 @@ def test_a_batch_gives_the_labels_of_single_frames(trained):
         patch.setattr("flame_metric.batching.warnings.warn", lambda *_, **__: None)  # oneDNN may choose other kernels
         for _ in range(2):
             assert all(map(torch.equal, runner.batch(prepared), expected))
-
-
-def test_a_batch_whose_scores_differ_is_run_one_by_one():
-    from flame_metric.torch.runner import torch_runner  # noqa: PLC0415 - with PyTorch alone
-
-    class Network(torch.nn.Module):
-        def forward(self, batch):
-            passes.append(len(batch))
-            return batch[:, :2] if len(batch) == 1 else batch[:, :2] + 1e-6
-
-    passes: list[int] = []
-    runner = torch_runner(Network(), boundary="end_to_end")
-    prepared = [runner.prepare(frame[..., :3]) for frame in FRAMES]
-    with runner.context():
-        expected = [runner.run(frame) for frame in prepared]
-        passes.clear()
-        with pytest.warns(FlameWarning, match="batches of 3 at 33x40 give other scores"):
-            assert all(map(torch.equal, runner.batch(prepared), expected))
-        assert all(map(torch.equal, runner.batch(prepared), expected))
-    assert passes == [3, 1, 1, 1, 1, 1, 1]
-
-
-def test_a_network_that_answers_for_one_frame_alone_is_run_one_by_one():
-    from flame_metric.torch.runner import torch_runner  # noqa: PLC0415 - with PyTorch alone
-
-    class Network(torch.nn.Module):
-        def forward(self, batch):
-            return batch[:1, :2]
-
-    runner = torch_runner(Network(), boundary="end_to_end")
-    prepared = [runner.prepare(frame[..., :3]) for frame in FRAMES]
-    with runner.context(), pytest.warns(FlameWarning, match=r"cannot be run \(ConfigError: the network returns"):
-        found = runner.batch(prepared)
-    assert all(torch.equal(labels, runner(frame)) for labels, frame in zip(found, prepared, strict=True))

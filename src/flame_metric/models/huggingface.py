@@ -10,7 +10,8 @@ the device computes the same; and all of it is part of what is timed.
 
 Most processors also resize frames, often to another shape of 512x512, which costs much of the quality on video. Since
 either choice moves scores, ``resize`` has to make it: ``"none"`` gives the network the frame at its own size,
-``"processor"`` lets the processor resize it first, on the host.
+``"processor"`` lets the processor resize it first, on the host. ``do_reduce_labels`` is about targets: a network that
+was trained with it counts its classes from the label 1, and so must the data.
 """
 
 from __future__ import annotations
