@@ -26,6 +26,8 @@ NEEDS = {  # files: packages
     "src/flame_metric/experiments/training_run.py": ("torch",),
     "src/flame_metric/experiments/translations.py": ("torch",),
     "src/flame_metric/models/*.py": ("torch",),
+    "src/flame_metric/models/huggingface.py": ("torch", "transformers"),
+    "src/flame_metric/models/onnx.py": ("onnxruntime",),
     "src/flame_metric/report/classes.py": ("matplotlib",),
     "src/flame_metric/report/curves.py": ("matplotlib",),
     "src/flame_metric/report/drawing.py": ("matplotlib",),

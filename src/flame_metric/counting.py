@@ -288,7 +288,7 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
         labels = _labels_on_device(labels)
     array = _as_array(labels, argument)
     if array.dtype.kind == "f" and _has_class_axis(array, argument, space):
-        array = _labels_of_scores(array)
+        array = labels_of_scores(array)
     if array.ndim == 3 + (array.dtype.kind == "f") and len(array) == 1:
         raise ShapeError(
             f"`{argument}` has shape {array.shape}, expected one label map (H, W)"
@@ -382,7 +382,7 @@ def _label_pair(pred: Any, target: Any, space: LabelSpace) -> tuple[Array, Array
         pred = _labels_on_device(pred)
     pred_map = _as_array(pred, "pred")
     if check_pair(pred_map, target_map, space):
-        return _labels_of_scores(pred_map), target_map
+        return labels_of_scores(pred_map), target_map
     return pred_map, target_map
 
 
@@ -502,7 +502,7 @@ def _shape_message(pred: tuple[int, ...], target: tuple[int, ...]) -> str:
 # ── scores: the class with the highest one ──
 
 
-def _labels_of_scores(scores: Array) -> Array:
+def labels_of_scores(scores: Array) -> Array:
     """Labels (..., H, W) of scores (..., C, H, W): a running maximum over the classes, a block of rows at a time."""
     num_classes, height, width = scores.shape[-3:]
     dtype: type[np.unsignedinteger[Any]] = np.uint8 if num_classes <= _BYTE_VALUES else np.uint16

@@ -1,4 +1,4 @@
-"""load_network: names with weights and factories, each run from a raw frame to labels; and what is refused."""
+"""load_network with modules and with the paper's networks, each run from a raw frame to labels; and what is refused."""
 
 import sys
 from pathlib import Path
@@ -6,60 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning
-from flame_metric.models import MODEL_FORMS, NAMES, load_network
+from flame_metric.errors import ConfigError, DatasetError
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+from flame_metric.experiments.checkpoint import Checkpoint, write_checkpoint  # noqa: E402
+from flame_metric.models import build, load_network  # noqa: E402
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 33, 40, 6)).astype(np.uint8)
 FRAME = FRAMES[0, ..., :3]
 
 FACTORIES = """
-import numpy as np
-
-calls = []
-
-def darkest(num_classes):
-    calls.append(num_classes)
-    return lambda frame: (frame[..., 0] // 64).astype(np.uint8)
-
-def plain():
-    return lambda frame: frame[..., 0] // 64
-
-def everything(**options):
-    calls.append(options)
-    return lambda frame: frame[..., 0] // 64
-
-class Pair:
-    frames = 2
-
-    def __call__(self, frame):
-        return frame[..., 3] // 64
-
-def wide(*, frames=1, num_classes):
-    calls.append((frames, num_classes))
-    return lambda frame: frame[..., -1] // 64
-
-class OnDevice:
-    device = "cuda:0"
-
-def far():
-    return lambda frame: OnDevice()
+import torch
 
 def convolution(num_classes, frames=1):
-    import torch
     torch.manual_seed(0)
     return torch.nn.Conv2d(3 * frames, num_classes, 3, padding=1)
 
 def quarter(num_classes):
-    import torch
     torch.manual_seed(0)
     return torch.nn.Conv2d(3, num_classes, 4, stride=4)
 
 def five():
-    import torch
     return torch.nn.Conv2d(3, 5, 1)
-
-def failing():
-    raise ValueError("no weights here")
 """
 
 
@@ -70,74 +39,6 @@ def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(tmp_path)
     yield "factories_here"
     sys.modules.pop("factories_here", None)
-
-
-# ── factories ──
-
-
-def test_a_callable_gets_the_raw_frame(factories):
-    network = load_network(f"{factories}:darkest", num_classes=4)
-    assert (network.name, network.frames, network.runner.boundary) == ("factories_here:darkest", 1, "end_to_end")
-    assert network.runner.batch is None
-    assert np.array_equal(network.runner(FRAME), FRAME[..., 0] // 64)
-    assert sys.modules[factories].calls == [4]
-
-
-def test_a_factory_gets_what_its_signature_names(factories):
-    load_network(f"{factories}:plain", num_classes=4)
-    assert load_network(f"{factories}:wide", num_classes=4).frames == 1
-    assert load_network(f"{factories}:wide", num_classes=4, frames=2).frames == 2
-    load_network(f"{factories}:everything", num_classes=4)
-    assert sys.modules[factories].calls == [(1, 4), (2, 4), {}]
-
-
-def test_what_is_built_may_tell_its_frames(factories):
-    assert load_network(f"{factories}:Pair", num_classes=4).frames == 2
-    assert load_network(f"{factories}:Pair", num_classes=4, frames=2).frames == 2
-    with pytest.raises(ConfigError, match="`frames` is 3, and what factories_here:Pair builds takes 2"):
-        load_network(f"{factories}:Pair", num_classes=4, frames=3)
-
-
-def test_output_that_is_left_on_a_device(factories):
-    network = load_network(f"{factories}:far", num_classes=4)
-    with pytest.raises(ConfigError, match="returns what lies on cuda:0, expected labels in the memory of the host"):
-        network.runner(FRAME)
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "message"),
-    [
-        ("", {}, "`text` is '', expected the name of a network"),
-        ("swiftnet", {}, "the network is 'swiftnet', expected one of:\nswiftnet-r18, "),
-        ("best.pth", {}, "weights alone are no network: give best.pth as `weights` of one, expected one of"),
-        ("nowhere_here:build", {}, "there is no module 'nowhere_here'"),
-        ("factories_here:failing", {}, r"factories_here:failing\(\) failed: ValueError: no weights here"),
-        ("factories_here:plain", {"num_classes": 0}, "`num_classes` is 0"),
-        ("factories_here:plain", {"frames": 0}, "`frames` is 0"),
-        ("factories_here:plain", {"weights": "x.pt"}, "`weights` would change nothing: factories_here:plain is a fact"),
-        (
-            "factories_here:plain",
-            {"device": "cpu", "mean": (0, 0, 0)},
-            "`mean`, `device` would change nothing: factories_here:plain is function, no torch.nn.Module, which",
-        ),
-    ],
-)
-def test_what_is_refused(factories, text, options, message):
-    with pytest.raises(ConfigError, match=message):
-        load_network(text, **{"num_classes": 4, **options})
-
-
-def test_forms_are_listed():
-    assert all(name in MODEL_FORMS for name in (*NAMES, "MODULE:FACTORY"))
-    assert max(map(len, MODEL_FORMS.splitlines())) <= 96
-
-
-# ── with PyTorch ──
-
-torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-
-from flame_metric.experiments.checkpoint import Checkpoint, write_checkpoint  # noqa: E402
-from flame_metric.models import build  # noqa: E402
 
 
 def by_hand(module, frame, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)):
@@ -306,37 +207,3 @@ def test_a_batch_gives_the_labels_of_single_frames(trained):
         patch.setattr("flame_metric.batching.warnings.warn", lambda *_, **__: None)  # oneDNN may choose other kernels
         for _ in range(2):
             assert all(map(torch.equal, runner.batch(prepared), expected))
-
-
-def test_a_batch_whose_scores_differ_is_run_one_by_one():
-    from flame_metric.torch.runner import torch_runner  # noqa: PLC0415 - with PyTorch alone
-
-    class Network(torch.nn.Module):
-        def forward(self, batch):
-            passes.append(len(batch))
-            return batch[:, :2] if len(batch) == 1 else batch[:, :2] + 1e-6
-
-    passes: list[int] = []
-    runner = torch_runner(Network(), boundary="end_to_end")
-    prepared = [runner.prepare(frame[..., :3]) for frame in FRAMES]
-    with runner.context():
-        expected = [runner.run(frame) for frame in prepared]
-        passes.clear()
-        with pytest.warns(FlameWarning, match="batches of 3 at 33x40 give other scores"):
-            assert all(map(torch.equal, runner.batch(prepared), expected))
-        assert all(map(torch.equal, runner.batch(prepared), expected))
-    assert passes == [3, 1, 1, 1, 1, 1, 1]
-
-
-def test_a_network_that_answers_for_one_frame_alone_is_run_one_by_one():
-    from flame_metric.torch.runner import torch_runner  # noqa: PLC0415 - with PyTorch alone
-
-    class Network(torch.nn.Module):
-        def forward(self, batch):
-            return batch[:1, :2]
-
-    runner = torch_runner(Network(), boundary="end_to_end")
-    prepared = [runner.prepare(frame[..., :3]) for frame in FRAMES]
-    with runner.context(), pytest.warns(FlameWarning, match=r"cannot be run \(ConfigError: the network returns"):
-        found = runner.batch(prepared)
-    assert all(torch.equal(labels, runner(frame)) for labels, frame in zip(found, prepared, strict=True))

@@ -7,8 +7,8 @@ import pytest
 from flame_metric import models
 
 ON_FIRST_USE = [
-    *("DeepLabV3Plus", "NetworkCost", "SegmentationNetwork", "SwiftNet", "build", "network_cost", "read_state"),
-    *("transfer", "translation_grid"),
+    *("DeepLabV3Plus", "NetworkCost", "SegmentationNetwork", "SwiftNet", "build", "load_network", "network_cost"),
+    *("read_state", "transfer", "translation_grid"),
 ]
 
 
@@ -63,11 +63,11 @@ def test_names_that_need_torch_say_which_extra_brings_it(run_python):
         "import flame_metric.models\n"
         "try: flame_metric.models.build\n"
         "except ImportError as error: print(type(error).__name__, error)\n"
-        "print(*sorted(set(dir(flame_metric.models)) & {'build', 'NAMES', 'transfer'}))"
+        "print(*sorted(set(dir(flame_metric.models)) & {'build', 'NAMES', 'transfer', 'load_network'}))"
     )
     assert run_python(program).splitlines() == [
         "MissingExtraError build needs torch: pip install 'flame-metric[torch]'",
-        "NAMES",
+        "NAMES load_network",
     ]
 
 

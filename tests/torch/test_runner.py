@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flame_metric import ConfigError, measure_latency
+from flame_metric.errors import FlameWarning, LabelError
 from flame_metric.timers import HostTimer
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -129,6 +130,104 @@ def test_outputs_that_are_no_label_map(output: Callable, message: str) -> None:
         with pytest.raises(ConfigError, match=message):
             torch_runner(Recorder(output), boundary=boundary)(item)
     torch_runner(Recorder(output), boundary="forward")(INPUTS[0])
+
+
+def test_scores_of_another_size_are_resized_on_request() -> None:
+    small = torch.randn(1, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(small, (6, 8), mode="bilinear", align_corners=False).argmax(1)
+    for boundary, item in (("forward+argmax", INPUTS[0]), ("end_to_end", FRAMES[0])):
+        runner = torch_runner(Recorder(lambda _: {"logits": small}), boundary=boundary, upsample="bilinear")
+        assert torch.equal(runner(item).reshape(1, 6, 8).long(), expected)
+        assert runner.describe()["upsample"] == "bilinear"
+    labels = torch.zeros(1, 3, 4, dtype=torch.int64)
+    with pytest.raises(ConfigError, match=r"returns int64 \(1, 3, 4\) for a frame of \(6, 8\)"):
+        torch_runner(Recorder(lambda _: labels), upsample="bilinear")(INPUTS[0])
+
+
+def test_as_many_classes_as_the_data() -> None:
+    for boundary, item in (("forward+argmax", INPUTS[0]), ("end_to_end", FRAMES[0])):
+        torch_runner(Recorder(), boundary=boundary, num_classes=5)(item)
+        with pytest.raises(
+            ConfigError, match=r"returns scores of 5 classes, expected 19, the data's \(`num_classes`\)"
+        ):
+            torch_runner(Recorder(), boundary=boundary, num_classes=19)(item)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_end_to_end_refuses_scores_that_are_no_numbers(device: str) -> None:
+    def broken(batch: "torch.Tensor") -> "torch.Tensor":
+        scores = torch.zeros(len(batch), 5, 6, 8, device=batch.device)
+        scores[:, 2, 1, :3] = float("nan")
+        scores[:, 1] = float("-inf")
+        return scores
+
+    runner = torch_runner(Recorder(broken), boundary="end_to_end", device=device)
+    with pytest.raises(LabelError, match="returns NaN scores at 3 pixels, expected numbers"):
+        runner(FRAMES[0])
+
+
+def test_a_frame_is_preprocessed_on_the_host_and_its_own_size_is_kept() -> None:
+    def halved(frame: np.ndarray) -> np.ndarray:
+        assert frame.dtype == np.uint8
+        return frame[::2, ::2].copy()
+
+    module = Recorder()
+    options = {"boundary": "end_to_end", "preprocess": halved}
+    with pytest.raises(ConfigError, match=r"\(1, 5, 3, 4\) for a frame of \(6, 8\)"):
+        torch_runner(module, **options)(FRAMES[0])
+    labels = torch_runner(module, **options, upsample="bilinear")(FRAMES[0])
+    assert labels.shape == (6, 8)
+    plain = Recorder()
+    torch_runner(plain, boundary="end_to_end")(FRAMES[0][::2, ::2])
+    assert torch.equal(module.seen[-1]["input"], plain.seen[-1]["input"])
+
+
+# ── several frames at a time ──
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_batch_is_one_pass_with_the_labels_of_single_frames(device: str, channels_last: bool) -> None:
+    """Each score is one pixel's: no kernel can add in another order."""
+    module = Recorder(lambda batch: torch.stack([batch[:, 0], batch[:, 1], batch[:, 2]], 1))
+    runner = torch_runner(module, boundary="end_to_end", device=device, channels_last=channels_last)
+    prepared = [runner.prepare(frame) for frame in FRAMES]
+    with runner.context():
+        expected = [runner.run(frame) for frame in prepared]
+        module.seen.clear()
+        for _ in range(2):
+            found = runner.batch(prepared)
+            assert all(map(torch.equal, found, expected))
+            assert {(labels.device.type, labels.dtype) for labels in found} == {("cpu", torch.uint8)}
+    assert [len(seen["input"]) for seen in module.seen] == [4, 1, 1, 1, 1, 4]
+    assert {seen["input"].is_contiguous(memory_format=torch.channels_last) for seen in module.seen} == {channels_last}
+
+
+def test_other_scores_in_a_batch_are_never_used() -> None:
+    module = Recorder(lambda batch: batch if len(batch) == 1 else batch + 1e-6)
+    runner = torch_runner(module, boundary="end_to_end")
+    prepared = [runner.prepare(frame) for frame in FRAMES]
+    with runner.context():
+        expected = [runner.run(frame) for frame in prepared]
+        module.seen.clear()
+        with pytest.warns(FlameWarning, match="batches of 4 at 6x8 give other scores"):
+            assert all(map(torch.equal, runner.batch(prepared), expected))
+        assert all(map(torch.equal, runner.batch(prepared), expected))
+    assert [len(seen["input"]) for seen in module.seen] == [4, 1, 1, 1, 1, 1, 1, 1, 1]
+
+
+def test_an_answer_for_one_frame_is_no_answer_for_a_batch() -> None:
+    runner = torch_runner(Recorder(lambda batch: batch[:1]), boundary="end_to_end")
+    prepared = [runner.prepare(frame) for frame in FRAMES]
+    with pytest.warns(FlameWarning, match=r"cannot be run \(ConfigError: the network returns float32 \(1, 3, 6, 8\)"):
+        found = runner.batch(prepared)
+    assert all(torch.equal(labels, runner.run(frame)) for labels, frame in zip(found, prepared, strict=True))
+
+
+def test_other_boundaries_have_no_batches() -> None:
+    assert [torch_runner(Recorder(), boundary=boundary).batch for boundary in ("forward", "forward+argmax")] == [
+        None
+    ] * 2
 
 
 # ── settings ──
@@ -265,6 +364,9 @@ def test_tensors_of_any_type_are_compared(kind: str) -> None:
         ),
         ({"boundary": "end_to_end", "std": (1, 0, 1)}, r"`std` \(1, 0, 1\), expected as many numbers.*each `std` > 0"),
         ({"boundary": "end_to_end", "mean": (1, 2)}, "`mean` is .*expected as many numbers"),
+        ({"boundary": "forward", "num_classes": 5}, "`num_classes` or `upsample` is given for `boundary` 'forward'"),
+        ({"upsample": "nearest"}, "`upsample` is 'nearest', expected one of bilinear"),
+        ({"num_classes": 0}, "`num_classes` is 0"),
         ({"dtype": "half"}, "`dtype` is 'half', expected one of float32, float16, bfloat16"),
         ({"dtype": "int8"}, "`dtype` is 'int8'"),
         ({"autocast": "fp8"}, "`autocast` is 'fp8'"),

@@ -28,7 +28,7 @@ from flame_metric.network_run import NetworkRun, run_network
 __all__ = ["add_parser", "run"]
 
 _AUDIT_FAILED = 1
-_MODEL = ("weights", "frames", "mean", "std", "upsample", "dtype")
+_MODEL = ("weights", "frames", "translations", "mean", "std", "output", "upsample", "resize", "dtype")
 _DATA_FORMS = "\n".join(f"{kind.form}\n    {kind.about}" for kind in DATASETS.values())
 _EPILOG = f"""\
 MODEL is one of:
@@ -61,8 +61,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     model = parser.add_argument_group("network")
     model.add_argument("--weights", metavar="FILE", help="trained weights of a named network, or 'random'")
     model.add_argument("--frames", type=int, metavar="N", help="input frames, the oldest first (default: 1)")
+    model.add_argument(
+        "--translations", type=int, metavar="N", help="of SwiftNet-R18 with weights for a stem of N moved copies"
+    )
     model.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of pixels 0..1 (default: ImageNet's)")
     model.add_argument("--std", type=_numbers, metavar="R,G,B", help="the same: standard deviation")
+    model.add_argument("--output", metavar="NAME", help="which of several outputs of a file")
+    model.add_argument(
+        "--resize",
+        choices=("none", "processor"),
+        help="whether a folder's network gets frames at their own size or as its image processor resizes them",
+    )
     model.add_argument(
         "--upsample", choices=("bilinear",), help="enlarge scores of a lower resolution, as part of what is timed"
     )
@@ -101,7 +110,13 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = open_dataset(arguments.data, split=arguments.split)
     given = {name: getattr(arguments, name) for name in _MODEL if getattr(arguments, name) is not None}
     with current_folder_on_the_path():
-        network = load_network(arguments.model, num_classes=dataset.num_classes, **given, **torch_options(arguments))
+        network = load_network(
+            arguments.model,
+            num_classes=dataset.num_classes,
+            class_names=dataset.class_names,
+            **given,
+            **torch_options(arguments),
+        )
         with writing(), partial_table(arguments):
             found = run_network(
                 network,

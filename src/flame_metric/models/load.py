@@ -32,33 +32,45 @@ MODULE:FACTORY
     returns a torch.nn.Module, from normalised (1, 3 * frames, H, W) to scores (1, C, H, W) or
     labels (1, H, W); or any other callable, from uint8 (H, W, 3 * frames), oldest frame first,
     to labels (H, W) or scores (C, H, W)
+FILE.pt2
+    a program that torch.export.save wrote, for one tensor like that of a module
+FILE.onnx
+    a model for ONNX Runtime: from floats like those of a module, or uint8 (1, H, W, 3 * frames)
+    or (1, 3 * frames, H, W) as they are, to scores (1, C, H, W) or labels (1, H, W) or (1, 1, H, W)
+FOLDER
+    a network of Hugging Face transformers for semantic segmentation, with its image processor:
+    config.json, model.safetensors, preprocessor_config.json
 """
 """What ``load_network`` takes, for the help of a command."""
 
 _TORCH = ("device", "dtype", "autocast", "channels_last", "compile", "cudnn_benchmark", "threads")
-_EXTRAS = {"torch": "torch"}  # package: extra
+_EXTRAS = {"torch": "torch", "onnxruntime": "onnx", "transformers": "huggingface"}  # package: extra
 
 
 @dataclass(frozen=True)
 class _Form:
-    """A kind of network: what it is called, which options change it, and what loads it."""
+    """A kind of network: what it is called, which options change it, what loads it, and whether it names classes."""
 
     what: str
     options: tuple[str, ...]
     load: Callable[..., Network]
+    names_classes: bool = False
 
 
 def load_network(
     text: str,
     *,
     num_classes: int,
+    class_names: Sequence[str] | None = None,
     frames: int | None = None,
     weights: str | os.PathLike[str] | None = None,
     translations: int | Sequence[tuple[int, int]] | None = None,
     seed: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    output: str | None = None,
     upsample: str | None = None,
+    resize: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
     autocast: str | None = None,
@@ -74,9 +86,12 @@ def load_network(
     Parameters
     ----------
     text : str
-        What ``MODEL_FORMS`` describes: the name of a network of the paper, or ``"module:factory"``.
+        What ``MODEL_FORMS`` describes: the name of a network of the paper, ``"module:factory"``, or the path of a file
+        or folder.
     num_classes : int
         Of the data; scores must have as many channels.
+    class_names : sequence of str, optional
+        Of the data, to be compared with those that a folder holds.
     frames : int, optional
         Input frames. Default: what the file tells, or the whole number ``frames`` of what a factory builds; else 1.
     weights : str or path, optional
@@ -87,8 +102,12 @@ def load_network(
         Of random weights. Default: 0.
     mean, std : sequence of float, optional
         Of each channel, for pixels 0..1. Default: ImageNet's.
+    output : str, optional
+        Which of several outputs of a file: its name.
     upsample : {"bilinear"}, optional
         Resize scores of another size to that of the frame, as part of what is timed. Default: they are refused.
+    resize : {"none", "processor"}, optional
+        Whether a network of transformers gets frames at their own size, or resized by its processor.
     device : str, optional
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``. Default: where a factory leaves its module, else the CPU.
     dtype, autocast, channels_last, compile, cudnn_benchmark, threads
@@ -125,10 +144,11 @@ def load_network(
     given = {
         name: value
         for name, value in values.items()
-        if name not in ("text", "num_classes") and value is not None and value is not False
+        if name not in ("text", "num_classes", "class_names") and value is not None and value is not False
     }
     _refuse([name for name in given if name not in form.options], text, form.what, form.options)
-    return form.load(text, num_classes=num_classes, **given)
+    about = {"class_names": class_names} if form.names_classes else {}
+    return form.load(text, num_classes=num_classes, **about, **given)
 
 
 def _refuse(unused: list[str], text: str, what: str, options: Sequence[str]) -> None:
@@ -141,12 +161,22 @@ def _refuse(unused: list[str], text: str, what: str, options: Sequence[str]) -> 
 
 def _form(text: str) -> _Form:
     if text in NAMES:
-        options = ("frames", "weights", "translations", "seed", "mean", "std", *_TORCH)
+        options: tuple[str, ...] = ("frames", "weights", "translations", "seed", "mean", "std", *_TORCH)
         return _Form("a network of the paper", options, _by(text, "flame_metric.models.reference", "load_reference"))
+    suffix = Path(text).suffix
+    if suffix == ".pt2":
+        options = ("frames", "mean", "std", "output", "upsample", "device", "autocast", "cudnn_benchmark", "threads")
+        return _Form("an exported program", options, _by(text, "flame_metric.models.exported", "load_exported"))
+    if suffix == ".onnx":
+        options = ("frames", "mean", "std", "output", "upsample", "device", "threads")
+        return _Form("an ONNX model", options, _by(text, "flame_metric.models.onnx", "load_onnx"))
+    if Path(text).is_dir():
+        load = _by(text, "flame_metric.models.huggingface", "load_huggingface")
+        return _Form("a folder of transformers", ("resize", *_TORCH), load, names_classes=True)
     if ":" in text:
         return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), _built)
     hint = ""
-    if Path(text).suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
+    if suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
         hint = f"; weights alone are no network: give {text} as `weights` of one"
     raise ConfigError(f"the network is {text!r}{hint}, expected one of:\n{MODEL_FORMS}")
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from flame_metric.batching import Batches
 from flame_metric.errors import ConfigError, LabelError
 
-__all__ = ["Job", "name_of", "normalisation"]
+__all__ = ["Job", "name_of"]
 
 
 @dataclass(frozen=True)
@@ -164,16 +164,6 @@ def _tensor(item: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(item))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"`inputs` holds what is no array: {error}") from error
-
-
-def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what is taken from pixels 0..255, and what they are multiplied by then, (1, C, 1, 1) each."""
-    if not len(mean) == len(std) > 0 or not all(deviation > 0 for deviation in std):
-        raise ConfigError(
-            f"`mean` is {mean} and `std` {std}, expected as many numbers, one a channel, and each `std` > 0"
-        )
-    centre, spread = (255 * torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1) for values in (mean, std))
-    return centre, 1 / spread
 
 
 def name_of(dtype: torch.dtype) -> str:

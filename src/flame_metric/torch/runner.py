@@ -23,15 +23,14 @@ import torch
 
 from flame_metric.checks import check_choice, check_integer
 from flame_metric.errors import ConfigError
+from flame_metric.normalisation import IMAGENET_MEAN, IMAGENET_STD, centre_and_scale
 from flame_metric.timers import HostTimer, Runner
-from flame_metric.torch.job import Job, name_of, normalisation
+from flame_metric.torch.job import Job, name_of
 from flame_metric.torch.timer import CudaTimer, as_device, describe_torch
 
 __all__ = ["BOUNDARIES", "IMAGENET_MEAN", "IMAGENET_STD", "compiled", "torch_runner"]
 
 BOUNDARIES = ("forward", "forward+argmax", "end_to_end")
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -138,7 +137,7 @@ def torch_runner(
     if channels_last:
         anything: Any = module  # an argument that PyTorch's type hints leave out
         anything.to(memory_format=torch.channels_last)
-    centre, scale = normalisation(IMAGENET_MEAN if mean is None else mean, IMAGENET_STD if std is None else std)
+    centre, scale = (torch.from_numpy(values).reshape(1, -1, 1, 1) for values in centre_and_scale(mean, std))
     job = Job(
         compiled(module, compile),
         place,
