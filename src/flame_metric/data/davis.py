@@ -122,6 +122,15 @@ def read_davis_labels(path: str | os.PathLike[str], *, year: int) -> npt.NDArray
     ------
     DatasetError
         If the file is missing or damaged, or holds labels of the other release.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> file = Path(tempfile.mkdtemp(), "00000.png")
+    >>> Image.fromarray(np.array([[0, 1, 2, 255]], np.uint8)).save(file)
+    >>> read_davis_labels(file, year=2017)
+    array([[  0,   1,   1, 255]], dtype=uint8)
     """
     labels = read_label_png(path)
     if year == 2016:

@@ -162,6 +162,16 @@ def paired(images: FileFolder, labels: FileFolder) -> list[FrameFile]:
     ------
     DatasetError
         If a folder is missing, a label map has no frame, or a name holds no digits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> frames, labels = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+    >>> for file in (frames / "0007.jpg", frames / "0008.jpg", labels / "0007_L.png"):
+    ...     file.touch()
+    >>> pairs = paired(FileFolder(frames, "frames"), FileFolder(labels, "label maps", suffix="_L"))
+    >>> [(frame.number, frame.label is not None) for frame in pairs]
+    [(7, True), (8, False)]
     """
     frames, maps = images.files(), labels.files()
     alone = sorted(maps.keys() - frames.keys())

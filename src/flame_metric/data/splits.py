@@ -61,6 +61,14 @@ def listed_videos(path: Path, *, of_line: Callable[[str], str] = str) -> list[st
     ------
     DatasetError
         If the file is missing, no text, or empty; or if a name is none of a folder, such as ``"../street"``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "val.txt")
+    >>> _ = file.write_text(f"goat/00000.jpg{os.linesep}goat/00001.jpg{os.linesep}camel/00000.jpg")
+    >>> listed_videos(file, of_line=lambda line: line.partition("/")[0])
+    ['goat', 'camel']
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
