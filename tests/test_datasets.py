@@ -1,5 +1,7 @@
 """Data sets by name."""
 
+import doctest
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -120,15 +122,17 @@ def test_camvid(tmp_path: Path) -> None:
     assert lengths == {None: [10], "train": [7], "val": [3]}
 
 
-@pytest.mark.parametrize("text", ["kitti:/data", "Synthetic", "", ":", None, 3, Path("camvid")])
+@pytest.mark.parametrize("text", ["kitti:/data", "davis2017:/data", "Synthetic", "", ":", None, 3, Path("camvid")])
 def test_no_data_set(text: object) -> None:
     with pytest.raises(
-        ConfigError, match=r"^the data set is .*, expected one of synthetic, cityscapes:ROOT, camvid:ROOT$"
+        ConfigError,
+        match=r"^the data set is .*, expected one of synthetic, cityscapes:ROOT, camvid:ROOT, davis:ROOT, "
+        r"kitti_step:ROOT, vspw:ROOT, vipseg:ROOT$",
     ):
         open_dataset(text)
 
 
-@pytest.mark.parametrize("name", ["cityscapes", "camvid"])
+@pytest.mark.parametrize("name", [name for name, kind in DATASETS.items() if kind.rooted])
 def test_a_data_set_without_its_folder(name: str) -> None:
     pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
     for text in (name, f"{name}:", f"{name}:,fps=3"):
@@ -140,6 +144,9 @@ def test_every_data_set_says_how_it_is_written() -> None:
     for name, kind in DATASETS.items():
         assert kind.form.partition(":")[0] == name
         assert kind.about
+        options = kind.example.partition(":")[2].split(",")[kind.rooted :]
+        assert options
+        assert {option.partition("=")[0] for option in options} <= kind.options.keys()
 
 
 def test_synthetic_needs_no_pillow_and_the_others_say_so(run_python) -> None:
@@ -147,12 +154,12 @@ def test_synthetic_needs_no_pillow_and_the_others_say_so(run_python) -> None:
         "import sys; sys.modules['PIL'] = None\n"
         "from flame_metric.datasets import open_dataset\n"
         "print(len(open_dataset('synthetic').sequences))\n"
-        "for name in ('cityscapes', 'camvid'):\n"
+        "for name in ('cityscapes', 'camvid', 'davis', 'kitti_step', 'vspw', 'vipseg'):\n"
         "    try: open_dataset(name + ':x')\n"
         "    except ImportError as error: print(type(error).__name__, error)\n"
     )
     message = "MissingExtraError reading image files needs Pillow: pip install 'flame-metric[cli]'"
-    assert run_python(program).splitlines() == ["8", message, message]
+    assert run_python(program).splitlines() == ["8", *[message] * 6]
 
 
 # ── options ──
@@ -175,3 +182,66 @@ def test_no_option_of_a_data_set_on_disk(tmp_path: Path, options: str) -> None:
     pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
     with pytest.raises(ConfigError, match=r"`fps=.*` is no option of cityscapes, expected some of label_kind, classes"):
         open_dataset(f"cityscapes:{tmp_path / 'data'},{options}")
+
+
+# ── the others ──
+
+
+def frames_and_labels(root: Path, frames: str, labels: str, label: np.ndarray) -> None:
+    for number in (3, 6, 9):
+        save(root / frames.format(number), np.zeros((*label.shape[:2], 3), np.uint8))
+        save(root / labels.format(number), label)
+
+
+def test_every_option_reaches_its_reader(tmp_path: Path) -> None:
+    """Four trees of one video, whose numbers are three apart, in the layouts of the data sets."""
+    grey, colour = np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3), np.uint8)
+    for split in ("train", "val"):
+        for folder in ("ImageSets/2016", "ImageSets/2017", "."):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / f"{split}.txt").write_text(f"{split}-video\n")
+        video = f"{split}-video"
+        frames_and_labels(
+            tmp_path, f"JPEGImages/480p/{video}/{{:05}}.jpg", f"Annotations/480p/{video}/{{:05}}.png", grey
+        )
+        frames_and_labels(
+            tmp_path, f"images/{split}/{video}/{{:06}}.png", f"panoptic_maps/{split}/{video}/{{:06}}.png", colour
+        )
+        frames_and_labels(tmp_path, f"data/{video}/origin/{{:08}}.jpg", f"data/{video}/mask/{{:08}}.png", grey)
+        frames_and_labels(tmp_path, f"imgs/{video}/{{:08}}.jpg", f"panomasks/{video}/{{:08}}.png", grey)
+    for name, rate, title in (
+        ("davis", 24, "davis 2017"),
+        ("kitti_step", 10, "kitti_step"),
+        ("vspw", 15, "vspw"),
+        ("vipseg", 15, "vipseg"),
+    ):
+        dataset = open_dataset(f"{name}:{tmp_path}")
+        (video,) = dataset.sequences
+        assert (dataset.name, video.name, video.fps) == (f"{title} val", "val-video", Fraction(rate, 3))
+        assert video.targets[2].shape == (2, 2)
+        training = open_dataset(f"{name}:{tmp_path},fps=30,step=3", split="train")
+        assert (training.sequences[0].name, training.sequences[0].fps) == ("train-video", 10)
+        with pytest.raises(DatasetError, match="holds no run of step 1; it holds 1 of step 3"):
+            open_dataset(f"{name}:{tmp_path},step=1")
+        with pytest.raises(ConfigError, match="`split` is 'test', whose annotations are not public"):
+            open_dataset(f"{name}:{tmp_path}", split="test")
+    assert open_dataset(f"davis:{tmp_path},year=2016").name == "davis 2016 val"
+    with pytest.raises(ConfigError, match="`year` is 2015, expected 2016 or 2017"):
+        open_dataset(f"davis:{tmp_path},year=2015")
+
+
+# ── the page about them ──
+
+PAGE = Path(__file__).parents[1] / "docs" / "datasets.md"
+
+
+def test_the_page_shows_every_data_set_with_every_option() -> None:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    forms = [re.findall(r"`([^`]*)`", row.split("|")[2]) for row in rows]
+    shown = {form.partition(":")[0]: set(options) for form, *options in filter(None, forms) if "," not in form}
+    assert shown == {name: {f"{option}=" for option in kind.options} for name, kind in DATASETS.items()}
+
+
+def test_what_the_page_shows_works() -> None:
+    found = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8")
+    assert (found.failed, found.attempted > 0) == (0, True)

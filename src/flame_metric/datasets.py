@@ -71,8 +71,8 @@ def open_dataset(text: str, *, split: str | None = None) -> VideoDataset:
     ----------
     text : str
         ``"synthetic"``, ``"synthetic:num_frames=20,height=128,width=256"`` (options of :func:`synthetic_dataset`),
-        ``"cityscapes:ROOT"`` or ``"camvid:ROOT"``, options behind ROOT: ``"camvid:ROOT,step=2"``. They are those of
-        the function that opens it, such as :func:`~flame_metric.data.camvid.camvid`. A ROOT may begin with ``~``,
+        or one of the names in `DATASETS`, its folder and options behind it: ``"camvid:ROOT,step=2"``. They are those
+        of the function that opens it, such as :func:`~flame_metric.data.camvid.camvid`. A ROOT may begin with ``~``,
         which no shell expands behind a colon.
     split : {"train", "val", "test"}, optional
         Default: "val"; with CamVid all there is. There is a "test" in some layouts of CamVid alone.
@@ -182,6 +182,31 @@ def _open_camvid(root: str, split: str | None, **options: Any) -> VideoDataset:
     return camvid(root, split=split, **options)
 
 
+def _open_davis(root: str, split: str | None, **options: Any) -> VideoDataset:
+    from flame_metric.data.davis import davis  # noqa: PLC0415 - as above
+
+    return davis(root, split="val" if split is None else split, **options)
+
+
+def _open_kitti_step(root: str, split: str | None, **options: Any) -> VideoDataset:
+    from flame_metric.data.kitti_step import kitti_step  # noqa: PLC0415 - as above
+
+    return kitti_step(root, split="val" if split is None else split, **options)
+
+
+def _open_vspw(root: str, split: str | None, **options: Any) -> VideoDataset:
+    from flame_metric.data.vspw import vspw  # noqa: PLC0415 - as above
+
+    return vspw(root, split="val" if split is None else split, **options)
+
+
+def _open_vipseg(root: str, split: str | None, **options: Any) -> VideoDataset:
+    from flame_metric.data.vipseg import vipseg  # noqa: PLC0415 - as above
+
+    return vipseg(root, split="val" if split is None else split, **options)
+
+
+_NUMBERED: Mapping[str, Callable[[str], Any]] = MappingProxyType({"fps": _rate, "step": _whole})
 DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
     {
         "synthetic": DatasetKind(
@@ -204,7 +229,35 @@ DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
             "labelled runs, at 1 and 15 Hz",
             "camvid:/data/camvid,step=2",
             _open_camvid,
-            {"classes": str, "step": _whole, "fps": _rate},
+            {"classes": str, **_NUMBERED},
+        ),
+        "davis": DatasetKind(
+            "davis:ROOT",
+            "foreground and background at 24 Hz",
+            "davis:/data/DAVIS,year=2016",
+            _open_davis,
+            {"year": _whole, **_NUMBERED},
+        ),
+        "kitti_step": DatasetKind(
+            "kitti_step:ROOT",
+            "drives at 10 Hz, 19 classes",
+            "kitti_step:/data/kitti_step,fps=10",
+            _open_kitti_step,
+            _NUMBERED,
+        ),
+        "vspw": DatasetKind(
+            "vspw:ROOT",
+            "all kinds of scenes at 15 Hz, 124 classes",
+            "vspw:/data/VSPW_480p,step=1",
+            _open_vspw,
+            _NUMBERED,
+        ),
+        "vipseg": DatasetKind(
+            "vipseg:ROOT",
+            "every few frames of those of VSPW, 124 classes",
+            "vipseg:/data/VIPSeg,step=3",
+            _open_vipseg,
+            _NUMBERED,
         ),
     }
 )

@@ -37,7 +37,7 @@ def write(root: Path, video: str, numbers, **options) -> None:
 
 def videos(root: Path, *names: str, rate: int = 30, step: int | None = None) -> tuple[VideoSequence, ...]:
     folders = {name: (root / "frames" / name, root / "labels" / name) for name in names}
-    return numbered_videos(root, folders, read_label_png, rate=Fraction(rate), step=step)
+    return numbered_videos(root, folders, read_label_png, fps=rate, step=step)
 
 
 def shown(found) -> list[tuple[str, list[str], Fraction]]:
@@ -107,6 +107,7 @@ def test_a_lone_frame_has_the_rate_of_the_others(tmp_path: Path) -> None:
         ("c", 10),
         ("d", 30),
     ]
+    assert videos(tmp_path, "a", "b", "d")[0].fps == 30  # two steps occur as often: the smaller one
     assert [(video.name, video.fps) for video in videos(tmp_path, "a")] == [("a", 30)]
 
 
@@ -137,6 +138,22 @@ def test_every_frame_is_in_one_run_and_no_run_has_a_hole(numbers: set[int]) -> N
         assert all(after.number - before.number == step for before, after in pairwise(run.frames))
     for before, after in pairwise(runs):  # and nothing is cut that belongs together
         assert after.frames[0].number - before.frames[-1].number != step
+
+
+def test_which_frames_are_labelled_is_known_without_reading(tmp_path: Path) -> None:
+    write(tmp_path, "a", range(4), label_of=lambda number: None if number == 2 else grey(number))
+    (tmp_path / "labels/a/00001.png").write_bytes(b"")
+    (video,) = videos(tmp_path, "a")
+    assert video.labelled == video.targets.labelled == (0, 1, 3)
+
+
+def test_other_files_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "a", range(3), label_of=lambda number: grey(number) if number else None)
+    trees.save(tmp_path / "labels/a/00000.jpg", trees.frame_of(0))  # compression changes labels: never one of them
+    (tmp_path / "frames/a/Thumbs.db").write_bytes(b"")
+    trees.save(tmp_path / "frames/a/.00009.jpg", trees.frame_of(0))
+    (video,) = videos(tmp_path, "a")
+    assert (len(video.frames), video.labelled) == (3, (1, 2))
 
 
 def test_videos_can_be_sent_to_other_processes(tmp_path: Path) -> None:

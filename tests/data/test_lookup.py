@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric.data.lookup import KEEP, LabelLookup
-from flame_metric.errors import ConfigError, LabelError
+from flame_metric.errors import ConfigError, DatasetError, LabelError
 
 
 def test_maps_every_label_in_one_step() -> None:
@@ -106,3 +106,13 @@ def test_defaults_that_are_no_label(default: object) -> None:
 def test_uint64_labels() -> None:
     """NumPy 2.0 does not index with them."""
     assert LabelLookup({3: 1}).apply(np.array([3], np.uint64)).tolist() == [1]
+
+
+def test_labels_of_a_file() -> None:
+    lookup = LabelLookup({0: 0, 7: 1})
+    assert lookup.apply_to_file(np.array([[0, 7]], np.uint8), "a.png", expected="0 and 7").tolist() == [[0, 1]]
+    with pytest.raises(
+        DatasetError, match=r"^a\.png: holds label\(s\) 3, 300 \(3 pixels\), expected 0 and 7$"
+    ) as raised:
+        lookup.apply_to_file(np.array([[3, 300, 7, 3]], np.uint16), "a.png", expected="0 and 7")
+    assert raised.value.path == "a.png"

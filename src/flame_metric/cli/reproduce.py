@@ -78,7 +78,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--data",
         default="synthetic",
         metavar="D",
-        help="synthetic (default), synthetic:videos=N,height=H,width=W,..., cityscapes:ROOT or camvid:ROOT",
+        help="synthetic (default), synthetic:videos=N,height=H,width=W,..., cityscapes:ROOT, camvid:ROOT, davis:ROOT, "
+        "kitti_step:ROOT, vspw:ROOT or vipseg:ROOT",
     )
 
     training = parser.add_argument_group("training")

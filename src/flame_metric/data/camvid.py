@@ -34,6 +34,7 @@ from flame_metric.data.camvid_labels import (
     read_colours,
 )
 from flame_metric.data.frame_files import FileFolder, FrameFile, LabelReader, Run, paired, recordings, runs_of_step
+from flame_metric.data.splits import dataset_root
 from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.sequence import VideoDataset, VideoSequence
 from flame_metric.timing import Fps, as_fps
@@ -93,7 +94,7 @@ def camvid(
     if step is not None:
         step = check_integer("step", step, 1)
     rate = as_fps(fps)
-    layout = _layout(Path(root))
+    layout = _layout(dataset_root(root, "CamVid's"))
     _check_layout(layout, split, classes)
     frames = [frame for source in layout.sources for frame in paired(source.images, source.labels)]
     if split is not None:
@@ -137,9 +138,6 @@ class _Layout:
 
 
 def _layout(root: Path) -> _Layout:
-    if not root.is_dir():
-        found = "no folder" if root.exists() else "missing"
-        raise DatasetError(f"{root}: is {found}, expected the folder that holds CamVid's", path=root)
     if (root / _STILLS).is_dir() or (root / _COLOURS).is_dir():
         return _Layout("original", (_source(root / _STILLS, root / _COLOURS, "_L"),))
     splits = [split for split in _SPLITS if (root / f"{split}annot").is_dir()]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from flame_metric.data.frame_image import read_rgb_png
 from flame_metric.data.label_png import read_label_png
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.errors import DatasetError, LabelError, shortened
+from flame_metric.errors import DatasetError, shortened
 
 __all__ = ["CLASS_NAMES", "COLOUR_NAMES", "read_class_labels", "read_colour_labels", "read_colours"]
 
@@ -156,16 +156,8 @@ def read_class_labels(path: Path) -> npt.NDArray[np.uint8]:
     DatasetError
         If the file is missing or damaged, or holds another label.
     """
-    labels = read_label_png(path)
-    try:
-        return _CLASSES.apply(labels)
-    except LabelError:
-        others = labels[labels > len(CLASS_NAMES)]
-        raise DatasetError(
-            f"{path}: holds label(s) {shortened(map(str, np.unique(others)))} ({others.size:,} pixels), expected "
-            f"0..{len(CLASS_NAMES) - 1}, and {len(CLASS_NAMES)} for void",
-            path=path,
-        ) from None
+    expected = f"0..{len(CLASS_NAMES) - 1}, and {len(CLASS_NAMES)} for void"
+    return _CLASSES.apply_to_file(read_label_png(path), path, expected=expected)
 
 
 def _labels_of_names(classes: str) -> dict[str, int]:

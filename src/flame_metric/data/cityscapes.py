@@ -28,6 +28,7 @@ import numpy.typing as npt
 from flame_metric.checks import check_choice
 from flame_metric.data.cityscapes_labels import CATEGORIES, CLASS_NAMES, LABEL_KINDS, VOID, read_cityscapes_labels
 from flame_metric.data.frame_image import read_frame_image
+from flame_metric.data.splits import check_split, dataset_root
 from flame_metric.errors import ConfigError, DatasetError, shortened
 from flame_metric.sequence import OnAccess, VideoDataset, VideoSequence
 from flame_metric.timing import Fps, as_fps
@@ -39,7 +40,6 @@ ANNOTATED = 19
 """Index of the labelled frame in its clip: a clip has 19 frames of history."""
 
 _FRAMES, _LABELS, _TIMES = "leftImg8bit_sequence", "gtFine", "timestamp_sequence"
-_SPLITS = ("train", "val")
 _NUMBERS = re.compile(r"(?P<seq>[0-9]{6})_(?P<frame>[0-9]{6})")
 
 
@@ -86,12 +86,12 @@ def cityscapes(
         If a folder is missing or without labels, or an annotated frame is not among the frames. On access: if a
         file is missing or damaged, or holds labels of the other kind.
     """
-    _check_split(split)
+    check_split(split)
     check_choice("classes", classes, ("19", "categories"))
     if label_kind is not None:
         check_choice("label_kind", label_kind, LABEL_KINDS)
     rate = as_fps(fps)
-    folders = _Folders(Path(root), split)
+    folders = _Folders(dataset_root(root, f"{_FRAMES} and {_LABELS}"), split)
     folders.check(timestamps=timestamps)
     clips = [_Clip(folders, *found, classes) for found in folders.annotated(label_kind, _chosen(cities, folders))]
     sequences = tuple(
@@ -118,11 +118,6 @@ class _Folders:
 
     def check(self, *, timestamps: bool) -> None:
         """Refuse a root without a download that is needed, and say what to unpack there."""
-        if not self.root.is_dir():
-            found = "no folder" if self.root.exists() else "missing"
-            raise DatasetError(
-                f"{self.root}: is {found}, expected the folder that holds {_FRAMES} and {_LABELS}", path=self.root
-            )
         for kind in (_FRAMES, _LABELS, _TIMES)[: 3 if timestamps else 2]:
             _check_download(self.of(kind), kind)
 
@@ -231,14 +226,6 @@ class _Clip:
                     path=path,
                 )
         return times
-
-
-def _check_split(split: str) -> None:
-    if split == "test":
-        raise ConfigError(
-            "`split` is 'test', whose annotations are not public (its label maps are void), expected train or val"
-        )
-    check_choice("split", split, _SPLITS)
 
 
 def _chosen(cities: Collection[str] | None, folders: _Folders) -> list[str]:

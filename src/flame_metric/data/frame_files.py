@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flame_metric.checks import check_integer
 from flame_metric.data.folder import files_by_frame, split_name
 from flame_metric.data.frame_image import FRAME_EXTENSIONS, read_frame_image
 from flame_metric.errors import DatasetError, shortened
 from flame_metric.sequence import OnAccess, VideoSequence
+from flame_metric.timing import Fps, as_fps
 
 __all__ = [
     "FileFolder",
@@ -160,6 +162,16 @@ def paired(images: FileFolder, labels: FileFolder) -> list[FrameFile]:
     ------
     DatasetError
         If a folder is missing, a label map has no frame, or a name holds no digits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> frames, labels = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+    >>> for file in (frames / "0007.jpg", frames / "0008.jpg", labels / "0007_L.png"):
+    ...     file.touch()
+    >>> pairs = paired(FileFolder(frames, "frames"), FileFolder(labels, "label maps", suffix="_L"))
+    >>> [(frame.number, frame.label is not None) for frame in pairs]
+    [(7, True), (8, False)]
     """
     frames, maps = images.files(), labels.files()
     alone = sorted(maps.keys() - frames.keys())
@@ -228,7 +240,7 @@ def numbered_videos(
     folders: Mapping[str, tuple[Path, Path]],
     read_label: LabelReader,
     *,
-    rate: Fraction,
+    fps: Fps,
     step: int | None = None,
 ) -> tuple[VideoSequence, ...]:
     """Return videos that lie in folders of their own, as files whose names are numbers.
@@ -243,17 +255,22 @@ def numbered_videos(
     folders : mapping of str to (Path, Path)
         Name of a video -> its folder of frames (PNG or JPEG), and its folder of label maps (PNG).
     read_label : callable
-    rate : Fraction
-        At which the numbers count, in 1/s.
+    fps : int, float, Fraction, Decimal or str
+        Numbers per second.
     step : int, optional
         Only runs whose numbers are so many apart.
 
     Raises
     ------
+    ConfigError
+        If there is no such rate or step.
     DatasetError
         If a folder is missing, holds no frame or no label map, labels without a frame, a name that is no number or a
         number twice; or if there is no run of that step.
     """
+    rate = as_fps(fps)
+    if step is not None:
+        step = check_integer("step", step, 1)
     for place, what in enumerate(("frames", "label maps")):
         missing = [name for name, paths in folders.items() if not paths[place].is_dir()]
         if missing:
@@ -290,10 +307,8 @@ def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
 
 def _cut(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[Run]:
     """Cut a video wherever neighbours are not one step apart."""
-    starts = [
-        0,
-        *(place for place, (one, other) in enumerate(pairwise(frames), 1) if other.number - one.number != step),
-    ]
+    neighbours = enumerate(pairwise(frames), 1)
+    starts = [0, *(place for place, (one, other) in neighbours if other.number - one.number != step)]
     for start, stop in pairwise([*starts, len(frames)]):
         part = tuple(frames[start:stop])
         yield Run(name if len(starts) == 1 else f"{name}[{part[0].name}..{part[-1].name}]", part, step)

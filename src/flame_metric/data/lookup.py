@@ -5,6 +5,7 @@ One step, because maps applied one label after the other chain: {6: 9, 9: 7} wou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.checks import is_integer
-from flame_metric.errors import ConfigError, LabelError
+from flame_metric.errors import ConfigError, DatasetError, LabelError, shortened
 
 __all__ = ["KEEP", "LabelLookup"]
 
@@ -121,6 +122,32 @@ class LabelLookup:
                     f"add {values[0]}:CLASS, '*:CLASS' for all others, or '*:*' to keep them"
                 )
         return mapped
+
+    def apply_to_file(
+        self, labels: npt.NDArray[Any], path: str | os.PathLike[str], *, expected: str
+    ) -> npt.NDArray[Any]:
+        """Map the labels of a file: as :meth:`apply`, with an error that names the file.
+
+        Parameters
+        ----------
+        labels : ndarray of int, any shape
+        path : str or path
+        expected : str
+            Which labels it should hold, for the message, with a hint where there is one.
+
+        Raises
+        ------
+        DatasetError
+            If labels are not mentioned and there is no default.
+        """
+        try:
+            return self.apply(labels)
+        except LabelError:
+            others = labels[~np.isin(labels, list(self.mapping))]
+            found = shortened(str(value) for value in np.unique(others).tolist())
+            raise DatasetError(
+                f"{path}: holds label(s) {found} ({others.size:,} pixels), expected {expected}", path=path
+            ) from None
 
     def _unmentioned(self) -> int:
         """Return a value that no label maps to, to mark labels without an entry."""
