@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flame_metric import DatasetError
+from flame_metric.data import video_index
+from flame_metric.data.video_index import VideoIndex, index_video
 from flame_metric.sequence import OnAccess
 
 av = pytest.importorskip("av", reason="reading video files needs PyAV")
@@ -217,15 +219,15 @@ def test_one_frame_has_no_rate(tmp_path: Path) -> None:
     ],
 )
 def test_multiples_of_an_interval_by_hand(times: list[int], interval: Fraction, gives: bool) -> None:
-    assert module._gives(times, interval) == gives
+    assert video_index._gives(times, interval) == gives
 
 
 @given(st.fractions(Fraction(3, 2), 500), st.fractions(0, 100), st.integers(2, 60), st.sampled_from([round, int]))
 def test_rounded_times_are_multiples(interval: Fraction, start: Fraction, number: int, rounded) -> None:
     times = [rounded(start + index * interval) for index in range(number)]
-    assert module._gives(times, interval)
+    assert video_index._gives(times, interval)
     if number > 2:
-        assert not module._gives([*times[:-1], times[-1] + 2], interval)
+        assert not video_index._gives([*times[:-1], times[-1] + 2], interval)
 
 
 # ── what a file leaves out ──
@@ -243,6 +245,26 @@ def test_an_edit_list_leaves_frames_out(folder: Path, tmp_path: Path) -> None:
     for index in (16, 3, 0, 9, 8, 16):
         np.testing.assert_array_equal(video.frame(index), expected[index])
     np.testing.assert_array_equal(expected, decoded(folder / "h264.mp4")[7:])
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
+def test_a_late_start_is_no_cut(folder: Path, tmp_path: Path, name: str) -> None:
+    def later(packet: "av.Packet") -> bool:
+        packet.pts += 15 * 512
+        packet.dts += 15 * 512
+        return True
+
+    video = VideoFile.open(copied(opened(folder, "h264.mp4").path, tmp_path / name, later))
+    assert (len(video), video.rate, video.timestamps_ns[0]) == (24, 30, 500_000_000)
+
+
+@pytest.mark.parametrize("clock", ["00:00:0x.8", "1:2", "", "::", "1/0:0:0"])
+def test_a_length_that_is_none(clock: str) -> None:
+    container = SimpleNamespace(format=SimpleNamespace(name="matroska,webm"))
+    stream = SimpleNamespace(metadata={"DURATION": clock}, time_base=Fraction(1, 1000))
+    assert video_index._stated_end(container, stream) is None
+    stream.metadata = {"DURATION": "01:02:03.5"}
+    assert video_index._stated_end(container, stream) == 3_723_500
 
 
 @pytest.mark.parametrize("name", ["middle.ts", "middle.mkv"])
@@ -471,6 +493,25 @@ def test_sound_alone(tmp_path: Path) -> None:
     refused(r"a\.mp4: holds 0 video streams \(of audio\), expected one$", tmp_path / "a.mp4")
 
 
+def test_sound_and_a_cover_are_no_frames(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        stream, cover = output.add_stream("mpeg4", rate=30), output.add_stream("mjpeg", rate=1)
+        for each, pixels in ((stream, "yuv420p"), (cover, "yuvj420p")):
+            each.width, each.height, each.pix_fmt = 64, 48, pixels
+        cover.disposition = av.stream.Disposition.attached_pic.value
+        add_sound(output)
+        for each, frames in ((stream, FRAMES), (cover, FRAMES[:1])):
+            for frame in frames:
+                output.mux(each.encode(av.VideoFrame.from_ndarray(frame).reformat(format=each.pix_fmt)))
+            output.mux(each.encode())
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert [each.type for each in container.streams] == ["video", "audio", "video"]
+        expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    video = VideoFile.open(tmp_path / "a.mp4")
+    assert video.rate == 30
+    np.testing.assert_array_equal([video.frame(index) for index in range(len(video))], expected)
+
+
 def test_two_video_streams(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv"), "w") as output:
         streams = [output.add_stream("ffv1", rate=30) for _ in range(2)]
@@ -532,7 +573,7 @@ class Container:
 def test_packets_that_are_refused(packets: list[Packet], message: str) -> None:
     stream = SimpleNamespace(time_base=Fraction(1, 30), index=0)
     with pytest.raises(DatasetError, match=f"a.ts: {message}"):
-        module._scan(Path("a.ts"), Container(*packets), stream)
+        index_video(Path("a.ts"), Container(*packets), stream)
 
 
 def test_packets_by_hand() -> None:
@@ -547,9 +588,7 @@ def test_packets_by_hand() -> None:
         Packet(11, is_keyframe=False),
         Packet(None, size=0),
     ]
-    assert module._scan(Path("a.ts"), Container(*packets), stream) == module._Scan(
-        (7, 9, 11), (7, 12), Fraction(1, 30), 2
-    )
+    assert index_video(Path("a.ts"), Container(*packets), stream) == VideoIndex((7, 9, 11), (7, 12), Fraction(1, 30), 2)
 
 
 # ── damage ──

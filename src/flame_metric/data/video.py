@@ -19,10 +19,10 @@ import os
 import struct
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.data import MAX_PIXELS
+from flame_metric.data.video_index import VIDEO_FILE, VideoIndex, index_video
 from flame_metric.errors import DatasetError, MissingExtraError
 from flame_metric.timing import NS_PER_S
 
@@ -42,34 +43,10 @@ except ImportError as error:
 __all__ = ["VideoFile"]
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"  # no playlists: those name other files, or addresses
-_WANTED = "a whole video file (MP4, MOV, Matroska, WebM, AVI or MPEG-TS)"
 _MAX_OPEN = 8  # files that a thread keeps open, each with the memory of a decoder
 _TRIED = 5  # frames that are decoded at once: wrong times show in the first that are not stored in their order
 _MATRIX = struct.Struct("=9i")
 _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-_CUT_OFF = Fraction(3, 4)  # of a frame: a file that ends so much too early is cut short
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """What the packets of a file say, undecoded.
-
-    Attributes
-    ----------
-    times : tuple of int
-        When each frame is shown, as the file counts, rising.
-    keys : tuple of int
-        Times of the frames at which decoding can begin, rising.
-    time_base : Fraction
-        Seconds of a count.
-    stream : int
-        Number of the stream in the file.
-    """
-
-    times: tuple[int, ...]
-    keys: tuple[int, ...]
-    time_base: Fraction
-    stream: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +65,15 @@ class VideoFile:
         the mean one. None if their times are no multiples of an interval (up to rounding), or there is one frame alone.
     timestamps_ns : tuple of int
         When each frame is shown, in nanoseconds, rising.
+    index : VideoIndex
+        Where its frames are.
     """
 
     path: Path
     shape: tuple[int, int]
     rate: Fraction | None
     timestamps_ns: tuple[int, ...] = field(repr=False)
-    _scan: _Scan = field(repr=False)
+    index: VideoIndex = field(repr=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> VideoFile:
@@ -127,25 +106,29 @@ class VideoFile:
         """
         path = Path(path)
         if not path.is_file():  # a pipe would be waited for, and never end
-            raise DatasetError(f"{path}: is {'no file' if path.exists() else 'missing'}, expected {_WANTED}", path=path)
+            raise DatasetError(
+                f"{path}: is {'no file' if path.exists() else 'missing'}, expected {VIDEO_FILE}", path=path
+            )
         try:
             with _opened(path) as container:
                 stream = _video_stream(path, container)
                 shape = _shape(path, stream)
-                scan = _scan(path, container, stream)
-                stated = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+                index = index_video(path, container, stream)
+                rate = index.rate((stream.average_rate, stream.guessed_rate, stream.base_rate))
         except DatasetError:
             raise
         except Exception as error:  # a demuxer may raise anything on bytes from outside
-            raise DatasetError(f"{path}: cannot be read ({_reason(error)}), expected {_WANTED}", path=path) from error
-        times_ns = tuple(round(time * scan.time_base * NS_PER_S) for time in scan.times)
-        found = cls(path, shape, _rate(scan, stated), times_ns, scan)
-        for index in range(min(_TRIED, len(found))):
-            found.frame(index)
-        return found
+            raise DatasetError(
+                f"{path}: cannot be read ({_reason(error)}), expected {VIDEO_FILE}", path=path
+            ) from error
+        times_ns = tuple(round(time * index.time_base * NS_PER_S) for time in index.times)
+        video = cls(path, shape, rate, times_ns, index)
+        for first in range(min(_TRIED, len(video))):
+            video.frame(first)
+        return video
 
     def __len__(self) -> int:
-        return len(self._scan.times)
+        return len(self.index.times)
 
     def frame(self, index: int) -> npt.NDArray[np.uint8]:
         """Decode frame 0..n-1, in the order in which they are shown.
@@ -206,96 +189,14 @@ def _shape(path: Path, stream: Any) -> tuple[int, int]:
     return height, width
 
 
-def _scan(path: Path, container: Any, stream: Any) -> _Scan:
-    times: list[int] = []
-    keys: list[int] = []
-    end = 0
-    for number, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
-        if packet.is_corrupt:
-            raise DatasetError(f"{path}: is damaged or cut short at packet {number}, expected {_WANTED}", path=path)
-        if packet.pts is None:
-            raise DatasetError(
-                f"{path}: does not say when packet {number} is shown, expected a time for each frame; convert it to "
-                "Matroska or MP4",
-                path=path,
-            )
-        if packet.is_keyframe:
-            keys.append(packet.pts)
-        if keys and packet.pts >= keys[0] and not packet.is_discard:
-            times.append(packet.pts)
-            end = max(end, packet.pts + (packet.duration or 0))
-    if not times:
-        raise DatasetError(f"{path}: holds no frame that can be decoded, expected {_WANTED}", path=path)
-    times.sort()
-    twice = next((time for time, other in pairwise(times) if time == other), None)
-    if twice is not None:
-        raise DatasetError(
-            f"{path}: holds two frames at {float(twice * stream.time_base):.3f} s, expected one at a time; convert it "
-            "to Matroska or MP4",
-            path=path,
-        )
-    _check_end(path, times, end, _stated_end(container, stream), stream.time_base)
-    return _Scan(tuple(times), tuple(sorted(keys)), stream.time_base, stream.index)
-
-
-def _stated_end(container: Any, stream: Any) -> Fraction | None:
-    """Return when the last frame ends as the header says, and not as it is guessed from the length of the file."""
-    kind = container.format.name
-    if kind == "avi":
-        return Fraction((stream.start_time or 0) + stream.frames) if stream.frames else None
-    if kind == "matroska,webm":
-        clock = stream.metadata.get("DURATION", "").split(":")
-        if len(clock) != 3:
-            return None
-        hours, minutes, seconds = (Fraction(part) for part in clock)
-        return (hours * 3600 + minutes * 60 + seconds) / Fraction(stream.time_base)
-    if kind == "mpegts" or stream.duration is None:
-        return None
-    return Fraction((stream.start_time or 0) + stream.duration)
-
-
-def _check_end(path: Path, times: Sequence[int], end: int, stated: Fraction | None, time_base: Fraction) -> None:
-    interval = Fraction(times[-1] - times[0], len(times) - 1) if len(times) > 1 else Fraction(0)
-    ends = max(Fraction(end), times[-1] + interval)
-    if stated is not None and stated - ends > _CUT_OFF * (interval or end - times[-1]):
-        raise DatasetError(
-            f"{path}: is cut short: its frames end after {float(ends * time_base):.3f} s, but its header says "
-            f"{float(stated * time_base):.3f} s; copy or convert it anew",
-            path=path,
-        )
-
-
-def _rate(scan: _Scan, stated: Sequence[Fraction | None]) -> Fraction | None:
-    """Return the first rate, of those that a file states and the mean one, that gives the times of its frames.
-
-    >>> milliseconds = _Scan((0, 33, 67, 100), (0,), Fraction(1, 1000))
-    >>> [str(_rate(milliseconds, [rate])) for rate in (Fraction(30000, 1001), Fraction(25), None)]
-    ['30000/1001', '30', '30']
-    >>> _rate(_Scan((0, 33, 67, 133), (0,), Fraction(1, 1000)), [Fraction(30)])
-    """
-    times = scan.times
-    if len(times) < 2:
-        return None
-    mean = (len(times) - 1) / ((times[-1] - times[0]) * scan.time_base)
-    rates = (Fraction(rate) for rate in (*stated, mean) if rate)
-    return next((rate for rate in rates if _gives(times, 1 / (rate * scan.time_base))), None)
-
-
-def _gives(times: Sequence[int], interval: Fraction) -> bool:
-    """Whether times are multiples of an interval, all shifted by the same, and rounded to whole numbers."""
-    ahead, behind = interval.numerator, interval.denominator
-    deviations = [time * behind - index * ahead for index, time in enumerate(times)]
-    return max(deviations) - min(deviations) <= (behind if behind > 1 else 0)
-
-
 # ── decoding ──
 
 
 class _Decoder:
     """A file that stands open: the next frame takes no seeking."""
 
-    def __init__(self, path: Path, scan: _Scan) -> None:
-        self._path, self._scan = path, scan
+    def __init__(self, path: Path, index: VideoIndex) -> None:
+        self._path, self._index = path, index
         self._container: Any = None
         self._stream: Any = None
         self._frames: Iterator[Any] = iter(())  # to be decoded, behind the one that was asked for last
@@ -306,11 +207,11 @@ class _Decoder:
         """Return a frame as PyAV has it; DatasetError if it cannot be decoded."""
         if index == self._place:
             return self._frame
-        times, keys = self._scan.times, self._scan.keys
+        times, keys = self._index.times, self._index.keys
         key = keys[bisect_right(keys, times[index]) - 1]
         goes_on = 0 <= self._place < index and bisect_left(times, key) <= self._place + 1
         self._place, error = -1, None  # after an error it goes on from nowhere
-        # A key frame of some codecs does not do where decoding begins at it; the first one does.
+        # Decoding from a key frame on may need what came before it (gradual refresh): then it begins at the first.
         for start in dict.fromkeys((None, key, keys[0]) if goes_on else (key, keys[0])):
             try:
                 if start is not None:
@@ -354,7 +255,7 @@ class _Decoder:
     def _open(self) -> None:
         self.close()
         self._container = _opened(self._path)
-        self._stream = self._container.streams[self._scan.stream]
+        self._stream = self._container.streams[self._index.stream]
         self._stream.codec_context.thread_count = 1
         self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
 
@@ -389,6 +290,9 @@ class _OpenFiles(threading.local):
     """The files that stand open in this thread, those that were read last at the end."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.process = os.getpid()
         self.decoders: WeakKeyDictionary[VideoFile, _Decoder] = WeakKeyDictionary()
 
@@ -398,9 +302,9 @@ _open_files = _OpenFiles()
 
 def _decoder(video: VideoFile) -> _Decoder:
     if _open_files.process != os.getpid():  # forked: both processes would move on in one file
-        _open_files.__init__()  # type: ignore[misc]
+        _open_files.forget()
     decoders = _open_files.decoders
-    decoder = decoders.pop(video, None) or _Decoder(video.path, video._scan)
+    decoder = decoders.pop(video, None) or _Decoder(video.path, video.index)
     while len(decoders) >= _MAX_OPEN:
         decoders.pop(next(iter(decoders))).close()
     decoders[video] = decoder
