@@ -135,16 +135,18 @@ def test_a_frame_belongs_to_the_caller(tmp_path: Path) -> None:
         np.testing.assert_array_equal(video.frame(1), FRAMES[1])
 
 
+def counted(method, calls: Counter):
+    def call(self, *arguments: object) -> None:
+        calls[method.__name__] += 1
+        method(self, *arguments)
+
+    return call
+
+
 def test_going_on_takes_no_seeking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video, calls = opened(folder, "h264.mp4"), Counter()
-    for name in ("_begin", "_open"):
-        method = getattr(module._Decoder, name)
-
-        def counted(self, *arguments, method=method, name=name) -> None:
-            calls[name] += 1
-            method(self, *arguments)
-
-        monkeypatch.setattr(module._Decoder, name, counted)
+    for method in ("_begin", "_open"):
+        monkeypatch.setattr(module._Decoder, method, counted(getattr(module._Decoder, method), calls))
     for index in range(24):  # it stands open since it was opened
         video.frame(index)
     assert calls == {"_begin": 1}
@@ -157,6 +159,47 @@ def test_going_on_takes_no_seeking(folder: Path, monkeypatch: pytest.MonkeyPatch
     for index in (12, 14, 13):  # behind the next key frame, on, back
         video.frame(index)
     assert calls == {"_begin": 4}
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "refresh.mp4"])
+def test_any_frame_takes_one_seeking(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    video, calls = opened(folder, name), Counter()
+    video.frame(0)
+    for method in ("_begin", "_open"):
+        monkeypatch.setattr(module._Decoder, method, counted(getattr(module._Decoder, method), calls))
+    for index in reversed(range(1, 24)):
+        video.frame(index)
+    assert calls == {"_begin": 23}
+
+
+class Unseekable:
+    """A container in which nothing can be sought."""
+
+    def __init__(self, container: "av.container.InputContainer") -> None:
+        self.demux, self.streams, self.close = container.demux, container.streams, container.close
+
+    def seek(self, *arguments: object, **options: object) -> None:
+        raise av.error.PermissionError(1, "Operation not permitted")
+
+
+def test_files_that_cannot_be_sought_in_are_read_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video, expected = opened(folder, "h264.mp4"), decoded(folder / "h264.mp4")
+    module._open_files.decoders.clear()
+    container = module._opened
+    monkeypatch.setattr(module, "_opened", lambda path: Unseekable(container(path)))
+    for index in (5, 6, 20, 3):
+        np.testing.assert_array_equal(video.frame(index), expected[index])
+
+
+def test_a_frame_behind_one_that_is_not_whole_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = opened(folder, "ffv1.mkv")
+    decoder = module._Decoder(video.path, video.index)
+    frames = [SimpleNamespace(pts=time, is_corrupt=time == video.index.times[3]) for time in video.index.times]
+    monkeypatch.setattr(decoder, "_begin", lambda key: setattr(decoder, "_frames", iter(frames)))
+    assert decoder.frame(2) is frames[2]
+    for index in (3, 4):
+        with pytest.raises(DatasetError, match=rf"frame {index} of 0\.\.23 cannot be decoded: no whole frame of"):
+            decoder.frame(index)
 
 
 # ── times ──
@@ -267,6 +310,32 @@ def test_a_length_that_is_none(clock: str) -> None:
     assert video_index._stated_end(container, stream) == 3_723_500
 
 
+@pytest.mark.parametrize(
+    ("kind", "start", "duration", "frames", "end"),
+    [
+        ("mov,mp4,m4a,3gp,3g2,mj2", 500, 1_000, 9, 1_500),
+        ("mov,mp4,m4a,3gp,3g2,mj2", None, 1_000, 9, 1_000),
+        ("mov,mp4,m4a,3gp,3g2,mj2", 0, None, 9, None),
+        ("avi", 2, 5, 30, 32),  # its duration is a guess
+        ("avi", None, 5, 0, None),
+        ("mpegts", 2, 5, 0, None),
+    ],
+)
+def test_when_a_header_says_that_a_video_ends(
+    kind: str, start: int | None, duration: int | None, frames: int, end: int | None
+) -> None:
+    container = SimpleNamespace(format=SimpleNamespace(name=kind))
+    stream = SimpleNamespace(start_time=start, duration=duration, frames=frames, metadata={"DURATION": "0:0:9"})
+    assert video_index._stated_end(container, stream) == end
+
+
+def test_the_mean_rate_where_a_file_states_a_wrong_one() -> None:
+    index = VideoIndex(tuple(range(0, 400, 4)), (0,), Fraction(1, 100))
+    assert index.rate([None, Fraction(24), Fraction(0)]) == 25
+    assert index.rate([Fraction(25)]) == 25
+    assert VideoIndex((0, 4, 8, 13), (0,), Fraction(1, 100)).rate([None]) is None
+
+
 @pytest.mark.parametrize("name", ["middle.ts", "middle.mkv"])
 def test_what_comes_before_the_first_key_frame_is_no_frame(folder: Path, tmp_path: Path, name: str) -> None:
     packets = iter(range(24))
@@ -302,20 +371,24 @@ def test_threads_do_not_disturb_each_other(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
-def test_a_forked_process_does_not_move_its_parent_on(folder: Path, run_python) -> None:
-    opened(folder, "h264.mp4")
+def test_a_forked_process_does_not_move_its_parent_on(tmp_path: Path, run_python) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 240, 320, 3), np.uint8)
+    file = write_video(tmp_path / "a.mkv", list(noise))
+    assert file.stat().st_size > 1_000_000  # far more than is read ahead
     program = (
-        "import os, pickle\n"
+        "import os\n"
         "from flame_metric.data.video import VideoFile\n"
-        f"video = VideoFile.open({str(folder / 'h264.mp4')!r})\n"
+        f"video = VideoFile.open({str(file)!r})\n"
         "expected = [video.frame(index).tobytes() for index in range(24)]\n"
         "video.frame(3)\n"
         "child = os.fork()\n"
+        "if child: os.waitpid(child, 0)\n"
         "same = all(video.frame(index).tobytes() == expected[index] for index in range(4, 24))\n"
-        "if not child: os._exit(0 if same else 1)\n"
-        "print(same, os.waitpid(child, 0)[1])\n"
+        "if not child: os._exit(0)\n"
+        "from flame_metric.data import video as module\n"
+        "print(same, len(module._open_files.decoders))\n"
     )
-    assert run_python(program, "This process:DeprecationWarning") == "True 0"
+    assert run_python(program, "This process:DeprecationWarning") == "True 1"
 
 
 def test_few_files_stand_open(folder: Path) -> None:

@@ -210,7 +210,7 @@ class _Decoder:
         times, keys = self._index.times, self._index.keys
         key = keys[bisect_right(keys, times[index]) - 1]
         goes_on = 0 <= self._place < index and bisect_left(times, key) <= self._place + 1
-        self._place, error = -1, None  # after an error it goes on from nowhere
+        self._place, error = -1, None  # behind an error it goes on from nowhere
         # Decoding from a key frame on may need what came before it (gradual refresh): then it begins at the first.
         for start in dict.fromkeys((None, key, keys[0]) if goes_on else (key, keys[0])):
             try:
@@ -244,13 +244,15 @@ class _Decoder:
         self._frames = iter(())
         if self._container is None:
             self._open()
-        try:
-            self._container.seek(key, stream=self._stream)
-        except av.error.FFmpegError:  # not every file can be sought in
-            self._open()
-        if not self._reach(key):  # it was sought too far ahead
-            self._open()
-            self._reach(key)
+        for seconds in (0, 1):  # some files are sought in by the time of decoding, which is earlier
+            try:
+                self._container.seek(key - int(seconds / self._index.time_base), stream=self._stream)
+            except av.error.FFmpegError:
+                break
+            if self._reach(key):
+                return
+        self._open()
+        self._reach(key)
 
     def _open(self) -> None:
         self.close()
@@ -274,16 +276,9 @@ class _Decoder:
         packets = self._container.demux(self._stream)
         for packet in packets:
             if packet.is_keyframe and packet.pts is not None and packet.pts >= key:
-                self._frames = _decoded(packet, packets)
+                self._frames = (frame for each in chain((packet,), packets) for frame in each.decode())
                 return bool(packet.pts == key)
         return False
-
-
-def _decoded(key_packet: Any, packets: Iterator[Any]) -> Iterator[Any]:
-    """Decode from a key frame on, without those after it that are shown before it: they need what came before it."""
-    for packet in chain((key_packet,), packets):
-        if packet.pts is None or packet.pts >= key_packet.pts:  # the last packet is empty and has no time
-            yield from packet.decode()
 
 
 class _OpenFiles(threading.local):
