@@ -7,11 +7,15 @@ NEEDS = {  # files: packages
     "src/flame_metric/data/camvid*.py": ("PIL",),
     "src/flame_metric/data/cityscapes*.py": ("PIL",),
     "src/flame_metric/data/davis.py": ("PIL",),
+    "src/flame_metric/data/description.py": ("PIL",),
     "src/flame_metric/data/frame_files.py": ("PIL",),
+    "src/flame_metric/data/frame_folder.py": ("PIL",),
     "src/flame_metric/data/frame_image.py": ("PIL",),
     "src/flame_metric/data/image_file.py": ("PIL",),
     "src/flame_metric/data/kitti_step.py": ("PIL",),
     "src/flame_metric/data/label_png.py": ("PIL",),
+    "src/flame_metric/data/video.py": ("av",),
+    "src/flame_metric/data/video_folder.py": ("av", "PIL"),
     "src/flame_metric/data/vipseg.py": ("PIL",),
     "src/flame_metric/data/vspw.py": ("PIL",),
     "src/flame_metric/experiments/augmentation.py": ("torch",),
@@ -41,6 +45,7 @@ NEEDS = {  # files: packages
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),
     "tests/helpers/toy_training.py": ("torch",),
     "tests/helpers/training_ranks.py": ("torch",),
+    "tests/helpers/video_files.py": ("av",),
     "tests/helpers/video_trees.py": ("PIL",),
 }
 

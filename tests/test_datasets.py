@@ -122,12 +122,31 @@ def test_camvid(tmp_path: Path) -> None:
     assert lengths == {None: [10], "train": [7], "val": [3]}
 
 
+def test_folders(tmp_path: Path) -> None:
+    for sequence in ("a,b", "c"):
+        for number in range(4):
+            save(tmp_path / f"frames/{sequence}/{number}.png", np.full((2, 2, 3), number, np.uint8))
+            save(tmp_path / f"labels/{sequence}/{number}.png", np.full((2, 2), number % 2, np.uint8))
+    file = tmp_path / "our,street.toml"
+    file.write_text("frames = 'frames'\nlabels = 'labels'\nfps = 15\nclasses = 2\ntrain = ['a,b']\nval = ['c']\n")
+    dataset = open_dataset(f"folders:{file}")
+    assert (dataset.name, [video.name for video in dataset.sequences]) == ("our,street", ["a,b", "c"])
+    assert dataset.sequences[0].frames[3][0, 0].tolist() == [3, 3, 3]
+    for split, name in (("train", "a,b"), ("val", "c")):
+        dataset = open_dataset(f"folders:{file}", split=split)
+        assert (dataset.name, [video.name for video in dataset.sequences]) == (f"our,street {split}", [name])
+    with pytest.raises(ConfigError, match=r"`split` is 'test', but .*toml lists the splits train, val alone, exp"):
+        open_dataset(f"folders:{file}", split="test")
+    with pytest.raises(DatasetError, match=r"toml,step=2: is missing, expected a TOML file"):
+        open_dataset(f"folders:{file},step=2")
+
+
 @pytest.mark.parametrize("text", ["kitti:/data", "davis2017:/data", "Synthetic", "", ":", None, 3, Path("camvid")])
 def test_no_data_set(text: object) -> None:
     with pytest.raises(
         ConfigError,
         match=r"^the data set is .*, expected one of synthetic, cityscapes:ROOT, camvid:ROOT, davis:ROOT, "
-        r"kitti_step:ROOT, vspw:ROOT, vipseg:ROOT$",
+        r"kitti_step:ROOT, vspw:ROOT, vipseg:ROOT, folders:FILE\.toml$",
     ):
         open_dataset(text)
 
@@ -135,8 +154,10 @@ def test_no_data_set(text: object) -> None:
 @pytest.mark.parametrize("name", [name for name, kind in DATASETS.items() if kind.rooted])
 def test_a_data_set_without_its_folder(name: str) -> None:
     pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
-    for text in (name, f"{name}:", f"{name}:,fps=3"):
-        with pytest.raises(ConfigError, match=f"the data set is '{name}' without its folder, expected {name}:ROOT"):
+    place = DATASETS[name].form.partition(":")[2]
+    option = ",fps=3" if "fps" in DATASETS[name].options else ""
+    for text in (name, f"{name}:", f"{name}:{option}"):
+        with pytest.raises(ConfigError, match=f"the data set is '{name}' without {place}, expected {name}:{place}"):
             open_dataset(text)
 
 
@@ -145,7 +166,7 @@ def test_every_data_set_says_how_it_is_written() -> None:
         assert kind.form.partition(":")[0] == name
         assert kind.about
         options = kind.example.partition(":")[2].split(",")[kind.rooted :]
-        assert options
+        assert bool(options) == bool(kind.options)
         assert {option.partition("=")[0] for option in options} <= kind.options.keys()
 
 
@@ -154,12 +175,12 @@ def test_synthetic_needs_no_pillow_and_the_others_say_so(run_python) -> None:
         "import sys; sys.modules['PIL'] = None\n"
         "from flame_metric.datasets import open_dataset\n"
         "print(len(open_dataset('synthetic').sequences))\n"
-        "for name in ('cityscapes', 'camvid', 'davis', 'kitti_step', 'vspw', 'vipseg'):\n"
+        "for name in ('cityscapes', 'camvid', 'davis', 'kitti_step', 'vspw', 'vipseg', 'folders'):\n"
         "    try: open_dataset(name + ':x')\n"
         "    except ImportError as error: print(type(error).__name__, error)\n"
     )
     message = "MissingExtraError reading image files needs Pillow: pip install 'flame-metric[cli]'"
-    assert run_python(program).splitlines() == ["8", *[message] * 6]
+    assert run_python(program).splitlines() == ["8", *[message] * 7]
 
 
 # ── options ──

@@ -1,6 +1,7 @@
 """Data sets by name, as options of the command line give them: ``"synthetic"``, ``"cityscapes:ROOT"``.
 
-Each has a split ``"train"`` and a split ``"val"`` that share no frame. To add a reader, add its name to `DATASETS`.
+Each has a split ``"train"`` and a split ``"val"`` that share no frame; folders have them if their file lists them. To
+add a reader, add its name to `DATASETS`.
 """
 
 from __future__ import annotations
@@ -72,10 +73,12 @@ def open_dataset(text: str, *, split: str | None = None) -> VideoDataset:
     text : str
         ``"synthetic"``, ``"synthetic:num_frames=20,height=128,width=256"`` (options of :func:`synthetic_dataset`),
         or one of the names in `DATASETS`, its folder and options behind it: ``"camvid:ROOT,step=2"``. They are those
-        of the function that opens it, such as :func:`~flame_metric.data.camvid.camvid`. A ROOT may begin with ``~``,
-        which no shell expands behind a colon.
+        of the function that opens it, such as :func:`~flame_metric.data.camvid.camvid`. ``"folders:FILE.toml"`` is what
+        that file describes (:func:`~flame_metric.data.description.described_dataset`). A ROOT or FILE may begin with
+        ``~``, which no shell expands behind a colon.
     split : {"train", "val", "test"}, optional
-        Default: "val"; with CamVid all there is. There is a "test" in some layouts of CamVid alone.
+        Default: "val"; with CamVid and folders all there is. There is a "test" in some layouts of CamVid, and where a
+        file lists one.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def open_dataset(text: str, *, split: str | None = None) -> VideoDataset:
     DatasetError
         If files are missing.
     MissingExtraError
-        If image files are to be read without Pillow.
+        If image files are to be read without Pillow, or video files without PyAV.
 
     Examples
     --------
@@ -157,7 +160,8 @@ def _root_and_options(name: str, kind: DatasetKind, parts: list[str]) -> tuple[s
         parts = parts[:-1]
     root = ",".join(parts)
     if kind.rooted and not root:
-        raise ConfigError(f"the data set is {name!r} without its folder, expected {kind.form}")
+        place = kind.form.partition(":")[2]
+        raise ConfigError(f"the data set is {name!r} without {place}, expected {kind.form}")
     return _expanded(root) if kind.rooted else None, found
 
 
@@ -204,6 +208,12 @@ def _open_vipseg(root: str, split: str | None, **options: Any) -> VideoDataset:
     from flame_metric.data.vipseg import vipseg  # noqa: PLC0415 - as above
 
     return vipseg(root, split="val" if split is None else split, **options)
+
+
+def _open_folders(root: str, split: str | None) -> VideoDataset:
+    from flame_metric.data.description import described_dataset  # noqa: PLC0415 - as above
+
+    return described_dataset(root, split=split)
 
 
 _NUMBERED: Mapping[str, Callable[[str], Any]] = MappingProxyType({"fps": _rate, "step": _whole})
@@ -258,6 +268,13 @@ DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
             "vipseg:/data/VIPSeg,step=3",
             _open_vipseg,
             _NUMBERED,
+        ),
+        "folders": DatasetKind(
+            "folders:FILE.toml",
+            "folders of frames, or video files, that a file describes",
+            "folders:/data/street.toml",
+            _open_folders,
+            {},
         ),
     }
 )

@@ -131,7 +131,7 @@ def test_runs_without_a_label_are_left_out(tmp_path: Path) -> None:
 def test_every_frame_is_in_one_run_and_no_run_has_a_hole(numbers: set[int]) -> None:
     frames = [FrameFile(str(number), Path("x"), Path("y"), number, ("", "")) for number in sorted(numbers)]
     step = step_of(sorted(numbers)) or 1
-    runs = list(module._cut("street", frames, step))
+    runs = list(module.cut("street", frames, step))
     assert [frame for run in runs for frame in run.frames] == frames
     assert len({run.name for run in runs}) == len(runs)
     for run in runs:

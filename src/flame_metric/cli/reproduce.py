@@ -79,7 +79,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="synthetic",
         metavar="D",
         help="synthetic (default), synthetic:videos=N,height=H,width=W,..., cityscapes:ROOT, camvid:ROOT, davis:ROOT, "
-        "kitti_step:ROOT, vspw:ROOT or vipseg:ROOT",
+        "kitti_step:ROOT, vspw:ROOT, vipseg:ROOT or folders:FILE.toml",
     )
 
     training = parser.add_argument_group("training")

@@ -24,7 +24,16 @@ from flame_metric.data import MAX_PIXELS
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import DatasetError, LabelError, shortened
 
-__all__ = ["Clip", "Frame", "LabelFolder", "files_by_frame", "match_folders", "split_name"]
+__all__ = [
+    "Clip",
+    "Frame",
+    "LabelFolder",
+    "affix_hint",
+    "by_recording",
+    "files_by_frame",
+    "match_folders",
+    "split_name",
+]
 
 _EXTENSIONS = (".png", ".npy")
 _LAST_DIGITS = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<after>[^0-9]*)", re.DOTALL)
@@ -93,7 +102,7 @@ class LabelFolder:
             )
         if not flat and not below:
             raise DatasetError(f"{root}: holds no label maps{empty}", path=root)
-        return cls(root, _recordings(flat) if flat else below, bool(flat), lookup)
+        return cls(root, by_recording(flat) if flat else below, bool(flat), lookup)
 
     def read(self, path: Path, *, shape: tuple[int, int] | None = None, scores: bool = False) -> npt.NDArray[Any]:
         """Read one label map of this folder, mapped to classes.
@@ -252,17 +261,60 @@ def split_name(name: str, path: Path) -> tuple[tuple[str, str], int]:
     return (match["before"], match["after"]), int(match["number"])
 
 
-def _is_clip(folder: Path) -> bool:
-    return folder.is_dir() and not folder.name.startswith(".")
+def by_recording(frames: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+    """Split the files of a flat folder by what stands before the frame number: several recordings may share it.
 
+    Parameters
+    ----------
+    frames : mapping of str to Path
+        Name of a frame -> file.
 
-def _recordings(frames: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
-    """Split a flat folder by what stands before the frame number: several recordings may share it, as in CamVid."""
+    Raises
+    ------
+    DatasetError
+        If a name holds no digits.
+    """
     recordings: dict[str, dict[str, Path]] = {}
     for name, path in frames.items():
         (before, _), _ = split_name(name, path)
         recordings.setdefault(before.rstrip("_-. "), {})[name] = path
     return recordings
+
+
+_AFFIX_OPTIONS = ("--pred-prefix {}", "--label-prefix {}", "--pred-suffix {}", "--label-suffix {}")
+
+
+def affix_hint(
+    first: tuple[str, str], second: tuple[str, str], options: tuple[str, str, str, str] = _AFFIX_OPTIONS
+) -> str:
+    """Say which options remove the part of the names in which two kinds of files differ; "" if none does.
+
+    Parameters
+    ----------
+    first, second : (str, str)
+        What stands before and after the frame number of each.
+    options : four of str
+        How they are written, ``{}`` for what they remove: the prefixes of first and second, then the suffixes.
+    """
+    (first_before, first_after), (second_before, second_after) = first, second
+    start = min(first_before, second_before, key=len)
+    if not (first_before.endswith(start) and second_before.endswith(start)):
+        start = ""
+    end = min(first_after, second_after, key=len)
+    if not (first_after.startswith(end) and second_after.startswith(end)):
+        end = ""
+    affixes = (
+        first_before.removesuffix(start),
+        second_before.removesuffix(start),
+        first_after.removeprefix(end),
+        second_after.removeprefix(end),
+    )
+    used = [option.format(affix) for option, affix in zip(options, affixes, strict=True) if affix]
+    return "; try " + " ".join(used) if used else ""
+
+
+def _is_clip(folder: Path) -> bool:
+    return folder.is_dir() and not folder.name.startswith(".")
 
 
 def _why_empty(root: Path, prefix: str, suffix: str) -> str:
@@ -336,7 +388,7 @@ def _match_clip(name: str, preds: Mapping[str, Path], labels: Mapping[str, Path]
         example = next(iter(preds.values()))
         raise DatasetError(
             f"{example}: frame names do not match: predictions are named {shortened(sorted(preds))}, labels "
-            f"{shortened(sorted(labels))}{_affix_hint(patterns[1].pop(), patterns[0].pop())}",
+            f"{shortened(sorted(labels))}{affix_hint(patterns[1].pop(), patterns[0].pop())}",
             path=example,
         )
     numbers: dict[int, str] = {}
@@ -365,21 +417,3 @@ def _match_clip(name: str, preds: Mapping[str, Path], labels: Mapping[str, Path]
         for number, frame in sorted(numbers.items())
     )
     return Clip(name, frames, size)
-
-
-def _affix_hint(pred: tuple[str, str], label: tuple[str, str]) -> str:
-    """Say which options remove the part of the names in which predictions and labels differ."""
-    (pred_before, pred_after), (label_before, label_after) = pred, label
-    common_start = min(pred_before, label_before, key=len)
-    if not (pred_before.endswith(common_start) and label_before.endswith(common_start)):
-        common_start = ""
-    common_end = min(pred_after, label_after, key=len)
-    if not (pred_after.startswith(common_end) and label_after.startswith(common_end)):
-        common_end = ""
-    affixes = {
-        "--pred-prefix": pred_before.removesuffix(common_start),
-        "--label-prefix": label_before.removesuffix(common_start),
-        "--pred-suffix": pred_after.removeprefix(common_end),
-        "--label-suffix": label_after.removeprefix(common_end),
-    }
-    return "; try " + " ".join(f"{option} {affix}" for option, affix in affixes.items() if affix)

@@ -35,8 +35,10 @@ __all__ = [
     "FrameFile",
     "LabelReader",
     "Run",
+    "cut",
     "numbered_videos",
     "paired",
+    "paired_files",
     "recordings",
     "runs_of_step",
     "step_of",
@@ -173,13 +175,22 @@ def paired(images: FileFolder, labels: FileFolder) -> list[FrameFile]:
     >>> [(frame.number, frame.label is not None) for frame in pairs]
     [(7, True), (8, False)]
     """
-    frames, maps = images.files(), labels.files()
+    return paired_files(images.files(), labels.files(), images.path, labels.path)
+
+
+def paired_files(frames: Mapping[str, Path], maps: Mapping[str, Path], images: Path, labels: Path) -> list[FrameFile]:
+    """Return frames with their label maps, files by the name of their frame; as :func:`paired`, whose folders are said.
+
+    Raises
+    ------
+    DatasetError
+        If a label map has no frame, or a name holds no digits.
+    """
     alone = sorted(maps.keys() - frames.keys())
     if alone:
         raise DatasetError(
-            f"{images.path}: has no frame for {len(alone)} of {len(maps)} label map(s) in {labels.path.name}: "
-            f"{shortened(alone)}",
-            path=images.path,
+            f"{images}: has no frame for {len(alone)} of {len(maps)} label map(s) in {labels.name}: {shortened(alone)}",
+            path=images,
         )
     found = []
     for name, image in frames.items():
@@ -283,7 +294,7 @@ def numbered_videos(
     steps = {name: step_of([frame.number for frame in frames]) for name, frames in videos.items()}
     known = Counter(found for found in steps.values() if found is not None)
     usual = min(known, key=lambda size: (-known[size], size), default=1)  # that of a video of one frame
-    runs = [run for name, frames in videos.items() for run in _cut(name, frames, steps[name] or usual)]
+    runs = [run for name, frames in videos.items() for run in cut(name, frames, steps[name] or usual)]
     return tuple(run.video(rate, read_label) for run in runs_of_step(root, runs, step) if run.labelled)
 
 
@@ -305,8 +316,17 @@ def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
     return found
 
 
-def _cut(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[Run]:
-    """Cut a video wherever neighbours are not one step apart."""
+def cut(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[Run]:
+    """Cut a video wherever neighbours are not one step apart; the parts are named after their first and last frames.
+
+    Parameters
+    ----------
+    name : str
+        Of the video, and of its only part where there is no hole.
+    frames : sequence of FrameFile
+        In the order of their numbers.
+    step : int
+    """
     neighbours = enumerate(pairwise(frames), 1)
     starts = [0, *(place for place, (one, other) in neighbours if other.number - one.number != step)]
     for start, stop in pairwise([*starts, len(frames)]):

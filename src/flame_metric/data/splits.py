@@ -49,7 +49,7 @@ def dataset_root(root: str | os.PathLike[str], holds: str) -> Path:
 
 
 def listed_videos(path: Path, *, of_line: Callable[[str], str] = str) -> list[str]:
-    r"""Read which videos a split has: one a line, in the order of the file, each once.
+    """Read which videos a split has: one a line, in the order of the file, each once.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def listed_videos(path: Path, *, of_line: Callable[[str], str] = str) -> list[st
     --------
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "val.txt")
-    >>> _ = file.write_text("goat/00000.jpg\ngoat/00001.jpg\ncamel/00000.jpg\n")
+    >>> _ = file.write_text(f"goat/00000.jpg{os.linesep}goat/00001.jpg{os.linesep}camel/00000.jpg")
     >>> listed_videos(file, of_line=lambda line: line.partition("/")[0])
     ['goat', 'camel']
     """
