@@ -329,7 +329,7 @@ def test_when_a_header_says_that_a_video_ends(
     assert video_index._stated_end(container, stream) == end
 
 
-def test_the_mean_rate_where_a_file_states_a_wrong_one() -> None:
+def test_the_rate_of_equal_distances_where_a_file_states_a_wrong_one() -> None:
     index = VideoIndex(tuple(range(0, 400, 4)), (0,), Fraction(1, 100))
     assert index.rate([None, Fraction(24), Fraction(0)]) == 25
     assert index.rate([Fraction(25)]) == 25

@@ -61,8 +61,8 @@ class VideoFile:
     shape : (int, int)
         (H, W) of its frames.
     rate : Fraction or None
-        Frames per second, exact: the rate that the file states, if that gives the times of its frames, and otherwise
-        the mean one. None if their times are no multiples of an interval (up to rounding), or there is one frame alone.
+        Frames per second, exact: the rate that the file states, if that gives the times of its frames up to rounding;
+        otherwise that of their distance, if all have the same. None if neither is so, or there is one frame alone.
     timestamps_ns : tuple of int
         When each frame is shown, in nanoseconds, rising.
     index : VideoIndex

@@ -48,21 +48,22 @@ class VideoIndex:
     stream: int = 0
 
     def rate(self, stated: Sequence[Fraction | None]) -> Fraction | None:
-        """Return the first rate, of those that a file states and the mean one, that gives the times of its frames.
+        """Return the first of the rates that a file states that gives the times of its frames, up to rounding.
 
-        None if none does, or if there is one frame alone.
+        Where none does, it is that of their distance, if all have the same; otherwise, and for a lone frame, None.
 
         Examples
         --------
         >>> milliseconds = VideoIndex((0, 33, 67, 100), (0,), Fraction(1, 1000))
-        >>> [str(milliseconds.rate([rate])) for rate in (Fraction(30000, 1001), Fraction(25), None)]
-        ['30000/1001', '30', '30']
-        >>> VideoIndex((0, 33, 67, 133), (0,), Fraction(1, 1000)).rate([Fraction(30)])
+        >>> [str(milliseconds.rate([rate])) for rate in (Fraction(30), Fraction(30000, 1001), Fraction(25), None)]
+        ['30', '30000/1001', 'None', 'None']
+        >>> VideoIndex((0, 40, 80, 120), (0,), Fraction(1, 1000)).rate([Fraction(30)])
+        Fraction(25, 1)
         """
         if len(self.times) < 2:
             return None
-        mean = (len(self.times) - 1) / ((self.times[-1] - self.times[0]) * self.time_base)
-        rates = (Fraction(rate) for rate in (*stated, mean) if rate)
+        own = 1 / ((self.times[1] - self.times[0]) * self.time_base)
+        rates = (Fraction(rate) for rate in (*stated, own) if rate)
         return next((rate for rate in rates if _gives(self.times, 1 / (rate * self.time_base))), None)
 
 
