@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 
-.PHONY: demo test test-base lint docs clean
+.PHONY: demo test test-base test-clients lint docs clean
 
 demo: $(VENV)/.demo
 	$(RUN) -m flame_metric demo --out demo-output
@@ -29,6 +29,10 @@ docs: $(VENV)/.docs
 	$(RUN) -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
 	@echo "The documentation begins at build/docs/index.html."
 
+# With Hugging Face transformers, ONNX Runtime, Lightning and mmengine: what the tests above skip.
+test-clients: $(VENV)/.clients
+	$(RUN) -m pytest tests/clients tests/models/test_compilers.py
+
 # The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so.
 test-base: $(VENV)/.base
 	$(RUN) -m pytest
@@ -46,6 +50,10 @@ $(VENV)/.dev: $(SOURCES) | $(RUN)
 
 $(VENV)/.docs: $(SOURCES) | $(RUN)
 	$(PIP) --editable '.[docs]'
+	touch $@
+
+$(VENV)/.clients: $(SOURCES) | $(RUN)
+	$(PIP) --editable '.[dev,clients]'
 	touch $@
 
 $(VENV)/.base: $(SOURCES) | $(RUN)
