@@ -371,24 +371,25 @@ def test_threads_do_not_disturb_each_other(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
-def test_a_forked_process_does_not_move_its_parent_on(tmp_path: Path, run_python) -> None:
+def test_a_forked_process_opens_files_anew(tmp_path: Path, run_python) -> None:
+    """With the file that its parent opened, either would move the other on."""
     noise = np.random.default_rng(0).integers(0, 256, (24, 240, 320, 3), np.uint8)
     file = write_video(tmp_path / "a.mkv", list(noise))
     assert file.stat().st_size > 1_000_000  # far more than is read ahead
     program = (
         "import os\n"
-        "from flame_metric.data.video import VideoFile\n"
-        f"video = VideoFile.open({str(file)!r})\n"
+        "from flame_metric.data import video as module\n"
+        f"video = module.VideoFile.open({str(file)!r})\n"
         "expected = [video.frame(index).tobytes() for index in range(24)]\n"
         "video.frame(3)\n"
+        "(decoder,) = module._open_files.decoders.values()\n"
         "child = os.fork()\n"
-        "if child: os.waitpid(child, 0)\n"
         "same = all(video.frame(index).tobytes() == expected[index] for index in range(4, 24))\n"
-        "if not child: os._exit(0)\n"
-        "from flame_metric.data import video as module\n"
-        "print(same, len(module._open_files.decoders))\n"
+        "(now,) = module._open_files.decoders.values()\n"
+        "if not child: os._exit(same + 2 * (now is decoder))\n"
+        "print(same, now is decoder, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
-    assert run_python(program, "This process:DeprecationWarning") == "True 1"
+    assert run_python(program, "This process:DeprecationWarning") == "True True 1"
 
 
 def test_few_files_stand_open(folder: Path) -> None:
