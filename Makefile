@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 
-.PHONY: demo test test-base test-clients lint docs clean
+.PHONY: demo test test-base test-clients lint docs dist clean
 
 demo: $(VENV)/.demo
 	$(RUN) -m flame_metric demo --out demo-output
@@ -37,6 +37,14 @@ test-clients: $(VENV)/.clients
 test-base: $(VENV)/.base
 	$(RUN) -m pytest
 
+# The wheel and the source archive, built anew, checked, and tried in empty environments. TAG=v1.2.3: for that release.
+dist: $(VENV)/.dist
+	rm -rf dist
+	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(RUN) -m build --outdir dist
+	$(RUN) -m twine check --strict dist/*
+	$(RUN) tools/check_dist.py dist $(if $(TAG),--tag "$(TAG)")
+	$(RUN) -u tools/check_install.py dist
+
 clean:
 	rm -rf $(VENV) demo-output build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
@@ -58,6 +66,10 @@ $(VENV)/.clients: $(SOURCES) | $(RUN)
 
 $(VENV)/.base: $(SOURCES) | $(RUN)
 	$(PIP) --editable '.[test]'
+	touch $@
+
+$(VENV)/.dist: $(SOURCES) | $(RUN)
+	$(PIP) build packaging twine
 	touch $@
 
 $(RUN):
