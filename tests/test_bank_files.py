@@ -104,6 +104,15 @@ def test_a_flipped_bit_is_told_by_the_checksum(saved: bytes, file: Path) -> None
         refused(file, f"{NO_BANK}Bad CRC-32 for file '{name}'$")
 
 
+def test_an_error_without_words_is_named_by_its_kind(saved: bytes, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    file.write_bytes(saved)
+    monkeypatch.setattr("flame_metric.bank.check_members", fail)
+    refused(file, f"{NO_BANK}MemoryError$")
+
+
 class Intruder:
     """Runs when it is unpickled."""
 

@@ -362,7 +362,7 @@ class OffsetBank:
         except StateError as error:
             raise StateError(f"{name}: {error}") from error
         except Exception as error:  # an archive from outside may break in many ways
-            raise StateError(f"{name}: is no {_FORMAT!r} file: {error or type(error).__name__}") from error
+            raise StateError(f"{name}: is no {_FORMAT!r} file: {str(error) or type(error).__name__}") from error
 
     @classmethod
     def _read(cls, archive: zipfile.ZipFile) -> OffsetBank:

@@ -107,6 +107,16 @@ def test_damage_is_named(content: bytes, message: str, tmp_path: Path) -> None:
         read_label_png(file)
 
 
+def test_an_error_without_words_is_named_by_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    (tmp_path / "a.png").write_bytes(GOOD)
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(DatasetError, match=r"a.png: is damaged or cut short: MemoryError$"):
+        read_label_png(tmp_path / "a.png")
+
+
 def test_no_flipped_bit_becomes_a_label(tmp_path: Path) -> None:
     """Every bit of a file is flipped in turn: the labels are the right ones, or there is an error."""
     file = tmp_path / "a.png"

@@ -283,7 +283,9 @@ def _decode(path: Path, data: bytes, header: ImageHeader) -> tuple[npt.NDArray[A
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path}: is damaged: its header makes no sense", path=path) from error
     except Exception as error:  # a decoder may raise anything on bytes from outside
-        raise DatasetError(f"{path}: is damaged or cut short: {error or type(error).__name__}", path=path) from error
+        raise DatasetError(
+            f"{path}: is damaged or cut short: {str(error) or type(error).__name__}", path=path
+        ) from error
     if images > 1:
         raise DatasetError(f"{path}: is an animation, expected one image", path=path)
     size = (header.height, header.width)
