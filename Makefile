@@ -23,6 +23,7 @@ lint: $(VENV)/.dev
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	$(RUN) -m codespell_lib
 
 # The pages of docs/ and the docstrings, read anew each time, so that a warning is an error the second time too.
 docs: $(VENV)/.docs
