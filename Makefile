@@ -38,13 +38,14 @@ test-clients: $(VENV)/.clients
 test-base: $(VENV)/.base
 	$(RUN) -m pytest
 
-# The wheel and the source archive, built anew, checked, and tried in empty environments. TAG=v1.2.3: for that release.
+# The wheel and the source archive, built anew, checked, and tried in empty environments: without extras, and with each.
+# EXTRAS="cli plot": with those alone. TAG=v1.2.3: for that release.
 dist: $(VENV)/.dist
 	rm -rf dist
 	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(RUN) -m build --outdir dist
 	$(RUN) -m twine check --strict dist/*
 	$(RUN) tools/check_dist.py dist $(if $(TAG),--tag "$(TAG)")
-	$(RUN) -u tools/check_install.py dist
+	$(RUN) -u tools/check_install.py dist $(if $(EXTRAS),--extras $(EXTRAS))
 
 clean:
 	rm -rf $(VENV) demo-output build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

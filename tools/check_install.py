@@ -36,6 +36,34 @@ import numpy as np
 from flame_metric.compiled import run_starts
 assert run_starts(np.array([1, 1, 2, 2, 2, 1], np.uint8), 6).tolist() == [0, 2, 5]
 """,
+    "huggingface": """
+from pathlib import Path
+import numpy as np
+from flame_metric import DatasetError
+from flame_metric.models import load_network
+Path("network").mkdir()
+Path("network/config.json").write_text("{}")
+try:
+    load_network("network", num_classes=3)
+except DatasetError:  # it has no weights
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+    SegformerForSemanticSegmentation(SegformerConfig(num_labels=3)).save_pretrained("network")
+    SegformerImageProcessor(do_resize=False).save_pretrained("network")
+network = load_network("network", num_classes=3)
+assert network.runner(np.zeros((32, 64, 3), np.uint8)).shape == (32, 64)
+""",
+    "onnx": """
+from base64 import b64decode
+from pathlib import Path
+import numpy as np
+from flame_metric.models import load_network
+Path("network.onnx").write_bytes(b64decode(  # scores are the three channels of the frame
+    "CAgSADpVChAKAXgSAXkiCElkZW50aXR5EgFnWh4KAXgSGQoXCAESEwoDEgFuCgIIAwoDEgFoCgMSAXdi"
+    "HgoBeRIZChcIARITCgMSAW4KAggDCgMSAWgKAxIBd0IECgAQDQ=="
+))
+network = load_network("network.onnx", num_classes=3)
+assert network.runner(np.full((2, 2, 3), [0, 255, 0], np.uint8)).tolist() == [[1, 1], [1, 1]]
+""",
     "plot": """
 from flame_metric import LatencyTrace, latency_report
 from flame_metric.report import plot_latencies
