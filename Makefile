@@ -44,7 +44,7 @@ dist: $(VENV)/.dist
 	rm -rf dist
 	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(RUN) -m build --outdir dist
 	$(RUN) -m twine check --strict dist/*
-	$(RUN) tools/check_dist.py dist $(if $(TAG),--tag "$(TAG)")
+	$(RUN) tools/check_dist.py dist $(if $(value TAG),--tag "$$TAG")
 	$(RUN) -u tools/check_install.py dist $(if $(EXTRAS),--extras $(EXTRAS))
 
 clean:
