@@ -78,6 +78,19 @@ labels = torch.arange(3).repeat(4, 8, 1)
 metric.update_sequence(labels, labels, sequence="clip")
 assert metric.compute() == 1
 """,
+    "video": """
+import numpy as np
+from flame_metric.data.video import VideoFile
+import av
+with av.open("grey.avi", "w") as output:
+    stream = output.add_stream("ffv1", rate=17)
+    stream.height, stream.width, stream.pix_fmt = 16, 32, "bgr0"
+    for level in (10, 20):
+        picture = av.VideoFrame.from_ndarray(np.full((16, 32, 3), level, np.uint8), format="rgb24")
+        output.mux(stream.encode(picture.reformat(format="bgr0")))
+    output.mux(stream.encode())
+assert np.unique(VideoFile.open("grey.avi").frame(1)).tolist() == [20]
+""",
 }
 NOT_TRIED = {"all", "clients", "dev", "docs", "peers", "test"}  # those above together, and what development needs
 
