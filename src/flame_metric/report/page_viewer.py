@@ -1,0 +1,103 @@
+"""The frames of a report: what a network saw, what is on screen when it has answered, and what is true by then."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from flame_metric.report.markup import Markup, element
+from flame_metric.report.page_data import Grid
+from flame_metric.report.page_frames import PictureClip
+from flame_metric.report.page_script import shown_frames
+from flame_metric.report.page_sections import choice, section
+from flame_metric.report.page_text import frames
+
+__all__ = ["viewer"]
+
+_ABOUT = (
+    "First, the frame that the network saw, with its answer. Then the same answer on the frame that is current when it "
+    "is on screen: white lines are the borders of the truth, and where colours and lines part, the scene has moved on. "
+    "Last, the truth."
+)
+
+
+def viewer(grid: Grid, clip: PictureClip) -> Markup:
+    """Return the pictures of one moment, and controls to look at others."""
+    name = next(name for name in clip.predictions)
+    network = next(network for network in grid.networks if network.name == name)
+    setting = grid.setting(network, 1, Fraction(1), None)
+    assert setting is not None  # its own
+    source, _ = shown_frames(network, setting, 1, clip)
+    now = _moment(clip, source, clip.predictions[name])
+    then = clip.index(source[now])
+    seen = then if then >= 0 else now
+    answer = clip.predictions[name][then] if then >= 0 else None
+    told = _told(clip, now, source[now])
+    return section(
+        "frames",
+        f"On screen: {clip.name}",
+        element("p", _ABOUT, class_="about"),
+        _controls(clip, now),
+        element("p", told, id="moment", aria_live="polite"),
+        element(
+            "div",
+            _screen("seen", "what the network saw, and says", clip, seen, [("prediction", answer)]),
+            _screen("now", "on screen now", clip, now, [("prediction", answer), ("outline", clip.outlines[now])]),
+            _screen("truth", "the truth now", clip, now, [("truth", clip.truth[now])]),
+            class_="screens",
+        ),
+    )
+
+
+def _moment(clip: PictureClip, source: tuple[int, ...], answers: tuple[str | None, ...]) -> int:
+    """Return a picture late in the clip that has all there is to show; the last one if none has."""
+    for picture in reversed(range(len(clip.frames))):
+        then = clip.index(source[picture])
+        if clip.truth[picture] is not None and then >= 0 and answers[then] is not None:
+            return picture
+    return len(clip.frames) - 1
+
+
+def _told(clip: PictureClip, picture: int, source: int) -> str:
+    frame = clip.first + picture
+    if source < 0:
+        return f"Frame {frame} is current. Nothing is on screen yet."
+    return f"Frame {frame} is current. On screen is what was said of frame {source}, {frames(frame - source)} before."
+
+
+def _controls(clip: PictureClip, now: int) -> Markup:
+    slider = element(
+        "div",
+        element("label", "Frame", for_="frame"),
+        element("output", for_="frame", id="frame-text"),
+        element("button", "play", type="button", id="play", aria_pressed="false"),
+        element("input", type="range", id="frame", min="0", max=str(len(clip.frames) - 1), value=str(now)),
+        class_="slider",
+    )
+    boxes = (
+        element("label", element("input", type="checkbox", id=f"with-{name}", checked=True), element("span", text))
+        for name, text in (("prediction", "prediction"), ("outline", "lines of the truth"))
+    )
+    return element(
+        "div",
+        slider,
+        choice("source", "Delay of", ["FLAME: k frames", "the stream"]),
+        element("fieldset", element("legend", "Show"), element("div", *boxes, class_="options boxes"), class_="choice"),
+        class_="controls",
+        role="group",
+        aria_label="Frame",
+        hidden=True,
+    )
+
+
+def _screen(name: str, caption: str, clip: PictureClip, picture: int, layers: list[tuple[str, str | None]]) -> Markup:
+    height, width = clip.size
+    size = {"width": width, "height": height}
+    images = [
+        element("img", src=clip.frames[picture], alt=f"frame {clip.first + picture}", data_layer="frame", **size),
+        *(
+            element("img", src=uri or "data:,", alt="", class_="layer", data_layer=layer, hidden=uri is None, **size)
+            for layer, uri in layers
+        ),
+    ]
+    stack = element("div", *images, class_="stack")
+    return element("figure", stack, element("figcaption", caption), class_="screen", data_screen=name)
