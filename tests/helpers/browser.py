@@ -138,8 +138,25 @@ class Browser:
             raise BrowserError(json.dumps(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    def press(self, key):
-        """Press a key, as a person does."""
+    def all(self, selector, expression="one.textContent"):
+        """What an expression in ``one`` gives for each element that a selector finds."""
+        return self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => {expression})")
+
+    def one(self, selector, expression="one.textContent"):
+        """The same for the only element that it finds."""
+        (found,) = self.all(selector, expression)
+        return found
+
+    def focus(self, selector):
+        """Give the first element that a selector finds the keyboard's focus."""
+        self.run(f"document.querySelector({json.dumps(selector)}).focus()")
+
+    def press(self, key, times=1):
+        """Press a key some times, as a person does."""
+        for _ in range(times):
+            self._press(key)
+
+    def _press(self, key):
         known = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": KEYS[key]}
         text = {"text": " "} if key == " " else {}
         self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **known, **text)

@@ -17,8 +17,13 @@
 
   function put(screen, layer, uri) {
     const image = one(`[data-screen="${screen}"] [data-layer="${layer}"]`);
-    image.hidden = !uri;
+    image.classList.toggle("gone", !uri);
     if (uri) image.src = uri;
+  }
+
+  function name(screen, text) {
+    one(`[data-screen="${screen}"] .which`).textContent = text;
+    one(`[data-screen="${screen}"] [data-layer="frame"]`).alt = text;
   }
 
   function showFrame() {
@@ -29,23 +34,22 @@
     const then = source < 0 ? -1 : source - clip.first;
     const seen = then < 0 ? null : clip.frames[then];
     const answer = then < 0 || !one("#with-prediction").checked ? null : clip.predictions[network][then];
-    put("seen", "frame", seen ?? clip.frames[picture]);
+    put("seen", "frame", seen);
     put("seen", "prediction", seen ? answer : null);
     put("now", "frame", clip.frames[picture]);
     put("now", "prediction", answer);
     put("now", "outline", one("#with-outline").checked ? clip.outlines[picture] : null);
     put("truth", "frame", clip.frames[picture]);
     put("truth", "truth", clip.truth[picture]);
-    one('[data-screen="seen"]').classList.toggle("none", !seen);
-    one('[data-screen="seen"] [data-layer="frame"]').alt = seen ? `frame ${source}` : "nothing on screen yet";
-    ["now", "truth"].forEach((screen) => { one(`[data-screen="${screen}"] [data-layer="frame"]`).alt = `frame ${clip.first + picture}`; });
+    name("seen", seen ? `frame ${source}` : "nothing on screen yet");
+    for (const screen of ["now", "truth"]) name(screen, `frame ${clip.first + picture}`);
     one("#moment").textContent = told(network, shown, source, then, isStream);
   }
 
   function told(network, shown, source, then, isStream) {
-    const name = clip.predictions.filter(Boolean).length > 1 ? `${lookup.networks[network].name}. ` : "";
+    const whose = clip.predictions.filter(Boolean).length > 1 ? `${lookup.networks[network].name}. ` : "";
     const frame = clip.first + picture;
-    const start = `${name}Frame ${frame} is current.`;
+    const start = `${whose}Frame ${frame} is current.`;
     if (!shown) return `${start} What is on screen is not known at this setting.`;
     if (source < 0) return `${start} Nothing is on screen yet.`;
     const late = frame - source;

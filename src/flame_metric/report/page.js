@@ -25,7 +25,9 @@
       const [, , , flame, , streaming] = found.cells;
       return `${name}: ${found.at}; FLAME ${flame}, streaming ${streaming}.`;
     });
-    one("#said").textContent = told.join(" ");
+    const said = one("#said");
+    if (!said) return;
+    said.textContent = told.join(" ");
     const command = view(state.network)?.command;
     one(".how").hidden = !command;
     one("#command").textContent = command ?? "";

@@ -21,9 +21,14 @@ _CAPTION = (
 )
 
 
-def explorer(grid: Grid) -> tuple[Markup, Markup, Markup]:
-    """Return an introduction, the controls, and the scores at their setting with the curve."""
+def explorer(grid: Grid) -> tuple[Markup, ...]:
+    """Return an introduction, the controls, and the scores at their setting with the curve.
+
+    Where nothing but what was measured is known, there is no more than the choice among networks.
+    """
     fps = grid.networks[0].fps
+    if not has_chart(grid):
+        return (_controls(grid),) if len(grid.networks) > 1 else ()
     slower = ""
     if fps is not None and len(grid.every) > 1:
         slower = f" A slower camera takes each 2nd, 3rd, ... of the frames at {rate(fps)}, and the labels on those."
@@ -33,7 +38,7 @@ def explorer(grid: Grid) -> tuple[Markup, Markup, Markup]:
         element("p", role="status", id="said", class_="unseen"),
         score_table(grid),
         element("p", "The same numbers: ", element("code", id="command"), class_="how", hidden=True),
-        _figure(grid) if has_chart(grid) else Markup(),
+        _figure(grid),
         aria_label="Scores at this setting",
     )
     return section("explore", heading, element("p", _ABOUT, slower, class_="about")), _controls(grid), scores

@@ -17,18 +17,19 @@ import numpy.typing as npt
 
 from flame_metric.checks import check_integer
 from flame_metric.counting import LabelMaps
-from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, ShapeError, shortened
+from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, ShapeError, located, shortened
 from flame_metric.report.painting import Labels, Style, as_picture, class_numbers, make_style, near_border
 from flame_metric.report.palettes import palette
 from flame_metric.sequence import VideoDataset, VideoSequence
 
-__all__ = ["PictureClip", "read_clip"]
+__all__ = ["Layer", "PictureClip", "read_clip"]
 
 _MOST_FRAMES, _WIDTH, _LEAST_WIDTH = 30, 480, 32
 _OPACITY = 0.45
 _LINE = (255, 255, 255, 255)  # around the truth: no palette has white
 _HALO = (0, 0, 0, 150)  # beside it, for light pictures
 Layer = str | None
+"""A picture to lay over another, as a data URI; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ class _Pictures:
         return _uri("jpeg", self._jpeg(picture, size=self.size))
 
     def labels(self, labels: LabelMaps, what: str) -> Labels:
-        numbers = class_numbers("labels", labels, self._style.space)
+        with located(what):
+            numbers = class_numbers("labels", labels, self._style.space)
         self._check(numbers.shape, what)
         return _nearest(numbers, self.size)
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import partial
 
 from flame_metric.bank import OffsetBank
+from flame_metric.checks import check_kind
 from flame_metric.errors import ConfigError, StateError
 from flame_metric.latency import LatencyTrace
 from flame_metric.report.page_data import Camera, Grid, Network, scored
@@ -63,9 +64,9 @@ def make_grid(
         raise ConfigError("`evaluations` is empty, expected one or more networks")
     if unknown := sorted(traces.keys() - evaluations.keys()):
         raise ConfigError(f"`traces` has {unknown[0]!r}, expected some of {', '.join(evaluations)}")
-    networks = tuple(
-        _network(name, found, traces.get(name), stream or StreamConfig(), seed) for name, found in evaluations.items()
-    )
+    served = StreamConfig() if stream is None else stream
+    check_kind("stream", served, StreamConfig, "a StreamConfig")
+    networks = tuple(_network(name, found, traces.get(name), served, seed) for name, found in evaluations.items())
     every = tuple(sorted({1, *(step for network in networks for step in network.cameras)}))
     can_change = any(network.cameras for network in networks)
     grid = Grid(networks, every, _SCALES if can_change else (Fraction(1),), _stops(networks))

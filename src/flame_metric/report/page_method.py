@@ -82,8 +82,8 @@ def remarks(grid: Grid, *, has_frames: bool) -> Markup:
     told += [f"{name}: {remark}" for name, own in by_network.items() for remark in own if remark not in told]
     if not has_frames:
         told.append(
-            "Frames: give the data set and the label maps that `flame-metric run --label-maps DIR` wrote, with "
-            "--frames DATA --label-maps DIR, to see what was on screen."
+            "Frames: `--frames DATA --label-maps DIR` shows what was on screen, from the data set and the label maps "
+            "that `flame-metric run --label-maps DIR` wrote."
         )
     return section("remarks", "Remarks", listed(told)) if told else Markup()
 
@@ -98,15 +98,15 @@ def _remarks(network: Network) -> Iterator[str]:
     if found.bank is None:
         known = "Streams and slower cameras" if network.cameras else "Other latencies, cameras and hardware"
         yield (
-            f"{known}: add --bank BANK to `flame-metric run` or `flame-metric evaluate`, and give BANK to "
+            f"{known}: add `--bank BANK` to `flame-metric run` or `flame-metric evaluate`, and give BANK to "
             "`flame-metric report` beside the result."
         )
         if found.streaming is None:
-            yield "No stream was scored: that takes a latency, and --workers 1 or a trace."
+            yield "No stream was scored: that takes a latency, and `--workers 1` or a trace."
         return
     yield (
         f"The bank holds offsets up to k = {found.bank.max_offset}; a dash stands where older predictions would be "
-        "needed. --max-offset K of `flame-metric run` or `flame-metric evaluate` makes it larger."
+        "needed. `--max-offset K` of `flame-metric run` or `flame-metric evaluate` makes it larger."
     )
     stream = found.streaming
     if stream is not None and stream.result.config.schedule != str(stream.config) and not network.is_traced:

@@ -13,7 +13,7 @@ from flame_metric.report.page_tables import class_columns, score_cells, setting_
 from flame_metric.report.page_text import command_of, rate, scale_text
 from flame_metric.schedule import NOTHING_YET, Schedule
 from flame_metric.streaming import simulate_stream
-from flame_metric.table import milliseconds_text
+from flame_metric.table import milliseconds_text, printable
 
 __all__ = ["script_data", "shown_frames"]
 
@@ -88,7 +88,7 @@ def _network(grid: Grid, network: Network, clip: PictureClip | None, columns: _P
     stops = (None, *grid.stops_ms)
     cells = [[[number(every, scale, stop) for stop in stops] for scale in grid.scales] for every in grid.every]
     own = {"ms": network.trace.median_ms, "text": milliseconds_text(network.trace.median_ms)}
-    return {"name": network.name, "own": own, "cells": cells, "views": views}
+    return {"name": printable(network.name), "own": own, "cells": cells, "views": views}
 
 
 def _view(network: Network, setting: Setting, every: int, time_ns: Fraction, columns: _Pool) -> dict[str, Any]:

@@ -145,10 +145,8 @@ def _of_one(network: Network) -> Iterator[str]:
     else:
         yield f"{delay} the frame is still the same: FLAME is {number(flame.miou, 3)}."
     if found.streaming is not None:
-        yield (
-            f"On a live stream ({found.streaming.config}) frames are missed while it works, and "
-            f"{number(found.streaming.result.miou, 3)} is left."
-        )
+        live = number(found.streaming.result.miou, 3)
+        yield f"On a live stream ({found.streaming.config}), where frames wait or are missed, it is worth {live}."
     if found.persistence is not None and offset:
         yield f"A perfect network that came as late would reach {number(found.persistence.miou, 3)}."
     if found.static is not None and offset:

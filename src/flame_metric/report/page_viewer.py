@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from flame_metric.report.markup import Markup, element
 from flame_metric.report.page_data import Grid
-from flame_metric.report.page_frames import PictureClip
+from flame_metric.report.page_frames import Layer, PictureClip
 from flame_metric.report.page_script import shown_frames
 from flame_metric.report.page_sections import choice, section
 from flame_metric.report.page_text import frames
@@ -29,7 +29,6 @@ def viewer(grid: Grid, clip: PictureClip) -> Markup:
     source, _ = shown_frames(network, setting, 1, clip)
     now = _moment(clip, source, clip.predictions[name])
     then = clip.index(source[now])
-    seen = then if then >= 0 else now
     answer = clip.predictions[name][then] if then >= 0 else None
     told = _told(clip, now, source[now])
     return section(
@@ -40,9 +39,9 @@ def viewer(grid: Grid, clip: PictureClip) -> Markup:
         element("p", told, id="moment", aria_live="polite"),
         element(
             "div",
-            _screen("seen", "what the network saw, and says", clip, seen, [("prediction", answer)]),
-            _screen("now", "on screen now", clip, now, [("prediction", answer), ("outline", clip.outlines[now])]),
-            _screen("truth", "the truth now", clip, now, [("truth", clip.truth[now])]),
+            _screen("seen", "what the network saw, with its answer", clip, then, [("prediction", answer)]),
+            _screen("now", "what is on screen", clip, now, [("prediction", answer), ("outline", clip.outlines[now])]),
+            _screen("truth", "the truth", clip, now, [("truth", clip.truth[now])]),
             class_="screens",
         ),
     )
@@ -89,15 +88,17 @@ def _controls(clip: PictureClip, now: int) -> Markup:
     )
 
 
-def _screen(name: str, caption: str, clip: PictureClip, picture: int, layers: list[tuple[str, str | None]]) -> Markup:
+def _screen(name: str, caption: str, clip: PictureClip, picture: int, layers: list[tuple[str, Layer]]) -> Markup:
+    """Return a picture with layers over it; a negative one is not there, but keeps its place."""
+    is_there = picture >= 0
+    which = f"frame {clip.first + picture}" if is_there else "nothing on screen yet"
     height, width = clip.size
-    size = {"width": width, "height": height}
     images = [
-        element("img", src=clip.frames[picture], alt=f"frame {clip.first + picture}", data_layer="frame", **size),
-        *(
-            element("img", src=uri or "data:,", alt="", class_="layer", data_layer=layer, hidden=uri is None, **size)
-            for layer, uri in layers
-        ),
+        element("img", src=uri or "data:,", alt=alt, class_=kind, data_layer=layer, width=width, height=height)
+        for layer, uri, alt, kind in (
+            ("frame", clip.frames[max(0, picture)], which, "" if is_there else "gone"),
+            *((layer, uri, "", "layer" if uri else "layer gone") for layer, uri in layers),
+        )
     ]
-    stack = element("div", *images, class_="stack")
-    return element("figure", stack, element("figcaption", caption), class_="screen", data_screen=name)
+    told = element("figcaption", element("span", which, class_="which"), f": {caption}")
+    return element("figure", element("div", *images, class_="stack"), told, class_="screen", data_screen=name)
