@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from flame_metric.checks import check_integer
 from flame_metric.errors import ConfigError, DatasetError, shortened
-from flame_metric.report import flame_panels, palette
+from flame_metric.report.overlays import flame_panels
+from flame_metric.report.palettes import palette
 from flame_metric.sequence import VideoDataset, VideoSequence
 
 __all__ = ["LabelMapFiles", "OverlayFiles", "chosen_frames"]

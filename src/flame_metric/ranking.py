@@ -88,7 +88,7 @@ class Ranking:
             others = [None if result is None else result.miou for result in (one.static, one.streaming)]
             when = None if latency is None else f"{latency:.4g}"
             rows.append((one.name, one.flame.miou, *ends, *others, one.flame.frame_offset, when))
-        return Table(columns, tuple(rows), notes=tuple(self._notes())).render(format)
+        return Table(columns, tuple(rows), notes=self.notes).render(format)
 
     def to_json(self) -> str:
         """Return order, scores and differences as JSON text."""
@@ -102,9 +102,14 @@ class Ranking:
                 {"better": better, "other": other, **({} if found is None else asdict(found))}
                 for (better, other), found in self.comparisons.items()
             ],
-            "notes": list(self._notes()),
+            "notes": list(self.notes),
         }
         return json.dumps(record, indent=1)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What divides them, how sure that is, and which latencies share a frame offset."""
+        return tuple(self._notes())
 
     def _notes(self) -> Iterator[str]:
         for (better, other), found in self.comparisons.items():

@@ -15,6 +15,7 @@ from typing import Any
 
 from flame_metric.bank import OffsetBank
 from flame_metric.curve import Curve, Losses
+from flame_metric.ranking import Contender
 from flame_metric.record import load_record, reading
 from flame_metric.result import FlameResult, interval_note
 from flame_metric.streaming import StreamConfig, StreamStatistics
@@ -132,6 +133,10 @@ class Evaluation:
         if self.static is None or self.streaming is None:
             return None
         return Losses(self.static, self.flame, self.streaming.result)
+
+    def contender(self, name: str) -> Contender:
+        """Return these scores under the name of a network, to be ranked."""
+        return Contender(name, self.flame, self.static, None if self.streaming is None else self.streaming.result)
 
     def table(self, format: str = "text") -> str:
         """Return one table of the scores: ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.

@@ -75,7 +75,7 @@ def test_without_matplotlib_the_extra_is_named(name, run_python):
 
 
 def test_a_fault_of_this_package_is_no_missing_extra(monkeypatch):
-    monkeypatch.setitem(report._ON_FIRST_USE, "plot_nothing", "flame_metric.report.nowhere")
+    monkeypatch.setitem(report._FIGURES, "plot_nothing", "flame_metric.report.nowhere")
     with pytest.raises(ModuleNotFoundError, match=r"No module named 'flame_metric\.report\.nowhere'"):
         report.plot_nothing  # noqa: B018 - loading it is the point
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 
 from flame_metric._version import __version__
-from flame_metric.cli import compare, demo, evaluate, latency, merge, reproduce, rescore, run, simulate
-from flame_metric.cli.console import report
+from flame_metric.cli import compare, demo, evaluate, latency, merge, report, reproduce, rescore, run, simulate
+from flame_metric.cli.console import report as say
 from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError, StateError
 
 __all__ = ["main"]
 
-_COMMANDS = (run, evaluate, merge, rescore, compare, simulate, latency, reproduce, demo)
+_COMMANDS = (run, evaluate, merge, rescore, compare, report, simulate, latency, reproduce, demo)
 _USAGE, _DATA, _STATE, _INTERRUPTED = 2, 3, 4, 130
 
 
@@ -31,16 +32,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # names that the terminal cannot show must not end in an error
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    arguments = parser.parse_args(given)
+    arguments.command = shlex.join([parser.prog, *given])
     with warnings.catch_warnings():
         warnings.simplefilter("always", FlameWarning)
-        warnings.showwarning = lambda message, *_: report("warning", str(message))
+        warnings.showwarning = lambda message, *_: say("warning", str(message))
         try:
             return arguments.run(arguments) or 0
         except FlameError as error:
             return _fail(error, arguments.debug)
         except KeyboardInterrupt as interrupt:
-            report("interrupted", str(interrupt) or "the command is incomplete, its results are lost")
+            say("interrupted", str(interrupt) or "the command is incomplete, its results are lost")
             return _INTERRUPTED
         except BrokenPipeError:  # the reader of a pipe has seen enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,7 +69,7 @@ def _fail(error: FlameError, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     else:
-        report("error", str(error))
+        say("error", str(error))
     if isinstance(error, (ConfigError, MissingExtraError)):
         return _USAGE
     return _STATE if isinstance(error, StateError) else _DATA

@@ -175,9 +175,25 @@ def write_png(path: Path, pixels: npt.NDArray[Any]) -> None:
     OSError
         If it cannot be written.
     """
+    write_whole(path, as_png(pixels))
+
+
+def as_png(pixels: npt.NDArray[Any]) -> bytes:
+    """Return what a PNG file of these pixels holds: as :func:`write_png` takes them, or RGB with opacity (H, W, 4)."""
     content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(content, format="PNG")
-    write_whole(path, content.getvalue())
+    Image.fromarray(np.ascontiguousarray(pixels)).save(content, format="PNG", optimize=pixels.shape[2:] == (4,))
+    return content.getvalue()
+
+
+def as_jpeg(pixels: npt.NDArray[np.uint8], *, size: tuple[int, int], quality: int = 80) -> bytes:
+    """Return what a JPEG file of a picture (H, W, 3) holds, resized to ``size`` (height, width)."""
+    content = io.BytesIO()
+    height, width = size
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    picture.save(content, format="JPEG", quality=quality, optimize=True)
+    return content.getvalue()
 
 
 def write_gif(path: Path, pictures: Iterable[npt.NDArray[np.uint8]], *, fps: Fps, colours: int = 256) -> None:

@@ -1,7 +1,7 @@
-"""Pictures: label maps laid over frames (NumPy alone), and figures of scores, streams and latencies (matplotlib).
+"""Pictures: label maps laid over frames (NumPy alone), figures of scores, streams and latencies, and whole pages.
 
-Figures are loaded on first use, so that importing this package loads no matplotlib. Each function returns the figure
-and its axes, to change, show or save: ``figure.savefig("curve.pdf")``. pyplot is not used.
+Figures need matplotlib, which is loaded on first use. Each function returns the figure and its axes, to change, show or
+save: ``figure.savefig("curve.pdf")``. pyplot is not used. A page is one HTML file that opens without a network.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ if TYPE_CHECKING:
     from flame_metric.report.classes import plot_class_losses as plot_class_losses
     from flame_metric.report.curves import plot_latency_curve as plot_latency_curve
     from flame_metric.report.latencies import plot_latencies as plot_latencies
+    from flame_metric.report.page import report_page as report_page
+    from flame_metric.report.page import write_report as write_report
     from flame_metric.report.staleness import plot_staleness as plot_staleness
     from flame_metric.report.strips import plot_latency_strip as plot_latency_strip
     from flame_metric.report.timelines import plot_timeline as plot_timeline
 
-_ON_FIRST_USE = {  # name: module
+_PAGES = {  # name: module; a page needs what is built upon this package
+    "report_page": "flame_metric.report.page",
+    "write_report": "flame_metric.report.page",
+}
+_FIGURES = {
     "plot_class_losses": "flame_metric.report.classes",
     "plot_latencies": "flame_metric.report.latencies",
     "plot_latency_curve": "flame_metric.report.curves",
@@ -38,10 +44,11 @@ _ON_FIRST_USE = {  # name: module
 
 def __getattr__(name: str) -> Any:
     """Load a name on first use (PEP 562)."""
-    if name not in _ON_FIRST_USE:
+    module = (_PAGES | _FIGURES).get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(_ON_FIRST_USE[name]), name)
+        return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
@@ -50,4 +57,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List only names that can be had: ``help`` and ``inspect.getmembers`` look each of them up."""
-    return sorted({*globals(), *(_ON_FIRST_USE if find_spec("matplotlib") else ())})
+    return sorted({*globals(), *_PAGES, *(_FIGURES if find_spec("matplotlib") else ())})

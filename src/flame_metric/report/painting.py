@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from flame_metric.counting import LabelMaps, LabelSpace, code_map
 from flame_metric.errors import ConfigError, ShapeError
 from flame_metric.timing import exact_fraction
 
-__all__ = ["Labels", "Picture", "Style", "as_picture", "class_numbers", "errors_marked", "make_style"]
+__all__ = ["Labels", "Picture", "Style", "as_picture", "class_numbers", "errors_marked", "make_style", "near_border"]
 
 Picture = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint16]
@@ -45,11 +46,21 @@ class Style:
     def laid(self, frame: Picture, labels: Labels) -> Picture:
         """Blend a frame with the colours of its labels, 0..C, where C stands for void."""
         _check_size(frame, labels)
-        line_width = max(1, len(frame) // _ROWS_PER_LINE) if self.line_width is None else self.line_width
-        weight = np.where(_near_border(labels, line_width), np.float32(1), np.float32(self.opacity))
+        paint, weight = self._paint(labels)
+        return _to_bytes(weight[..., None] * (paint.astype(np.float32) - frame) + frame)
+
+    def layer(self, labels: Labels) -> Picture:
+        """Return what :meth:`laid` lays over a frame as a picture of its own: RGB and opacity, (H, W, 4)."""
+        paint, weight = self._paint(labels)
+        return np.concatenate([paint, _to_bytes(255 * weight)[..., None]], axis=-1)
+
+    def _paint(self, labels: Labels) -> tuple[Picture, npt.NDArray[np.float32]]:
+        """Return the colour of each pixel, and its weight, 0..1."""
+        line_width = max(1, len(labels) // _ROWS_PER_LINE) if self.line_width is None else self.line_width
+        weight = np.where(near_border(labels, line_width), np.float32(1), np.float32(self.opacity))
         weight[labels == self.space.num_classes] = 0
         paint = np.concatenate([self.colours, self.colours[:1]])[labels]  # of void whatever: it weighs nothing
-        return _to_bytes(frame + weight[..., None] * (paint.astype(np.float32) - frame))
+        return paint, weight
 
 
 def make_style(palette: npt.ArrayLike, ignore_index: int | None, opacity: float, line_width: int | None) -> Style:
@@ -118,7 +129,7 @@ def _check_size(frame: Picture, labels: Labels) -> None:
         )
 
 
-def _near_border(labels: Labels, distance: int) -> npt.NDArray[np.bool_]:
+def near_border(labels: Labels, distance: int) -> npt.NDArray[np.bool_]:
     """Whether a pixel is among the ``distance`` next to one of another label, along its row or its column."""
     near = np.zeros(labels.shape, np.bool_)
     for axis in (0, 1):
@@ -130,5 +141,5 @@ def _near_border(labels: Labels, distance: int) -> npt.NDArray[np.bool_]:
     return near
 
 
-def _to_bytes(values: npt.NDArray[np.float32]) -> Picture:
+def _to_bytes(values: npt.NDArray[np.floating[Any]]) -> Picture:
     return np.asarray(np.rint(values).astype(np.uint8))

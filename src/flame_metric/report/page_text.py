@@ -1,0 +1,188 @@
+"""Words and numbers of a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from flame_metric.errors import shortened
+from flame_metric.ranking import Ranking
+from flame_metric.report.page_data import Grid, Network, Setting
+from flame_metric.result import FlameResult
+from flame_metric.table import ABSENT, milliseconds_text, rate_text
+
+__all__ = ["command_of", "interval_text", "latency_text", "number", "rate", "scale_text", "summary"]
+
+UNKNOWN = "–"
+_MINUS = "\u2212"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Return a score with four decimals; "absent" for NaN, a dash for what is not known.
+
+    Examples
+    --------
+    >>> number(0.48376), number(-0.00001), number(float("nan")), number(None)
+    ('0.4838', '0.0000', 'absent', '–')
+    """
+    if value is None:
+        return UNKNOWN
+    if math.isnan(value):
+        return ABSENT
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", _MINUS)
+
+
+def interval_text(result: FlameResult | None, digits: int = 4) -> str:
+    """Return the ends of the 95 % interval; nothing where there is none."""
+    interval = None if result is None else result.interval
+    return "" if interval is None else f"{number(interval.low, digits)} to {number(interval.high, digits)}"
+
+
+def rate(fps: Fraction) -> str:
+    """Return a frame rate to read.
+
+    Examples
+    --------
+    >>> rate(Fraction(50, 3)), rate(Fraction(30)), rate(Fraction(1, 30))
+    ('16.67 fps', '30 fps', '0.0333 fps')
+    """
+    digits = 2 if fps >= 1 else 4
+    return f"{float(fps):.{digits}f}".rstrip("0").rstrip(".") + " fps"
+
+
+def latency_text(setting: Setting) -> str:
+    """Return the latency of a setting."""
+    return milliseconds_text(setting.latency.median_ms)
+
+
+def scale_text(scale: Fraction) -> str:
+    """Say how fast other hardware is.
+
+    Examples
+    --------
+    >>> [scale_text(Fraction(*scale)) for scale in ((1, 4), (1, 1), (2, 1))]
+    ['4× faster', 'as measured', '2× slower']
+    """
+    if scale == 1:
+        return "as measured"
+    return f"{1 / scale}× faster" if scale < 1 else f"{scale}× slower"
+
+
+def frames(number_of: int) -> str:
+    """Return so many frames.
+
+    Examples
+    --------
+    >>> frames(1), frames(3)
+    ('1 frame', '3 frames')
+    """
+    return f"{number_of:,} frame{'' if number_of == 1 else 's'}"
+
+
+def command_of(network: Network, every: int, time_ns: Fraction) -> str:
+    """Return the command that gives the scores of a setting, from the bank.
+
+    Examples
+    --------
+    >>> from flame_metric import LatencyTrace, StreamConfig
+    >>> from flame_metric.evaluation import evaluate_bank
+    >>> from flame_metric import OffsetBank
+    >>> bank = OffsetBank(2, max_offset=1, fps=10)
+    >>> bank.update_sequence([[[0]]] * 3, [[[0]]] * 3, sequence="clip")
+    >>> found = evaluate_bank(bank, latency_ms=76)
+    >>> network = Network("net", found, LatencyTrace([76]), False, StreamConfig(workers=2), 0, {})
+    >>> command_of(network, 2, Fraction(38_000_000))
+    'flame-metric rescore BANK --latency-ms 38 --every 2 --workers 2 --queue 1'
+    """
+    median, config = network.trace.median_ns, network.evaluation.flame.config
+    if network.is_traced and time_ns and median:
+        words = ["--trace", "TRACE", *([] if time_ns == median else ["--scale", str(time_ns / median)])]
+        words += ["--seed", str(network.seed)] if network.seed else []
+    else:
+        words = ["--latency-ms", f"{round(time_ns) / 10**6:g}"]
+    if network.fps is not None and config.fps is not None and network.evaluation.bank is not None:
+        words += [] if network.evaluation.bank.fps == config.fps else ["--fps", rate_text(config.fps)]
+    words += [] if every == 1 else ["--every", str(every)]
+    words += [] if config.before_first == "skip" else ["--before-first", config.before_first]
+    return " ".join(["flame-metric rescore BANK", *words, *_stream_options(network)])
+
+
+def _stream_options(network: Network) -> Iterator[str]:
+    stream = network.stream
+    unlimited = {name: "unlimited" if value is None else value for name, value in vars(stream).items()}
+    usual = vars(type(stream)())
+    for name, value in unlimited.items():
+        if name in ("workers", "queue") or value != usual[name]:
+            yield from (f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value))
+
+
+# ── sentences ──
+
+
+def summary(grid: Grid, ranking: Ranking | None) -> list[str]:
+    """Say in plain words what was found."""
+    if ranking is not None:
+        return list(_of_several(grid, ranking))
+    (network,) = grid.networks
+    return list(_of_one(network))
+
+
+def _of_one(network: Network) -> Iterator[str]:
+    found, flame = network.evaluation, network.evaluation.flame
+    delay, offset = _delay(network), flame.frame_offset or 0
+    if found.static is not None:
+        miou = number(found.static.miou, 3)
+        yield f"On the frames that it was made from, the output of {network.name} has a mean IoU of {miou}."
+    if offset:
+        worth = number(flame.miou, 3)
+        yield f"{delay} the scene has moved on by {frames(offset)}, and the same output is worth {worth}: FLAME."
+    else:
+        yield f"{delay} the frame is still the same: FLAME is {number(flame.miou, 3)}."
+    if found.streaming is not None:
+        live = number(found.streaming.result.miou, 3)
+        yield f"On a live stream ({found.streaming.config}), where frames wait or are missed, it is worth {live}."
+    if found.persistence is not None and offset:
+        yield f"A perfect network that came as late would reach {number(found.persistence.miou, 3)}."
+    if found.static is not None and offset:
+        yield from _worst_classes(found.static, flame)
+
+
+def _delay(network: Network) -> str:
+    config = network.evaluation.flame.config
+    if config.latency_ms is None:
+        return "When it is on screen"
+    where = "" if config.device is None else f" on {config.device}"
+    at = "" if config.fps is None else f" at {rate(config.fps)},"
+    return f"It takes {milliseconds_text(config.latency_ms)}{where}. By then,{at}"
+
+
+def _worst_classes(static: FlameResult, flame: FlameResult) -> Iterator[str]:
+    lost = np.nan_to_num(static.iou - flame.iou)
+    worst = [label for label in np.argsort(-lost).tolist()[:2] if lost[label] > 0.0005]
+    if worst:
+        named = " and ".join(f"{static.class_names[label]} ({number(float(lost[label]), 3)})" for label in worst)
+        yield f"The delay costs most on {named}."
+
+
+def _of_several(grid: Grid, ranking: Ranking) -> Iterator[str]:
+    first, *others = ranking.contenders
+    static = {one.name: one.static.miou for one in ranking.contenders if one.static is not None}
+    if len(static) == len(ranking.contenders):
+        best = max(static, key=lambda name: -1.0 if math.isnan(static[name]) else static[name])
+        yield f"Without delay, {best} is best, with a mean IoU of {number(static[best], 3)}."
+    yield f"With the delay of each counted, {first.name} leads: FLAME {number(first.flame.miou, 3)}."
+    chance = [
+        other.name
+        for other in others
+        if (found := ranking.comparisons[first.name, other.name]) is None or not found.is_clear
+    ]
+    if chance:
+        yield f"On this many sequences, that it is better than {shortened(chance)} may be chance."
+    else:
+        yield "Its lead over each of the others is beyond chance: the 95 % intervals of the differences leave out zero."

@@ -1,0 +1,75 @@
+"""What a page shows where something is missing, and how it says what would bring it."""
+
+import re
+from dataclasses import replace
+
+from flame_metric import LatencyTrace
+from flame_metric.evaluation import evaluate_bank
+from flame_metric.report import report_page
+from page_reading import lookup_of, read_page
+from report_inputs import Small
+
+
+def test_a_result_alone_shows_what_it_can_and_says_the_rest() -> None:
+    page = read_page(report_page({"net": replace(Small().evaluation(), bank=None)}))
+    assert [card.one("h3").text for card in page.find("article")] == ["Static", "FLAME", "Streaming", "Persistence"]
+    assert not page.find("svg", class_="curve")
+    assert not page.find("input")
+    remarks = page.one("section", id="remarks").text
+    assert "Other latencies, cameras and hardware: add --bank BANK to flame-metric run" in remarks
+    assert "--frames DATA --label-maps DIR" in remarks
+
+
+def test_a_curve_alone() -> None:
+    evaluation = replace(evaluate_bank(Small().bank(), latency_ms=130, max_offset=4), bank=None)
+    page = read_page(report_page({"net": evaluation}))
+    assert [row[5] for row in page.one("table", id="now").rows()[1:]] != ["–"]
+    assert not page.find("input", name="rate")
+    remarks = page.one("section", id="remarks").text
+    assert "Streams and slower cameras: add --bank BANK" in remarks
+    assert "No stream was scored" in remarks
+
+
+def test_one_sequence_has_no_interval_and_says_so() -> None:
+    page = read_page(report_page({"net": Small(clips=("alone",)).evaluation()}))
+    assert "no 95 % interval: too few sequences" in page.one("article", class_="flame").text
+    assert "95 % interval: needs at least two sequences, there is 1." in page.one("section", id="remarks").text
+
+
+def test_an_offset_without_a_latency() -> None:
+    page = read_page(report_page({"net": evaluate_bank(Small().bank(), frame_offset=2)}))
+    assert "When it is on screen the scene has moved on by 2 frames" in page.one("div", class_="lead").text
+    assert (
+        "The delay was given as k = 2; as a latency, that is at most 120.0 ms" in page.one("section", id="remarks").text
+    )
+
+
+def test_no_delay_at_all() -> None:
+    page = read_page(report_page({"net": Small().evaluation(0)}))
+    assert "the frame is still the same: FLAME is" in page.one("div", class_="lead").text
+
+
+def test_classes_that_occur_nowhere_are_absent() -> None:
+    page = read_page(report_page({"net": Small(names=("road", "sky", "car", "pole", "boat")).evaluation()}))
+    boat = next(row for row in page.one("table", data_classes="0").rows() if row[0] == "boat")
+    assert boat[2:] == ["absent"] * 6
+
+
+def test_a_bank_without_persistence() -> None:
+    page = read_page(report_page({"net": Small(persistence=False).evaluation()}))
+    assert "Persistence" not in [card.one("h3").text for card in page.find("article")]
+    assert page.one("table", id="now").rows()[1][7] == "–"
+    assert not page.one("ul", class_="legend").find("path", class_="persistence")
+
+
+def test_a_trace_says_what_was_measured() -> None:
+    trace = LatencyTrace([20 + place % 7 for place in range(40)], replay="random")
+    evaluation = evaluate_bank(Small(max_offset=8).bank(), trace=trace)
+    page = read_page(report_page({"net": evaluation}, traces={"net": trace}))
+    details = next(one for one in page.find("details") if one.one("summary").text.startswith("Measured"))
+    assert re.search(r"median +23\.0000 +1", details.one("pre").text)
+    commands = {view["command"] for view in lookup_of(page)["networks"][0]["views"]}
+    assert "flame-metric rescore BANK --trace TRACE --workers 1 --queue 1" in commands
+    assert "flame-metric rescore BANK --trace TRACE --scale 1/2 --every 2 --workers 1 --queue 1" in commands
+    without = read_page(report_page({"net": evaluation}))
+    assert "Give the trace" in without.one("section", id="remarks").text
