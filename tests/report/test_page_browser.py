@@ -204,9 +204,13 @@ def test_without_its_script_it_says_all_and_offers_no_control(page, browser) -> 
     assert not {role for role, _ in named} & {"slider", "button", "radio", "checkbox"}
 
 
-def test_in_print_there_are_no_controls_and_all_is_open(page) -> None:
+def test_in_print_all_is_light_and_open_and_there_are_no_controls(page) -> None:
     browser = page("one")
-    browser.prefer(media="print")
+    browser.focus("#theme")
+    browser.press(" ")
+    browser.prefer(media="print", prefers_color_scheme="dark")
+    assert browser.one("body", "getComputedStyle(one).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.one("body", "getComputedStyle(one).color") == "rgb(28, 33, 38)"
     assert browser.one(".controls", "getComputedStyle(one).display") == "none"
     assert browser.one("#now", "one.offsetHeight") > 0
     browser.run("dispatchEvent(new Event('beforeprint'))")
