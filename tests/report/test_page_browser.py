@@ -122,6 +122,16 @@ def test_several_networks_move_together_or_each_at_its_own_latency(page) -> None
         expect(browser, bank, 90, network=network)
 
 
+def test_networks_of_which_no_more_is_known_than_their_results(page) -> None:
+    browser = page("results")
+    assert browser.all("input", "one.name") == ["network"] * 3
+    browser.focus("input[name=network]")
+    browser.press("ArrowDown", 2)
+    assert browser.all("[data-of]", "one.hidden") == [True, True, False]
+    expected = [number(value) for value in by_class(Small(0.3).evaluation(40).flame).tolist()]
+    assert browser.all('table[data-classes="2"] [data-column="1"]') == expected
+
+
 def test_curves_of_streams_or_of_flame(page) -> None:
     browser = page("three")
     lines, display = ".wide-chart .rate:not([display]) path", "one.getAttribute('display')"
@@ -166,7 +176,7 @@ def test_the_policy_holds(browser, folder) -> None:
     assert [event.get("blockedReason") for event in browser.said("Network.loadingFailed")] == ["csp"]
 
 
-@pytest.mark.parametrize("name", ["one", "three", "hostile"])
+@pytest.mark.parametrize("name", ["one", "three", "hostile", "results"])
 @pytest.mark.parametrize("width", [320, 390, 820, 1440])
 def test_nothing_is_wider_than_the_window(name, width, page) -> None:
     browser = page(name)
