@@ -1,5 +1,6 @@
 """Pages in a real browser: one browser for all tests, and after each of them a look for errors and requests."""
 
+from dataclasses import replace
 from fractions import Fraction
 from importlib import import_module
 
@@ -24,13 +25,15 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """A page of one network, of three, and of one with a hostile name."""
+    """A page of one network, of three, of one with a hostile name, and of three without banks."""
     place = tmp_path_factory.mktemp("pages")
     write_report(place / "one.html", {"net": Small().evaluation()})
     of = {"large": (0.1, 170), "medium": (0.2, 110), "small": (0.3, 40)}
     write_report(place / "three.html", {name: Small(wrong).evaluation(ms) for name, (wrong, ms) in of.items()})
     hostile = Small(names=tuple(f"{HOSTILE} {label}" for label in range(4)), clips=(HOSTILE, "b", "c"))
     write_report(place / "hostile.html", {HOSTILE: hostile.evaluation(device=HOSTILE)}, title=HOSTILE, command=HOSTILE)
+    results = {name: replace(Small(wrong).evaluation(ms), bank=None) for name, (wrong, ms) in of.items()}
+    write_report(place / "results.html", results)
     return place
 
 

@@ -122,6 +122,16 @@ def test_several_networks_move_together_or_each_at_its_own_latency(page) -> None
         expect(browser, bank, 90, network=network)
 
 
+def test_networks_of_which_no_more_is_known_than_their_results(page) -> None:
+    browser = page("results")
+    assert browser.all("input", "one.name") == ["network"] * 3
+    browser.focus("input[name=network]")
+    browser.press("ArrowDown", 2)
+    assert browser.all("[data-of]", "one.hidden") == [True, True, False]
+    expected = [number(value) for value in by_class(Small(0.3).evaluation(40).flame).tolist()]
+    assert browser.all('table[data-classes="2"] [data-column="1"]') == expected
+
+
 def test_curves_of_streams_or_of_flame(page) -> None:
     browser = page("three")
     lines, display = ".wide-chart .rate:not([display]) path", "one.getAttribute('display')"
@@ -166,7 +176,7 @@ def test_the_policy_holds(browser, folder) -> None:
     assert [event.get("blockedReason") for event in browser.said("Network.loadingFailed")] == ["csp"]
 
 
-@pytest.mark.parametrize("name", ["one", "three", "hostile"])
+@pytest.mark.parametrize("name", ["one", "three", "hostile", "results"])
 @pytest.mark.parametrize("width", [320, 390, 820, 1440])
 def test_nothing_is_wider_than_the_window(name, width, page) -> None:
     browser = page(name)
@@ -204,9 +214,13 @@ def test_without_its_script_it_says_all_and_offers_no_control(page, browser) -> 
     assert not {role for role, _ in named} & {"slider", "button", "radio", "checkbox"}
 
 
-def test_in_print_there_are_no_controls_and_all_is_open(page) -> None:
+def test_in_print_all_is_light_and_open_and_there_are_no_controls(page) -> None:
     browser = page("one")
-    browser.prefer(media="print")
+    browser.focus("#theme")
+    browser.press(" ")
+    browser.prefer(media="print", prefers_color_scheme="dark")
+    assert browser.one("body", "getComputedStyle(one).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.one("body", "getComputedStyle(one).color") == "rgb(28, 33, 38)"
     assert browser.one(".controls", "getComputedStyle(one).display") == "none"
     assert browser.one("#now", "one.offsetHeight") > 0
     browser.run("dispatchEvent(new Event('beforeprint'))")

@@ -9,6 +9,7 @@ import pytest
 from flame_metric import ConfigError, LatencyTrace, OffsetBank, StateError, StreamConfig, frame_offset
 from flame_metric.evaluation import evaluate_bank
 from flame_metric.report.page_grid import make_grid
+from flame_metric.report.page_text import command_of
 from flame_metric.scores import Evaluation
 from report_inputs import FPS, Small
 
@@ -135,6 +136,19 @@ def test_a_result_that_was_read_back_and_its_bank(tmp_path) -> None:
         first, second = (grid.setting(grid.networks[0], 1, Fraction(2), stop) for grid in (found, expected))
         assert first.frame_offset == second.frame_offset
         assert first.flame is None if second.flame is None else first.flame.miou == second.flame.miou
+
+
+def test_another_frame_rate_than_the_bank_s() -> None:
+    """A bank may have none, and a result may read its frames at another."""
+    evaluation = evaluate_bank(Small().bank(), latency_ms=130, fps=10)
+    grid = make_grid({"net": evaluation})
+    (network,) = grid.networks
+    assert grid.stops_ms[-1] == 600
+    found = grid.setting(network, 2, Fraction(1), 300)
+    assert found.frame_offset == 2  # at 5 fps
+    assert found.flame.miou == Small().bank().every(2).score(frame_offset=2).miou
+    assert found.streaming.miou == Small().bank().every(2).stream(300, fps=5).miou
+    assert command_of(network, 2, Fraction(300_000_000)).endswith("--fps 10 --every 2 --workers 1 --queue 1")
 
 
 def test_an_offset_stands_for_its_longest_latency() -> None:

@@ -3,9 +3,12 @@
 import re
 from dataclasses import replace
 
-from flame_metric import LatencyTrace
+import pytest
+
+from flame_metric import FlameWarning, LatencyTrace
 from flame_metric.evaluation import evaluate_bank
 from flame_metric.report import report_page
+from flame_metric.report.page_text import number
 from page_reading import lookup_of, read_page
 from report_inputs import Small
 
@@ -73,3 +76,13 @@ def test_a_trace_says_what_was_measured() -> None:
     assert "flame-metric rescore BANK --trace TRACE --scale 1/2 --every 2 --workers 1 --queue 1" in commands
     without = read_page(report_page({"net": evaluation}))
     assert "Give the trace" in without.one("section", id="remarks").text
+
+
+def test_a_network_that_is_never_in_time() -> None:
+    with pytest.warns(FlameWarning, match="yield no pair"):
+        evaluation = Small(max_offset=40).evaluation(2000)
+    page = read_page(report_page({"net": evaluation}))
+    assert page.one("article", class_="flame").one("p", class_="value").text == "absent"
+    told = page.one("article", class_="streaming").one("p", class_="told").text
+    assert told == "What is on screen live, with 1 worker, queue 1: nothing, ever; 36 of 42 frames dropped."
+    assert page.one("table", id="now").rows()[1][3:5] == [number(evaluation.static.miou), "absent"]

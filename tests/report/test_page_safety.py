@@ -123,9 +123,9 @@ def test_colours_have_the_contrast_of_wcag_aa_in_both_themes() -> None:
     css = files("flame_metric.report").joinpath("page.css").read_text(encoding="utf-8")
     blocks = [
         dict(re.findall(r"--([a-z0-9]+): (#[0-9a-f]{6})", block))
-        for block in re.findall(r"\{([^{}]*--paper[^{}]*)\}", css)
+        for block in re.findall(r"\{([^{}]*--paper:[^{}]*)\}", css)
     ]
-    light, dark, chosen_dark, *_ = blocks
+    light, dark, chosen_dark, _ = blocks  # and print
     assert dark == chosen_dark
     for colours in (light, dark):
         for ground in ("paper", "card", "hover"):

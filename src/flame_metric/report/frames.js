@@ -79,6 +79,7 @@
   function stop() {
     clearInterval(timer);
     timer = null;
+    one("#moment").setAttribute("aria-live", "polite");
     play.textContent = "play";
     play.setAttribute("aria-pressed", "false");
   }
@@ -86,6 +87,7 @@
   slider.addEventListener("input", () => { stop(); move(Number(slider.value)); });
   play.addEventListener("click", () => {
     if (timer !== null) { stop(); return; }
+    one("#moment").setAttribute("aria-live", "off"); // a reader of the page should not read each frame
     play.textContent = "stop";
     play.setAttribute("aria-pressed", "true");
     const next = () => move((Number(slider.value) + 1) % taken.length);

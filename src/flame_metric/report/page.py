@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 from flame_metric._version import __version__
 from flame_metric.checks import check_kind, check_path
@@ -25,7 +26,7 @@ from flame_metric.report.page_grid import Step, make_grid
 from flame_metric.report.page_method import method, remarks
 from flame_metric.report.page_script import script_data
 from flame_metric.report.page_sections import cards, classes, comparison, section
-from flame_metric.report.page_text import frames, rate, summary
+from flame_metric.report.page_text import many, rate, summary
 from flame_metric.report.page_viewer import viewer
 from flame_metric.scores import Evaluation
 from flame_metric.sequence import VideoDataset
@@ -97,26 +98,45 @@ def report_page(
         check_kind("evaluations", found, Evaluation, "an Evaluation for each name")
     contenders = [found.contender(name) for name, found in evaluations.items()]
     ranking = rank(contenders) if len(contenders) > 1 else None
-    grid = make_grid(evaluations, traces=traces, stream=stream, seed=seed, progress=progress)
     pictures = None
     if dataset is not None and label_maps:
-        _check_fits(grid, dataset, label_maps)
+        _check_fits(evaluations, dataset, label_maps)
         pictures = read_clip(dataset, label_maps, clip=clip, max_frames=max_frames, width=width)
+    grid = make_grid(evaluations, traces=traces, stream=stream, seed=seed, progress=progress)
     *others, last = evaluations
     heading = title or (f"{', '.join(others)} and {last}" if others else last)
     return _page(grid, pictures, heading, joined(_main(grid, ranking, pictures, command), Markup("\n")))
 
 
-def write_report(path: str | os.PathLike[str], evaluations: Mapping[str, Evaluation], **options: object) -> None:
+def write_report(path: str | os.PathLike[str], evaluations: Mapping[str, Evaluation], **options: Any) -> None:
     """Write :func:`report_page` to a file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+    evaluations, **options
+        As :func:`report_page` takes them.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If it cannot be written; otherwise as :func:`report_page` raises.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from flame_metric import OffsetBank
+    >>> from flame_metric.evaluation import evaluate_bank
+    >>> bank = OffsetBank(2, max_offset=1, fps=10)
+    >>> bank.update_sequence([[[0, 1]]] * 3, [[[0, 1]]] * 3, sequence="clip")
+    >>> file = Path(tempfile.mkdtemp(), "report.html")
+    >>> write_report(file, {"net": evaluate_bank(bank, latency_ms=70)}, title="A <network>")
+    >>> "<h1>A &lt;network&gt;</h1>" in file.read_text(encoding="utf-8")
+    True
     """
     file = check_path(path)
-    write_whole(file, report_page(evaluations, **options).encode())  # type: ignore[arg-type]
+    write_whole(file, report_page(evaluations, **options).encode())
 
 
 def _main(grid: Grid, ranking: Ranking | None, pictures: PictureClip | None, command: str | None) -> list[Markup]:
@@ -154,24 +174,23 @@ def _text(name: str) -> str:
 def _data(grid: Grid) -> str:
     """Say what was scored."""
     flame = grid.networks[0].evaluation.flame
-    labelled = int(flame.tallies[:, 1].sum())
-    count = len(flame.sequences)
     parts = [
-        f"{count:,} sequence{'' if count == 1 else 's'}",
-        f"{labelled:,} labelled {frames(labelled).partition(' ')[2]}",
+        many(len(flame.sequences), "sequence"),
+        many(int(flame.tallies[:, 1].sum()), "labelled frame"),
         f"{flame.config.num_classes} classes",
         "" if flame.config.fps is None else rate(flame.config.fps),
     ]
     return ", ".join(part for part in parts if part)
 
 
-def _check_fits(grid: Grid, dataset: VideoDataset, label_maps: Mapping[str, str | os.PathLike[str]]) -> None:
-    names = [network.name for network in grid.networks]
-    if unknown := sorted(label_maps.keys() - set(names)):
-        raise ConfigError(f"`label_maps` has {unknown[0]!r}, expected some of {', '.join(names)}")
-    classes_there = grid.networks[0].evaluation.flame.config.num_classes
-    if dataset.num_classes != classes_there:
-        raise ConfigError(
-            f"{dataset.name} has {dataset.num_classes} classes, but {classes_there} were scored: expected the data set "
-            "that the label maps are of"
-        )
+def _check_fits(
+    evaluations: Mapping[str, Evaluation], dataset: VideoDataset, label_maps: Mapping[str, str | os.PathLike[str]]
+) -> None:
+    if unknown := sorted(label_maps.keys() - evaluations.keys()):
+        raise ConfigError(f"`label_maps` has {unknown[0]!r}, expected some of {', '.join(evaluations)}")
+    for found in evaluations.values():
+        if dataset.num_classes != found.flame.config.num_classes:
+            raise ConfigError(
+                f"{dataset.name} has {dataset.num_classes} classes, but {found.flame.config.num_classes} were scored: "
+                "expected the data set that the label maps are of"
+            )

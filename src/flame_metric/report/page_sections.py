@@ -16,8 +16,9 @@ from flame_metric.report.page_tables import (
     ranking_table,
     sequence_table,
 )
-from flame_metric.report.page_text import frames, interval_text, number
+from flame_metric.report.page_text import interval_text, many, number
 from flame_metric.result import FlameResult
+from flame_metric.scores import Streaming
 
 __all__ = ["OWN", "cards", "choice", "classes", "comparison", "listed", "section"]
 
@@ -55,21 +56,24 @@ def cards(network: Network) -> Markup:
 
 def _cards(network: Network) -> Iterator[Markup]:
     found = network.evaluation
-    late = frames(found.flame.frame_offset or 0)
+    late = many(found.flame.frame_offset or 0, "frame")
     if found.static is not None:
         yield _card("static", "Static", found.static, "Each output on the frame it was made from: the usual mean IoU.")
     yield _card("flame", "FLAME", found.flame, f"Each output on the frame that is current when it is ready, {late} on.")
     if (stream := found.streaming) is not None:
-        happened = stream.statistics
-        told = (
-            f"What is on screen live, with {stream.config}: {happened.mean_staleness:.2f} frames old on average, "
-            f"{happened.max_staleness} at most; {happened.dropped:,} of {happened.dropped + happened.runs:,} frames "
-            "dropped."
-        )
-        yield _card("streaming", "Streaming", stream.result, told)
+        yield _card("streaming", "Streaming", stream.result, _happened(stream))
     if found.persistence is not None:
         told = f"The labels of {late} before as predictions: a perfect network that comes as late."
         yield _card("persistence", "Persistence", found.persistence, told)
+
+
+def _happened(stream: Streaming) -> str:
+    found = stream.statistics
+    shown = "nothing, ever"
+    if any(found.staleness_histogram):
+        shown = f"{found.mean_staleness:.2f} frames old on average, {found.max_staleness} at most"
+    run = f"{found.dropped:,} of {many(found.dropped + found.runs, 'frame')} dropped"
+    return f"What is on screen live, with {stream.config}: {shown}; {run}."
 
 
 def _card(kind: str, title: str, result: FlameResult, told: str) -> Markup:

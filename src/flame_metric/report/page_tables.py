@@ -54,7 +54,8 @@ def table(
         element("tfoot", _row(foot)) if foot else Markup(),
     ]
     whole = element("table", *parts, **attributes)
-    return element("div", whole, class_="wide", role="region", tabindex="0", aria_label=f"Table: {columns[0]}")
+    label = f"Table by {columns[0]}" if isinstance(caption, Markup) else caption
+    return element("div", whole, class_="wide", role="region", tabindex="0", aria_label=label)
 
 
 def _row(cells: Sequence[Child]) -> Markup:

@@ -14,7 +14,7 @@ from flame_metric.report.page_data import Grid, Network, Setting
 from flame_metric.result import FlameResult
 from flame_metric.table import ABSENT, milliseconds_text, rate_text
 
-__all__ = ["command_of", "interval_text", "latency_text", "number", "rate", "scale_text", "summary"]
+__all__ = ["UNKNOWN", "command_of", "interval_text", "latency_text", "many", "number", "rate", "scale_text", "summary"]
 
 UNKNOWN = "–"
 _MINUS = "\u2212"
@@ -74,15 +74,15 @@ def scale_text(scale: Fraction) -> str:
     return f"{1 / scale}× faster" if scale < 1 else f"{scale}× slower"
 
 
-def frames(number_of: int) -> str:
-    """Return so many frames.
+def many(count: int, noun: str) -> str:
+    """Return so many things.
 
     Examples
     --------
-    >>> frames(1), frames(3)
-    ('1 frame', '3 frames')
+    >>> many(1, "frame"), many(3000, "frame")
+    ('1 frame', '3,000 frames')
     """
-    return f"{number_of:,} frame{'' if number_of == 1 else 's'}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def command_of(network: Network, every: int, time_ns: Fraction) -> str:
@@ -141,7 +141,7 @@ def _of_one(network: Network) -> Iterator[str]:
         yield f"On the frames that it was made from, the output of {network.name} has a mean IoU of {miou}."
     if offset:
         worth = number(flame.miou, 3)
-        yield f"{delay} the scene has moved on by {frames(offset)}, and the same output is worth {worth}: FLAME."
+        yield f"{delay} the scene has moved on by {many(offset, 'frame')}, and the same output is worth {worth}: FLAME."
     else:
         yield f"{delay} the frame is still the same: FLAME is {number(flame.miou, 3)}."
     if found.streaming is not None:

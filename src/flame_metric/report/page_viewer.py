@@ -9,7 +9,7 @@ from flame_metric.report.page_data import Grid
 from flame_metric.report.page_frames import Layer, PictureClip
 from flame_metric.report.page_script import shown_frames
 from flame_metric.report.page_sections import choice, section
-from flame_metric.report.page_text import frames
+from flame_metric.report.page_text import many
 
 __all__ = ["viewer"]
 
@@ -60,7 +60,8 @@ def _told(clip: PictureClip, picture: int, source: int) -> str:
     frame = clip.first + picture
     if source < 0:
         return f"Frame {frame} is current. Nothing is on screen yet."
-    return f"Frame {frame} is current. On screen is what was said of frame {source}, {frames(frame - source)} before."
+    age = many(frame - source, "frame")
+    return f"Frame {frame} is current. On screen is what was said of frame {source}, {age} before."
 
 
 def _controls(clip: PictureClip, now: int) -> Markup:
