@@ -125,6 +125,31 @@ def test_scores_are_those_of_a_plain_loop(lengths, latency, every, jobs, batch):
     assert len(seen.threads) == 1
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_an_output_that_the_next_call_overwrites(batch):
+    one = video("clip", 4)
+    overwritten = threading.Event()
+    calls = []
+    buffer = np.zeros((batch, 4, 5), np.int64)
+
+    def run_batch(images):
+        buffer[: len(images)] = [image.sum(axis=2) % CLASSES for image in images]
+        calls.extend(images)
+        if len(calls) > batch:
+            overwritten.set()
+        return list(buffer[: len(images)])
+
+    def labels_of(index):
+        if index == 0:  # its output waits until the network has gone on
+            assert overwritten.wait(30)
+        return one.targets[index]
+
+    runner = Runner(lambda image: run_batch([image])[0], batch=run_batch)
+    slow = VideoSequence(one.name, one.frames, OnAccess(labels_of, 4, range(4)), one.fps)
+    found = evaluate_network(Network("buffer", runner), dataset(slow), latency_ms=100, batch=batch, jobs=8)
+    assert_equal(found, by_hand([one], 1))
+
+
 def test_a_trace_gives_the_offset_and_is_replayed():
     videos = [video("clip", 9)]
     trace = LatencyTrace([80, 80, 250, 90, 100, 80, 70, 80, 100], metadata={"processor": "abacus"})
