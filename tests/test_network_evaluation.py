@@ -225,7 +225,8 @@ def test_batches_hold_frames_of_one_size_across_videos():
 
 def test_a_network_that_takes_one_at_a_time():
     seen = Seen()
-    evaluate_network(seen.network, dataset(video("clip", 5)), frame_offset=1, batch=4)
+    with pytest.warns(FlameWarning, match="seen takes one frame at a time: `batch` 4 changes nothing"):
+        evaluate_network(seen.network, dataset(video("clip", 5)), frame_offset=1, batch=4)
     assert seen.inputs == [[0], [1], [2], [3], [4]]
 
 
@@ -403,3 +404,33 @@ def test_a_single_frame_is_enough():
 def test_nothing_to_time():
     with pytest.raises(DatasetError, match="made: holds no labelled frame"):
         timed_frames(dataset(video("a", labelled=[])))
+
+
+def test_frames_that_are_alike_are_timed_once():
+    one = video("a", 6)
+    still = VideoSequence("a", [one.frames[index] for index in (0, 0, 0, 0, 0, 5)], one.targets, one.fps)
+    assert [frame for _, frame, _ in sorted(timed_frames(dataset(still)), key=lambda found: found[1])] == [0, 5]
+    clock = iter(range(0, 10**9, 1_000_000))
+    network = Network("n", Runner(lambda image: image[..., 0] * 0, timer=HostTimer(lambda: next(clock))))
+    assert measure_network(network, dataset(still), samples=3).metadata["inputs"]["number"] == 2
+
+
+def damaged(*frames):
+    """A video of eight frames of which some cannot be read."""
+    one = video("a")
+
+    def read(index):
+        if index in frames:
+            raise DatasetError(f"frame {index} is damaged")
+        return one.frames[index]
+
+    return VideoSequence("a", OnAccess(read, 8), one.targets, one.fps)
+
+
+def test_damaged_frames_are_not_timed_if_they_may_be_skipped():
+    with pytest.raises(DatasetError, match="frame 3 is damaged"):
+        timed_frames(dataset(damaged(3)))
+    assert sorted(frame for _, frame, _ in timed_frames(dataset(damaged(3)), skip=True)) == [0, 1, 2, 4, 5, 6, 7]
+    assert sorted(frame for _, frame, _ in timed_frames(dataset(damaged(3)), 2, skip=True)) == [0, 1, 2, 5, 6, 7]
+    with pytest.raises(DatasetError, match="frame 7 is damaged"):
+        timed_frames(dataset(damaged(*range(8))), skip=True)
