@@ -75,6 +75,37 @@ class Remembers(Machine):
         return self.known[image.tobytes()], 3 if known else 80
 
 
+class RemembersThumbnails(Machine):
+    """Keeps its answers by a few samples of frames, coarsely: those that look alike are one to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.known = {}
+
+    def answer(self, image):
+        key = (image[::2, ::2] // 64).tobytes()
+        known = key in self.known
+        self.known.setdefault(key, self.labels(image))
+        return self.known[key], 3 if known else 80
+
+
+class OverwritesItsOutput(Machine):
+    """Writes all its outputs into one array: allowed, if it is read before the next call."""
+
+    buffer = np.zeros((4, 5), int)
+
+    def answer(self, image):
+        self.buffer[:] = self.labels(image)
+        return self.buffer, 80
+
+
+class TakesMicroseconds(Machine):
+    """Its times are those of the clock and of chance."""
+
+    def answer(self, image):
+        return self.labels(image), 0.01 if self.calls < 60 else 0.02 + (self.calls % 66 < 30) / 100
+
+
 class RemembersTheLastFrame(Machine):
     """Does not work on a frame that is the one before."""
 
@@ -132,6 +163,37 @@ def test_an_honest_network_passes():
     assert found.table().splitlines()[-1] == "The audit passed."
 
 
+@pytest.mark.parametrize("machine", [OverwritesItsOutput, TakesMicroseconds])
+def test_honest_networks_of_other_kinds_pass(machine):
+    found = audit(machine())
+    assert found.passed, found.table()
+
+
+def test_frames_that_are_not_scored_are_left_out_and_said():
+    data = dataset()
+    network = Machine().network
+    auditor = Auditor(network, timed_frames(data), LabelSpace(CLASSES, None))
+    look = auditor.between_calls(lambda *_: None)
+    trace = measure_network(auditor.timed_network, data, samples=40, progress=look)
+    evaluate_network(
+        network,
+        VideoDataset("half", data.sequences[:1], data.class_names),
+        trace=trace.replayed("random"),
+        outputs=[auditor.keep],
+    )
+    found = auditor.audit(trace, fps=10)
+    assert found.passed
+    assert found.checks[0].found.endswith("; 29 calls were on frames that are not scored"), found.checks[0].found
+
+
+def test_nothing_compared_is_no_pass():
+    data = dataset()
+    auditor = Auditor(Machine().network, timed_frames(data), LabelSpace(CLASSES, None))
+    look = auditor.between_calls(lambda *_: None)
+    trace = measure_network(auditor.timed_network, data, samples=40, progress=look)
+    assert failed(auditor.audit(trace, fps=10)) == ["outputs"]
+
+
 @pytest.mark.parametrize(
     ("machine", "checks", "said"),
     [
@@ -141,6 +203,7 @@ def test_an_honest_network_passes():
             "of 60 timed calls gave another label map than was scored for their frame, first",
         ),
         (Remembers, ["repetition"], "timed frames 3.00 ms; does it answer from memory"),
+        (RemembersThumbnails, ["repetition"], "timed frames 3.00 ms; does it answer from memory"),
         (RemembersTheLastFrame, ["repetition"], "one frame again and again 3.00 ms"),
         (IsLazyWhileTimed, ["outputs", "repetition"], "60 of 60 timed calls gave another label map than was scored"),
         (GetsSlower, ["repetition", "seeds", "frame offset"], "audit again on a quiet machine"),

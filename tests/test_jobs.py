@@ -319,6 +319,41 @@ def test_a_run_goes_on_with_the_latency_of_its_journal(tmp_path):
     assert again.evaluation.to_json() == first.evaluation.to_json()
 
 
+def test_a_journal_is_refused_before_anything_is_timed(tmp_path):
+    dataset = open_dataset(DATA)
+    (tmp_path / "j").touch()  # an empty file is no journal yet
+    run_network(NETWORK, dataset, journal=tmp_path / "j", timing={"samples": 30})
+    calls = []
+    network = Network("brightness", Runner(lambda frame: calls.append(frame) or frame[..., 0] // 32))
+    with pytest.raises(StateError, match=r"j: is there already; go on with it \(--resume\), or give another journal"):
+        run_network(network, dataset, journal=tmp_path / "j")
+    with pytest.raises(StateError, match="is of another job"):
+        run_network(network, dataset, journal=tmp_path / "j", resume=True, replay="call")
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    ("part", "left_out"), [("frames", ""), ("targets", "calls were on frames that are not scored")]
+)
+def test_a_run_skips_what_is_damaged_where_it_is_timed_too(part, left_out):
+    dataset = open_dataset(DATA)
+    first = dataset.sequences[0]
+    items = getattr(first, part)
+
+    def read(index):
+        if index == 4:
+            raise DatasetError("item 4 is damaged")
+        return items[index]
+
+    broken = replace(first, **{part: OnAccess(read, 6, range(6))})
+    data = replace(dataset, sequences=(broken, *dataset.sequences[1:]))
+    with pytest.warns(FlameWarning, match="sequence synthetic-0 is left out: .*item 4 is damaged"):
+        found = run_network(NETWORK, data, on_error="skip", audit=True, timing={"samples": 30})
+    assert found.evaluation.incomplete.startswith("3 of 4 sequence(s) are scored")
+    assert left_out in found.audit.checks[0].found
+    assert found.audit.checks[0].passed
+
+
 def test_shards_of_a_run_replay_one_latency(tmp_path):
     pytest.importorskip("PIL", reason="label maps are PNG files, which need Pillow")
     dataset, trace = open_dataset(DATA), LatencyTrace([70, 80, 90], replay="random")

@@ -125,6 +125,31 @@ def test_scores_are_those_of_a_plain_loop(lengths, latency, every, jobs, batch):
     assert len(seen.threads) == 1
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_an_output_that_the_next_call_overwrites(batch):
+    one = video("clip", 4)
+    overwritten = threading.Event()
+    calls = []
+    buffer = np.zeros((batch, 4, 5), np.int64)
+
+    def run_batch(images):
+        buffer[: len(images)] = [image.sum(axis=2) % CLASSES for image in images]
+        calls.extend(images)
+        if len(calls) > batch:
+            overwritten.set()
+        return list(buffer[: len(images)])
+
+    def labels_of(index):
+        if index == 0:  # its output waits until the network has gone on
+            assert overwritten.wait(30)
+        return one.targets[index]
+
+    runner = Runner(lambda image: run_batch([image])[0], batch=run_batch)
+    slow = VideoSequence(one.name, one.frames, OnAccess(labels_of, 4, range(4)), one.fps)
+    found = evaluate_network(Network("buffer", runner), dataset(slow), latency_ms=100, batch=batch, jobs=8)
+    assert_equal(found, by_hand([one], 1))
+
+
 def test_a_trace_gives_the_offset_and_is_replayed():
     videos = [video("clip", 9)]
     trace = LatencyTrace([80, 80, 250, 90, 100, 80, 70, 80, 100], metadata={"processor": "abacus"})
@@ -200,7 +225,8 @@ def test_batches_hold_frames_of_one_size_across_videos():
 
 def test_a_network_that_takes_one_at_a_time():
     seen = Seen()
-    evaluate_network(seen.network, dataset(video("clip", 5)), frame_offset=1, batch=4)
+    with pytest.warns(FlameWarning, match="seen takes one frame at a time: `batch` 4 changes nothing"):
+        evaluate_network(seen.network, dataset(video("clip", 5)), frame_offset=1, batch=4)
     assert seen.inputs == [[0], [1], [2], [3], [4]]
 
 
@@ -378,3 +404,33 @@ def test_a_single_frame_is_enough():
 def test_nothing_to_time():
     with pytest.raises(DatasetError, match="made: holds no labelled frame"):
         timed_frames(dataset(video("a", labelled=[])))
+
+
+def test_frames_that_are_alike_are_timed_once():
+    one = video("a", 6)
+    still = VideoSequence("a", [one.frames[index] for index in (0, 0, 0, 0, 0, 5)], one.targets, one.fps)
+    assert [frame for _, frame, _ in sorted(timed_frames(dataset(still)), key=lambda found: found[1])] == [0, 5]
+    clock = iter(range(0, 10**9, 1_000_000))
+    network = Network("n", Runner(lambda image: image[..., 0] * 0, timer=HostTimer(lambda: next(clock))))
+    assert measure_network(network, dataset(still), samples=3).metadata["inputs"]["number"] == 2
+
+
+def damaged(*frames):
+    """A video of eight frames of which some cannot be read."""
+    one = video("a")
+
+    def read(index):
+        if index in frames:
+            raise DatasetError(f"frame {index} is damaged")
+        return one.frames[index]
+
+    return VideoSequence("a", OnAccess(read, 8), one.targets, one.fps)
+
+
+def test_damaged_frames_are_not_timed_if_they_may_be_skipped():
+    with pytest.raises(DatasetError, match="frame 3 is damaged"):
+        timed_frames(dataset(damaged(3)))
+    assert sorted(frame for _, frame, _ in timed_frames(dataset(damaged(3)), skip=True)) == [0, 1, 2, 4, 5, 6, 7]
+    assert sorted(frame for _, frame, _ in timed_frames(dataset(damaged(3)), 2, skip=True)) == [0, 1, 2, 5, 6, 7]
+    with pytest.raises(DatasetError, match="frame 7 is damaged"):
+        timed_frames(dataset(damaged(*range(8))), skip=True)

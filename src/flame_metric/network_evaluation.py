@@ -8,6 +8,7 @@ show. A bank asks for all offsets, so for all frames within its reach.
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from flame_metric.checks import check_integer, check_kind
 from flame_metric.clip_counts import Progress
 from flame_metric.data.folder import Clip, Frame
-from flame_metric.errors import DatasetError, blaming
+from flame_metric.errors import DatasetError, FlameWarning, blaming
 from flame_metric.evaluation import Job, evaluate_clips
 from flame_metric.inference import Network, input_frames, stacked
 from flame_metric.latency import LatencyTrace
@@ -126,6 +127,10 @@ def evaluate_network(
         device=hardware(trace) if device is None and trace is not None else device,
     )
     batch = check_integer("batch", batch, 1, unit="frames")
+    if batch > 1 and network.runner.batch is None:
+        warnings.warn(
+            f"{network.name} takes one frame at a time: `batch` {batch} changes nothing", FlameWarning, stacklevel=2
+        )
     job = Job(jobs=jobs, progress=progress, journal=journal, resume=resume, shard=shard, on_error=on_error)
     videos = {video.name: video for video in dataset.sequences if video.labelled}
     if not videos:
@@ -149,7 +154,7 @@ def evaluate_network(
     return replace(found, notes=(*found.notes, f"Frames differ in size, and so may their latencies: {several}."))
 
 
-def measure_network(network: Network, dataset: VideoDataset, **options: Any) -> LatencyTrace:
+def measure_network(network: Network, dataset: VideoDataset, *, skip: bool = False, **options: Any) -> LatencyTrace:
     """Measure the latency of a network on frames of a data set: from having a frame to having its label map.
 
     Parameters
@@ -157,6 +162,8 @@ def measure_network(network: Network, dataset: VideoDataset, **options: Any) -> 
     network : Network
     dataset : VideoDataset
         Up to `TIMED_FRAMES` frames of the most frequent size are used in turn.
+    skip : bool
+        Whether frames that cannot be read are left out.
     **options
         As :func:`~flame_metric.measure_latency` takes them.
 
@@ -174,16 +181,18 @@ def measure_network(network: Network, dataset: VideoDataset, **options: Any) -> 
     >>> len(trace), trace.metadata["network"]
     (50, 'brightness')
     """
-    images = [image for _, _, image in timed_frames(dataset, network.frames)]
+    images = [image for _, _, image in timed_frames(dataset, network.frames, skip=skip)]
     metadata = {"network": network.name, "data": dataset.name, **options.pop("metadata", {})}
     with blaming(f"{network.name} failed on a frame of {' x '.join(map(str, images[0].shape))}"):
         return measure_latency(network.runner, images, metadata=metadata, min_inputs=min(4, len(images)), **options)
 
 
 def timed_frames(
-    dataset: VideoDataset, frames: int = 1, number: int = TIMED_FRAMES
+    dataset: VideoDataset, frames: int = 1, number: int = TIMED_FRAMES, *, skip: bool = False
 ) -> list[tuple[VideoSequence, int, npt.NDArray[np.uint8]]]:
     """Return inputs spread over a data set, shuffled, of their most frequent size: video, number of the frame, input.
+
+    Inputs that are alike, as where a camera stands still, come once.
 
     Parameters
     ----------
@@ -192,16 +201,29 @@ def timed_frames(
         Input frames of the network.
     number : int
         How many, at most.
+    skip : bool
+        Whether frames that cannot be read are left out, unless it is all of them.
     """
     places = [(video, frame) for video in dataset.sequences for frame in video.labelled]
     if not places:
         raise DatasetError(f"{dataset.name}: holds no labelled frame in {len(dataset.sequences)} video(s)")
     chosen = dict.fromkeys(index * len(places) // number for index in range(number))
-    found = []
+    distinct: dict[tuple[Any, bytes], tuple[VideoSequence, int, npt.NDArray[np.uint8]]] = {}
+    fault: DatasetError | None = None
     for index in chosen:
         video, frame = places[index]
         shown = input_frames(frame, frames)
-        found.append((video, frame, stacked({index: video.frames[index] for index in shown}, shown)))
+        try:
+            image = stacked({index: video.frames[index] for index in shown}, shown)
+        except DatasetError as error:
+            if not skip:
+                raise
+            fault = error
+            continue
+        distinct.setdefault((image.shape, image.tobytes()), (video, frame, image))
+    found = list(distinct.values())
+    if not found and fault is not None:
+        raise fault
     size, _ = Counter(image.shape for *_, image in found).most_common(1)[0]
     shuffled = np.random.default_rng(0).permutation(len(found)).tolist()
     return [found[index] for index in shuffled if found[index][-1].shape == size]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from flame_metric.journal import read_journal
 from flame_metric.latency import LatencyTrace
 from flame_metric.network_evaluation import evaluate_network, measure_network, timed_frames
 from flame_metric.network_source import OnOutput
-from flame_metric.output_files import LabelMapFiles, OverlayFiles, chosen_frames
+from flame_metric.output_files import LabelMapFiles, OverlayFiles, chosen_frames, output_folder
 from flame_metric.question import Question
 from flame_metric.record import reading
-from flame_metric.scores import Evaluation
+from flame_metric.scores import Evaluation, Interrupted
 from flame_metric.sequence import VideoDataset
 from flame_metric.timing import Milliseconds, milliseconds_to_ns, offset_of_ns
 
@@ -72,6 +72,7 @@ def run_network(
     journal: str | os.PathLike[str] | None = None,
     resume: bool = False,
     shard: tuple[int, int] | None = None,
+    on_error: str = "stop",
     **options: Any,
 ) -> NetworkRun:
     """Run a network over a data set.
@@ -98,7 +99,7 @@ def run_network(
         ``"<video>/<frame>"``. Default: one of each of up to four videos.
     progress : callable, optional
         Shows how far the run is.
-    journal, resume, shard
+    journal, resume, shard, on_error
         As :class:`~flame_metric.evaluation.Job` has them. A run that goes on takes the latency from its journal. Shards
         need a latency that is given: what each would measure for itself is another one.
     **options
@@ -124,33 +125,32 @@ def run_network(
     check_kind("dataset", dataset, VideoDataset, "a VideoDataset")
     rate = dataset.fps
     given = [value for value in (latency_ms, frame_offset, trace) if value is not None]
-    if audit and given:
-        raise ConfigError("an audit is asked for with a latency that is given, expected one that is measured here")
-    if audit and resume:
-        raise ConfigError("an audit is asked for with `resume`, expected a run in one go: it compares all outputs")
-    if shard is not None and not given:
-        raise ConfigError(
-            "`shard` is given without a latency, expected one for all shards: measure it once (flame-metric latency "
-            "--out, or run --save-trace), and give it as a trace to each"
-        )
+    _check(bool(given), audit=audit, resume=resume, shard=shard)
     if overlay_frames and overlays is None:
         raise ConfigError("`overlay_frames` is given without `overlays`, expected a folder for them too")
-    outputs: list[OnOutput] = []
+    begun = None if given or journal is None or not _is_begun(journal) else journal
+    if begun is not None and not resume:  # a new measurement is another one
+        raise StateError(f"{begun}: is there already; go on with it (--resume), or give another journal")
     into = resume or shard is not None
+    if overlays is not None:  # k is not known yet, but what is wrong anyway is said before anything is timed
+        output_folder(overlays, into=into)
+        chosen_frames(dataset, overlay_frames, frame_offset=0)
+    outputs: list[OnOutput] = []
     if label_maps is not None:
         void = dataset.ignore_index
         outputs.append(LabelMapFiles(label_maps, num_classes=dataset.num_classes, ignore_index=void, into=into))
     auditor = None
     if audit:
         space = LabelSpace(dataset.num_classes, dataset.ignore_index)
-        auditor = Auditor(network, timed_frames(dataset, network.frames), space)
+        auditor = Auditor(network, timed_frames(dataset, network.frames, skip=on_error == "skip"), space)
         outputs.append(auditor.keep)
-    if not given and resume and journal is not None and Path(journal).exists():
-        trace = _trace_of(journal)
+    if begun is not None:
+        trace = _trace_of(begun).replayed(replay)
     elif not given:
         with progress("samples", background=False) as step:
             timed, look = (network, step) if auditor is None else (auditor.timed_network, auditor.between_calls(step))
-            trace = measure_network(timed, dataset, progress=look, **(timing or {})).replayed(replay)
+            measured = measure_network(timed, dataset, skip=on_error == "skip", progress=look, **(timing or {}))
+            trace = measured.replayed(replay)
     if overlays is not None:
         offset = frame_offset or 0
         if (delay := latency_ms if trace is None else trace.median_ns / 10**6) is not None:
@@ -169,12 +169,34 @@ def run_network(
             journal=journal,
             resume=resume,
             shard=shard,
+            on_error=on_error,
             **options,
         )
     if auditor is None or trace is None:
         return NetworkRun(evaluation, trace)
-    with progress("calls of the audit", background=False) as step:
-        return NetworkRun(evaluation, trace, auditor.audit(trace, fps=rate, progress=step))
+    try:
+        with progress("calls of the audit", background=False) as step:
+            return NetworkRun(evaluation, trace, auditor.audit(trace, fps=rate, progress=step))
+    except KeyboardInterrupt:
+        unfinished = f"{evaluation.incomplete or 'all sequences are scored'}, but the audit was not finished"
+        raise Interrupted(replace(evaluation, incomplete=unfinished)) from None
+
+
+def _check(given: bool, *, audit: bool, resume: bool, shard: tuple[int, int] | None) -> None:
+    """Refuse options that contradict a latency that is given, or measured."""
+    if audit and given:
+        raise ConfigError("an audit is asked for with a latency that is given, expected one that is measured here")
+    if audit and resume:
+        raise ConfigError("an audit is asked for with `resume`, expected a run in one go: it compares all outputs")
+    if shard is not None and not given:
+        raise ConfigError(
+            "`shard` is given without a latency, expected one for all shards: measure it once (flame-metric latency "
+            "--out, or run --save-trace), and give it as a trace to each"
+        )
+
+
+def _is_begun(journal: str | os.PathLike[str]) -> bool:
+    return Path(journal).is_file() and Path(journal).stat().st_size > 0
 
 
 def _trace_of(journal: str | os.PathLike[str]) -> LatencyTrace:

@@ -25,11 +25,18 @@ from flame_metric.inference import Network, input_frames, stacked
 from flame_metric.plan import ClipPlan
 from flame_metric.sequence import VideoSequence
 
-__all__ = ["NetworkSource", "OnOutput", "scored_labels"]
+__all__ = ["NetworkSource", "OnOutput", "kept", "scored_labels"]
 
 Image = npt.NDArray[np.uint8]
 OnOutput = Callable[[VideoSequence, int, npt.NDArray[np.uint16]], object]
 """Called with a video, the number of a frame, the label map (H, W) scored for it (void: C), in any thread."""
+
+
+def kept(output: LabelMaps) -> LabelMaps:
+    """Return a copy of an output, as it is now: a network may write its next output over it."""
+    if hasattr(output, "detach"):  # PyTorch is not imported here
+        return output.detach().clone()
+    return output.copy() if isinstance(output, np.ndarray) else np.array(output)
 
 
 def scored_labels(output: LabelMaps, space: LabelSpace) -> npt.NDArray[np.uint16]:
@@ -149,8 +156,8 @@ class NetworkSource:
         with blaming(f"{self.network.name} failed on frame {first.frame.name} of sequence {first.video.name!r}"):
             prepared = [runner.prepare(item.image) for item in batch]
             if len(prepared) == 1 or runner.batch is None:
-                return [runner.run(item) for item in prepared]
-            return runner.batch(prepared)
+                return [kept(runner.run(item)) for item in prepared]
+            return [kept(output) for output in runner.batch(prepared)]
 
     def _finish(self, item: _Input, output: LabelMaps | None) -> FrameMaps:
         video, frame = item.job.video, item.job.frame

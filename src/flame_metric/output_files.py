@@ -15,7 +15,7 @@ from flame_metric.report.overlays import flame_panels
 from flame_metric.report.palettes import palette
 from flame_metric.sequence import VideoDataset, VideoSequence
 
-__all__ = ["LabelMapFiles", "OverlayFiles", "chosen_frames"]
+__all__ = ["LabelMapFiles", "OverlayFiles", "chosen_frames", "output_folder"]
 
 Labels = npt.NDArray[np.uint16]
 _CHOSEN_VIDEOS = 4
@@ -47,7 +47,7 @@ class LabelMapFiles:
     def __init__(
         self, folder: str | os.PathLike[str], *, num_classes: int, ignore_index: int | None, into: bool = False
     ) -> None:
-        self._folder = _folder(folder, into=into)
+        self._folder = output_folder(folder, into=into)
         self._write = _png_writer()
         self._void = (
             num_classes if ignore_index is None else check_integer("ignore_index", ignore_index, 0, most=65_535)
@@ -99,7 +99,7 @@ class OverlayFiles:
         chosen: Mapping[str, Sequence[int]],
         into: bool = False,
     ) -> None:
-        self._folder = _folder(folder, into=into)
+        self._folder = output_folder(folder, into=into)
         self._write = _png_writer()
         self._dataset, self._offset = dataset, frame_offset
         self._palette = palette(dataset.class_names)
@@ -172,7 +172,16 @@ def _labelled_frame(video: VideoSequence, text: str) -> int:
     return found
 
 
-def _folder(folder: str | os.PathLike[str], *, into: bool) -> Path:
+def output_folder(folder: str | os.PathLike[str], *, into: bool) -> Path:
+    """Make a folder for files of a run, and return it.
+
+    Raises
+    ------
+    ConfigError
+        If it holds something, unless ``into``.
+    OSError
+        If it cannot be made.
+    """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     if not into and any(place.iterdir()):

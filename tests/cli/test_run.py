@@ -226,6 +226,10 @@ def test_an_audit_that_fails(network, capsys) -> None:
             2,
             "--save-trace is given with",
         ),
+        ([*RUN, "--samples", "0", "--latency-ms", "3"], 2, "--samples is given with --latency-ms"),
+        ([*RUN, "--warmup", "0", "--trace", "t"], 2, "--warmup is given with --trace"),
+        ([*RUN, "--time-cap", "9", "--frame-offset", "1"], 2, "--time-cap is given with --frame-offset"),
+        (["swiftnet", DATA], 2, "the network is 'swiftnet', expected one of swiftnet-r18, "),
         ([*RUN, "--audit-json", "x"], 2, "--audit-json is given without --audit"),
         (
             [*RUN, "--replay", "call", "--latency-ms", "9"],
@@ -286,6 +290,34 @@ def test_overlays_that_cannot_be_made(chosen, message, capsys) -> None:
     options = ["--frame-offset", "2", "--overlays", "pictures", "--overlay-frames", chosen]
     assert flame("networks_here:brightness", DATA, *options) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("chosen", ["street/1", "synthetic-0/8"])
+def test_overlays_that_cannot_be_made_are_refused_before_anything_is_timed(chosen, capsys) -> None:
+    assert flame("networks_here:brightness", DATA, "--overlays", "pictures", "--overlay-frames", chosen) == 2
+    assert sys.modules["networks_here"].seen == []
+
+
+def test_folders_of_another_run_are_refused_before_anything_is_timed(tmp_path, capsys) -> None:
+    image_files()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "label.png").write_text("mine")
+    assert flame("networks_here:brightness", DATA, "--overlays", "old") == 2
+    assert "old holds files, expected a new or an empty folder" in capsys.readouterr().err
+    assert sys.modules["networks_here"].seen == []
+
+
+def test_an_audit_that_is_interrupted_leaves_the_scores(monkeypatch, capsys) -> None:
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flame_metric.audit.Auditor.audit", interrupted)
+    options = ["--samples", "30", "--audit", "--journal", "runs.jsonl"]
+    assert flame("networks_here:brightness", DATA, *options) == 130
+    captured = capsys.readouterr()
+    assert "FLAME k=2" in captured.out
+    assert "INCOMPLETE" in captured.out
+    assert "all sequences are scored, but the audit was not finished; --journal runs.jsonl" in captured.err
 
 
 def test_interrupted(monkeypatch, capsys) -> None:

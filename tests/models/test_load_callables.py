@@ -43,6 +43,16 @@ class OnDevice:
 def far():
     return lambda frame: OnDevice()
 
+class OnlyWhenAsked:
+    def __init__(self, frame):
+        self.frame = frame
+    def __array__(self, dtype=None, copy=None):
+        calls.append("computed")
+        return self.frame[..., 0] // 64
+
+def lazy():
+    return OnlyWhenAsked
+
 def failing():
     raise ValueError("no weights here")
 """
@@ -89,11 +99,22 @@ def test_output_that_is_left_on_a_device(factories):
         network.runner(FRAME)
 
 
+def test_output_that_is_not_computed_yet_is_computed_while_it_is_timed(factories):
+    output = load_network(f"{factories}:lazy", num_classes=4).runner(FRAME)
+    assert sys.modules[factories].calls == ["computed"]
+    assert np.array_equal(output, FRAME[..., 0] // 64)
+    assert sys.modules[factories].calls == ["computed"]
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
         ("", {}, "`text` is '', expected the name of a network"),
-        ("swiftnet", {}, "the network is 'swiftnet', expected one of:\nswiftnet-r18, "),
+        (
+            "swiftnet",
+            {},
+            "the network is 'swiftnet', expected one of swiftnet-r18, .*, MODULE:FACTORY, a FILE.pt2, ",
+        ),
         ("best.pth", {}, "weights alone are no network: give best.pth as `weights` of one, expected one of"),
         ("nowhere_here:build", {}, "there is no module 'nowhere_here'"),
         ("factories_here:failing", {}, r"factories_here:failing\(\) failed: ValueError: no weights here"),

@@ -36,15 +36,12 @@ def torch_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def add_timing_options(group: argparse._ArgumentGroup) -> None:
     """Declare how a latency is measured; :func:`timing_options` reads it back."""
-    group.add_argument("--samples", type=int, default=200, metavar="N", help="default: %(default)s; a p99 takes 662")
-    group.add_argument(
-        "--warmup", type=int, default=10, metavar="N", help="calls before (default: %(default)s or more)"
-    )
-    group.add_argument(
-        "--time-cap", type=float, default=60, metavar="S", help="seconds for them (default: %(default)s)"
-    )
+    group.add_argument("--samples", type=int, metavar="N", help="calls to time (default: 200; a p99 takes 662)")
+    group.add_argument("--warmup", type=int, metavar="N", help="calls before, at least (default: 10)")
+    group.add_argument("--time-cap", type=float, metavar="S", help="seconds for the samples (default: 60)")
 
 
 def timing_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of :func:`~flame_metric.measure_latency`."""
-    return {"warmup": arguments.warmup, "samples": arguments.samples, "time_cap_s": arguments.time_cap}
+    """Return what was given of them, by the names of :func:`~flame_metric.measure_latency`."""
+    given = {"warmup": arguments.warmup, "samples": arguments.samples, "time_cap_s": arguments.time_cap}
+    return {name: value for name, value in given.items() if value is not None}

@@ -155,8 +155,9 @@ def _check(arguments: argparse.Namespace) -> None:
     latency = next(
         (name for name in ("latency_ms", "frame_offset", "trace") if getattr(arguments, name) is not None), None
     )
-    for name in ("save_trace", "audit", "pace"):
-        if latency is not None and getattr(arguments, name):
+    for name in ("save_trace", "audit", "pace", "samples", "warmup", "time_cap"):
+        value = getattr(arguments, name)
+        if latency is not None and value is not None and value is not False:
             raise ConfigError(
                 f"--{name.replace('_', '-')} is given with --{latency.replace('_', '-')}, expected a latency that is "
                 "measured here"

@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flame_metric.checks import check_integer
 from flame_metric.errors import ConfigError, MissingExtraError
 from flame_metric.factory import call_factory
@@ -178,7 +180,10 @@ def _form(text: str) -> _Form:
     hint = ""
     if suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
         hint = f"; weights alone are no network: give {text} as `weights` of one"
-    raise ConfigError(f"the network is {text!r}{hint}, expected one of:\n{MODEL_FORMS}")
+    raise ConfigError(
+        f"the network is {text!r}{hint}, expected one of {', '.join(NAMES)}, MODULE:FACTORY, a FILE.pt2, a FILE.onnx, "
+        "or the FOLDER of a Hugging Face model"
+    )
 
 
 def _by(text: str, module: str, function: str) -> Callable[..., Network]:
@@ -212,7 +217,7 @@ def _built(text: str, *, num_classes: int, frames: int | None = None, **options:
 
 
 def _on_host(network: Callable[[Any], Any], text: str) -> Callable[[Any], Any]:
-    """Return a network that refuses to leave its output on a device, where it might not even be computed yet."""
+    """Return a network that refuses to leave its output on a device, or to return one that is not computed yet."""
 
     def run(frame: Any) -> Any:
         output = network(frame)
@@ -222,6 +227,8 @@ def _on_host(network: Callable[[Any], Any], text: str) -> Callable[[Any], Any]:
                 f"{text} returns what lies on {device}, expected labels in the memory of the host: to copy them there "
                 "is part of the latency"
             )
-        return output
+        if isinstance(output, np.ndarray) or hasattr(output, "detach"):
+            return output
+        return np.asarray(output)  # as a lazy array, which would do its work when it is scored, after it was timed
 
     return run
