@@ -776,7 +776,7 @@ def test_another_file_under_its_name(folder: Path, tmp_path: Path) -> None:
         video.frame(5)
     file.unlink()
     module._open_files.decoders.clear()
-    with pytest.raises(DatasetError, match=r"frame 5 of 0\.\.23 cannot be decoded: No such file"):
+    with pytest.raises(DatasetError, match=r"frame 5 of 0\.\.23 cannot be decoded: No such file or directory$"):
         video.frame(5)
 
 

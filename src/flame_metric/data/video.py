@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.data import MAX_PIXELS
+from flame_metric.data.paths import check_file
 from flame_metric.data.video_index import VIDEO_FILE, VideoIndex, index_video
 from flame_metric.errors import DatasetError, MissingExtraError
 from flame_metric.timing import NS_PER_S
@@ -105,10 +106,7 @@ class VideoFile:
         (3, (2, 4), Fraction(30000, 1001), [200, 200, 200])
         """
         path = Path(path)
-        if not path.is_file():  # a pipe would be waited for, and never end
-            raise DatasetError(
-                f"{path}: is {'no file' if path.exists() else 'missing'}, expected {VIDEO_FILE}", path=path
-            )
+        check_file(path, VIDEO_FILE)
         try:
             with _opened(path) as container:
                 stream = _video_stream(path, container)
@@ -224,10 +222,12 @@ class _Decoder:
                 self._place, self._frame = index, found
                 return found
         reason = _reason(error) if error else "no whole frame of its time comes"
+        if not isinstance(error, OSError):  # that is no fault of what the file holds
+            reason += (
+                "; the file is damaged, has changed since it was opened, or does not say rightly when frames are shown"
+            )
         raise DatasetError(
-            f"{self._path}: frame {index} of 0..{len(times) - 1} cannot be decoded: {reason}; the file is damaged, has "
-            "changed since it was opened, or does not say rightly when frames are shown",
-            path=self._path,
+            f"{self._path}: frame {index} of 0..{len(times) - 1} cannot be decoded: {reason}", path=self._path
         ) from error
 
     def _until(self, time: int) -> Any:
