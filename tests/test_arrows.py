@@ -40,7 +40,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("inference.py",),
     ("data/__init__.py",),
     ("data/paths.py",),
-    ("data/image_file.py", "data/lookup.py", "data/synthetic.py", "data/video_index.py"),
+    ("data/image_file.py", "data/lookup.py", "data/synthetic.py", "data/video_index.py", "data/video_pool.py"),
     ("data/label_png.py", "data/frame_image.py", "data/video.py"),
     ("data/folder.py", "data/cityscapes_labels.py", "data/camvid_labels.py"),
     ("data/frame_files.py", "data/class_maps.py", "data/splits.py", "data/vspw_labels.py"),
