@@ -137,7 +137,7 @@ def test_folders(tmp_path: Path) -> None:
         assert (dataset.name, [video.name for video in dataset.sequences]) == (f"our,street {split}", [name])
     with pytest.raises(ConfigError, match=r"`split` is 'test', but .*toml lists the splits train, val alone, exp"):
         open_dataset(f"folders:{file}", split="test")
-    with pytest.raises(DatasetError, match=r"toml,step=2: is missing, expected a TOML file"):
+    with pytest.raises(ConfigError, match=r"`step=2` is no option of folders, expected none behind FILE\.toml"):
         open_dataset(f"folders:{file},step=2")
 
 
@@ -203,6 +203,26 @@ def test_no_option_of_a_data_set_on_disk(tmp_path: Path, options: str) -> None:
     pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
     with pytest.raises(ConfigError, match=r"`fps=.*` is no option of cityscapes, expected some of label_kind, classes"):
         open_dataset(f"cityscapes:{tmp_path / 'data'},{options}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("stp=2", r"`stp=2` is no option of camvid, expected some of classes, fps, step, each once"),
+        ("stp=2,step=2", r"`stp=2` is no option of camvid"),
+        ("step=2,stp=2", r"`stp=2` is no option of camvid"),
+        ("2", r"`2` is no option of camvid"),
+    ],
+)
+def test_what_follows_a_folder_is_an_option(tmp_path: Path, options: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_dataset(f"camvid:{tmp_path},{options}")
+
+
+def test_a_missing_folder_with_commas(tmp_path: Path) -> None:
+    pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
+    with pytest.raises(DatasetError, match="a,b=2: is missing"):
+        open_dataset(f"camvid:{tmp_path / 'a,b=2'},step=2")
 
 
 # ── the others ──

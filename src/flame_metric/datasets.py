@@ -145,17 +145,16 @@ def _root_and_options(name: str, kind: DatasetKind, parts: list[str]) -> tuple[s
     found: dict[str, Any] = {}
     while len(parts) > kind.rooted:
         key, _, text = (part.strip() for part in parts[-1].partition("="))
-        if kind.rooted and (key not in kind.options or os.path.exists(_expanded(",".join(parts)))):  # noqa: PTH110
+        if kind.rooted and (_is_root(parts) or (key not in kind.options and not _begin_with_root(parts))):
             break
         try:
             value = kind.options[key](text) if key not in found else None
         except (KeyError, ValueError):
             value = None
         if value is None:
-            raise ConfigError(
-                f"`{parts[-1]}` is no option of {name}, expected some of {', '.join(kind.options)}, each once, such as "
-                f"{kind.example!r}"
-            )
+            some = f"some of {', '.join(kind.options)}, each once"
+            wanted = some if kind.options else f"none behind {kind.form.partition(':')[2]}"
+            raise ConfigError(f"`{parts[-1]}` is no option of {name}, expected {wanted}, such as {kind.example!r}")
         found[key] = value
         parts = parts[:-1]
     root = ",".join(parts)
@@ -163,6 +162,15 @@ def _root_and_options(name: str, kind: DatasetKind, parts: list[str]) -> tuple[s
         place = kind.form.partition(":")[2]
         raise ConfigError(f"the data set is {name!r} without {place}, expected {kind.form}")
     return _expanded(root) if kind.rooted else None, found
+
+
+def _is_root(parts: list[str]) -> bool:
+    return os.path.exists(_expanded(",".join(parts)))  # noqa: PTH110 - Path.exists may raise
+
+
+def _begin_with_root(parts: list[str]) -> bool:
+    """Whether there is something of a shorter name: then what follows is meant as an option."""
+    return any(",".join(parts[:count]).strip() and _is_root(parts[:count]) for count in range(1, len(parts)))
 
 
 def _expanded(root: str) -> str:

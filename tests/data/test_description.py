@@ -277,7 +277,12 @@ def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is missing, expected a TOML file"):
         described_dataset("a\0b.toml")
     images(tmp_path)
-    refused(tmp_path, WHOLE.replace("'frames'", "'nowhere'"), "nowhere: is missing, expected a folder of frames")
+    refused(
+        tmp_path, WHOLE.replace("'frames'", "'nowhere'"), "nowhere: is missing, expected a folder of frames, or a vid"
+    )
+    # Only a video file says its rate: what is wrong here is the path.
+    missing = "frames = 'nowhere.mp4'\nlabels = 'labels'\nclasses = 3\n"
+    refused(tmp_path, missing, r"nowhere\.mp4: is missing, expected a folder of frames, or a video file")
     refused(tmp_path, WHOLE.replace("'labels'", "'nowhere'"), "nowhere: is missing, expected a folder")
     for key in ("frames", "labels"):
         refused(tmp_path, WHOLE.replace(f"'{key}'", r'"a\u0000b"'), "is missing, expected a folder")
@@ -292,6 +297,12 @@ def test_images_and_videos_in_one_folder(tmp_path: Path) -> None:
     refused(
         tmp_path, WHOLE, r"frames: holds 1 video file\(s\) such as preview\.mp4 and 1 image\(s\) such as 1\.png, exp"
     )
+
+
+def test_an_image_for_all_frames(tmp_path: Path) -> None:
+    images(tmp_path)
+    text = WHOLE.replace("'frames'", "'frames/a/0.png'")
+    refused(tmp_path, text, r"frames/a/0\.png: is an image, expected a folder of frames, or a video file")
 
 
 def test_a_video_beside_folders_of_images(tmp_path: Path) -> None:

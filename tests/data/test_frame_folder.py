@@ -348,7 +348,7 @@ def test_damage_is_named_on_access(tmp_path: Path) -> None:
         (video.frames, 1, r"frames/a/0001\.png: is grey \(1 channel\), expected RGB: .* is this a label map"),
         (video.targets, 1, r"0001\.png: holds label\(s\) 7 \(1 pixels\), expected 0\.\.2 or ignore_index 255"),
         (video.targets, 2, r"labels/a/0002\.png: is RGB \(3 channels\), expected one channel"),
-        (video.frames, 3, r"frames/a/0003\.png: cannot be read: No such file"),
+        (video.frames, 3, r"frames/a/0003\.png: is missing"),
         (video.targets, 3, r"labels/a/0003\.png: is missing, expected a label map"),
     ):
         with pytest.raises(DatasetError, match=message):

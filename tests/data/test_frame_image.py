@@ -224,7 +224,7 @@ def test_missing_rows_are_no_black(rows: int, tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"b\.png: cannot be read: No such file"):
+    with pytest.raises(DatasetError, match=r"b\.png: is missing, expected an RGB frame"):
         read_frame_image(tmp_path / "b.png")
 
 

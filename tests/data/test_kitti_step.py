@@ -108,7 +108,10 @@ def test_a_class_that_there_is_not(tmp_path: Path) -> None:
 def test_label_maps_in_grey(tmp_path: Path) -> None:
     (video,) = kitti_step(write(tmp_path, "val", "0002")).sequences
     trees.save(tmp_path / "panoptic_maps/val/0002/000000.png", STREET[..., 0])
-    with pytest.raises(DatasetError, match=r"000000\.png: is grey \(1 channel\), expected RGB"):
+    with pytest.raises(
+        DatasetError,
+        match=r"000000\.png: is grey \(1 channel\), expected RGB: the colours of this label map say",
+    ):
         video.targets[0]
     trees.save_palette(tmp_path / "panoptic_maps/val/0002/000000.png", STREET[..., 0])
     with pytest.raises(DatasetError, match=r"000000\.png: is a palette image \(1 channel\), expected RGB"):

@@ -1,5 +1,6 @@
 """PNG label maps: files are written chunk by chunk here, so that what Pillow does to them shows."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -180,11 +181,20 @@ def test_no_pixel_data_at_all(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_directory(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"b\.png: cannot be read: No such file"):
+    with pytest.raises(DatasetError, match=r"b\.png: is missing, expected a PNG label map"):
         read_label_png(tmp_path / "b.png")
     (tmp_path / "c.png").mkdir()
-    with pytest.raises(DatasetError, match=r"c\.png: cannot be read: Is a directory"):
+    with pytest.raises(DatasetError, match=r"c\.png: is no file, expected a PNG label map"):
         read_label_png(tmp_path / "c.png")
+    (tmp_path / "d.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(DatasetError, match=r"d\.png: is a link to nothing, expected a PNG label map"):
+        read_label_png(tmp_path / "d.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"a\.png: is no file, expected a PNG label map"):
+        read_label_png(tmp_path / "a.png")
 
 
 def test_another_size_is_refused_from_the_header_alone(tmp_path: Path) -> None:

@@ -80,7 +80,13 @@ def test_minus_one_would_wrap() -> None:
         LabelLookup({}, -1)
 
 
-@pytest.mark.parametrize("text", ["", "0", "0:", ":1", "a:1", "0:b", "0:-1", "0:1:2", "0:1,,1:1", "0:*", "²:1", "0;1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "0", "0:", ":1", "a:1", "0:b", "0:-1", "0:1:2", "0:1,,1:1", "0:*", "²:1", "0;1"),
+        pytest.param("9" * 5_000 + ":1", id="digits"),
+    ],
+)
 def test_text_that_is_no_label_map(text: str) -> None:
     with pytest.raises(ConfigError, match="is no part of a label map"):
         LabelLookup.parse(text)

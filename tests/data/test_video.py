@@ -1,8 +1,10 @@
 """Video files, written with PyAV: every frame in every order, and every kind of damage."""
 
+import gc
 import os
 import pickle
 import struct
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -17,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flame_metric import DatasetError
-from flame_metric.data import video_index
+from flame_metric.data import video_index, video_pool
 from flame_metric.data.video_index import VideoIndex, index_video
 from flame_metric.sequence import OnAccess
 
@@ -149,16 +151,19 @@ def test_going_on_takes_no_seeking(folder: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(module._Decoder, method, counted(getattr(module._Decoder, method), calls))
     for index in range(24):  # it stands open since it was opened
         video.frame(index)
-    assert calls == {"_begin": 1}
-    for index in (23, 23, 23):
+    assert calls == {}
+    for index in (23, 23, 16, 22):  # the last eight are kept
         video.frame(index)
-    assert calls == {"_begin": 1}
+    assert calls == {}
     for index in range(0, 10, 2):
         video.frame(index)
-    assert calls == {"_begin": 2}
-    for index in (12, 14, 13):  # behind the next key frame, on, back
+    assert calls == {"_begin": 1}
+    for index in (12, 14, 13):  # on, over a key frame that is near; back to one that is kept
         video.frame(index)
-    assert calls == {"_begin": 4}
+    assert calls == {"_begin": 1}
+    for index in (23, 14):  # behind a key frame that is not near; back
+        video.frame(index)
+    assert calls == {"_begin": 3}
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "refresh.mp4"])
@@ -167,9 +172,9 @@ def test_any_frame_takes_one_seeking(folder: Path, name: str, monkeypatch: pytes
     video.frame(0)
     for method in ("_begin", "_open"):
         monkeypatch.setattr(module._Decoder, method, counted(getattr(module._Decoder, method), calls))
-    for index in reversed(range(1, 24)):
+    for index in (23, 1, 22, 2, 21, 3, 20, 4):
         video.frame(index)
-    assert calls == {"_begin": 23}
+    assert calls == {"_begin": 8}
 
 
 class Unseekable:
@@ -184,7 +189,7 @@ class Unseekable:
 
 def test_files_that_cannot_be_sought_in_are_read_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video, expected = opened(folder, "h264.mp4"), decoded(folder / "h264.mp4")
-    module._open_files.decoders.clear()
+    module._pool.forget()
     container = module._opened
     monkeypatch.setattr(module, "_opened", lambda path: Unseekable(container(path)))
     for index in (5, 6, 20, 3):
@@ -371,40 +376,42 @@ def test_threads_do_not_disturb_each_other(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
-def test_a_forked_process_opens_files_anew(tmp_path: Path, run_python) -> None:
-    """With the file that its parent opened, either would move the other on."""
+def test_a_forked_process_does_not_move_its_parent_on(tmp_path: Path, run_python) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (24, 240, 320, 3), np.uint8)
     file = write_video(tmp_path / "a.mkv", list(noise))
     assert file.stat().st_size > 1_000_000  # far more than is read ahead
     program = (
         "import os\n"
-        "from flame_metric.data import video as module\n"
-        f"video = module.VideoFile.open({str(file)!r})\n"
+        "from flame_metric.data.video import VideoFile\n"
+        f"video = VideoFile.open({str(file)!r})\n"
         "expected = [video.frame(index).tobytes() for index in range(24)]\n"
         "video.frame(3)\n"
-        "(decoder,) = module._open_files.decoders.values()\n"
         "child = os.fork()\n"
+        "if child: os.waitpid(child, 0)\n"
         "same = all(video.frame(index).tobytes() == expected[index] for index in range(4, 24))\n"
-        "(now,) = module._open_files.decoders.values()\n"
-        "if not child: os._exit(same + 2 * (now is decoder))\n"
-        "print(same, now is decoder, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "if not child: os._exit(0)\n"
+        "from flame_metric.data import video as module\n"
+        "print(same, len(module._pool.walks))\n"
     )
-    assert run_python(program, "This process:DeprecationWarning") == "True True 1"
+    assert run_python(program, "This process:DeprecationWarning") == "True 1"
+
+
+def standing() -> list[VideoFile]:
+    return [video for video, walks in module._pool.walks.items() for _ in walks]
 
 
 def test_few_files_stand_open(folder: Path) -> None:
     opened(folder, "ffv1.mkv")
     videos = [VideoFile.open(folder / "ffv1.mkv") for _ in range(20)]
-    decoders = module._open_files.decoders
-    assert len(decoders) == 8
-    assert set(decoders) == set(videos[-8:])
+    most = max(video_pool.MOST_OPEN, threading.active_count())
+    assert set(standing()) == set(videos[-most:])
     for index in (0, 1, 2):  # in turns, and all the same right
         for video in videos:
             np.testing.assert_array_equal(video.frame(index), FRAMES[index])
-    assert len(decoders) == 8
+    assert set(standing()) == set(videos[-most:])
     videos.clear()
     del video
-    assert len(decoders) == 0
+    assert standing() == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files cannot be counted here")
@@ -418,6 +425,49 @@ def test_a_file_that_nobody_has_is_closed(folder: Path) -> None:
     assert count() == 1
     del video
     assert count() == 0
+
+
+def test_frames_that_nobody_has_are_gone(folder: Path) -> None:
+    def count() -> int:
+        return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+
+    gc.collect()
+    before = count()
+    gc.disable()  # frames in circles would wait for it, each with megabytes
+    try:
+        video = opened(folder, "h264.mp4")
+        for index in range(24):
+            video.frame(index)
+        assert count() - before <= video_pool.KEPT + 3
+        del video
+        assert count() - before <= 1  # the first one, whose side data are looked at
+    finally:
+        gc.enable()
+
+
+def test_threads_decode_each_frame_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that read ahead share one walk, whichever of them comes first."""
+    video = VideoFile.open(write_video(tmp_path / "a.mp4", FRAMES * 4, **H264))
+    expected = decoded(tmp_path / "a.mp4")
+    calls = Counter()
+    for method in ("_keep", "_begin"):
+        monkeypatch.setattr(module._Decoder, method, counted(getattr(module._Decoder, method), calls))
+    for start in range(0, 96, 8):  # those of one batch in an order that no thread would choose
+        order = [start + place for place in (3, 0, 7, 5, 1, 2, 6, 4)]
+        with ThreadPoolExecutor(8) as pool:
+            for index, frame in zip(order, pool.map(video.frame, order), strict=True):
+                np.testing.assert_array_equal(frame, expected[index])
+    assert calls == {"_keep": 96 - 5}  # five were decoded when it was opened
+
+
+def test_two_parts_are_read_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video, calls = opened(folder, "ffv1.mkv"), Counter()
+    monkeypatch.setattr(module._Decoder, "_begin", counted(module._Decoder._begin, calls))
+    with ThreadPoolExecutor(1) as other:
+        for index in range(10):
+            np.testing.assert_array_equal(video.frame(index), FRAMES[index])
+            np.testing.assert_array_equal(other.submit(video.frame, 13 + index).result(), FRAMES[13 + index])
+    assert calls["_begin"] <= 1
 
 
 # ── what is refused, deliberately ──
@@ -770,14 +820,14 @@ def test_another_file_under_its_name(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.mkv"
     file.write_bytes(opened(folder, "ffv1.mkv").path.read_bytes())
     video = VideoFile.open(file)
-    module._open_files.decoders.clear()
+    module._pool.forget()
     write_video(file, FRAMES[:12], rate=25)
     np.testing.assert_array_equal(video.frame(0), FRAMES[0])
     with pytest.raises(DatasetError, match=r"frame 5 of 0\.\.23 cannot be decoded: .*has changed since it was opened"):
         video.frame(5)
     file.unlink()
-    module._open_files.decoders.clear()
-    with pytest.raises(DatasetError, match=r"frame 5 of 0\.\.23 cannot be decoded: No such file"):
+    module._pool.forget()
+    with pytest.raises(DatasetError, match=r"frame 5 of 0\.\.23 cannot be decoded: No such file or directory$"):
         video.frame(5)
 
 

@@ -88,6 +88,7 @@ def test_numbers_may_be_numbers(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "cannot be read as JSON"),
+        pytest.param("[" * 100_000, "cannot be read as JSON", id="deep"),
         ("[1, 2]", r"124 of the numbers 1\.\.124 have no name"),
         (json.dumps({name: number for name, number in NAMES.items() if name != "wall"}), "1 of the numbers"),
         (json.dumps({**NAMES, "wall two": "1"}), "numbers have two names"),

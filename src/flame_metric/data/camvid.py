@@ -34,6 +34,7 @@ from flame_metric.data.camvid_labels import (
     read_colours,
 )
 from flame_metric.data.frame_files import FileFolder, FrameFile, LabelReader, Run, paired, recordings, runs_of_step
+from flame_metric.data.paths import is_folder
 from flame_metric.data.splits import dataset_root
 from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.sequence import VideoDataset, VideoSequence
@@ -94,7 +95,7 @@ def camvid(
     if step is not None:
         step = check_integer("step", step, 1)
     rate = as_fps(fps)
-    layout = _layout(dataset_root(root, "CamVid's"))
+    layout = _layout(dataset_root(root, f"{_STILLS}, trainannot or {_IMAGES}"))
     _check_layout(layout, split, classes)
     frames = [frame for source in layout.sources for frame in paired(source.images, source.labels)]
     if split is not None:
@@ -138,14 +139,14 @@ class _Layout:
 
 
 def _layout(root: Path) -> _Layout:
-    if (root / _STILLS).is_dir() or (root / _COLOURS).is_dir():
+    if is_folder(root / _STILLS) or is_folder(root / _COLOURS):
         return _Layout("original", (_source(root / _STILLS, root / _COLOURS, "_L"),))
-    splits = [split for split in _SPLITS if (root / f"{split}annot").is_dir()]
+    splits = [split for split in _SPLITS if is_folder(root / f"{split}annot")]
     if splits:
         return _Layout(
             "SegNet's", tuple(_source(root / split, root / f"{split}annot", split=split) for split in splits)
         )
-    if (root / _IMAGES).is_dir() or (root / _LABELS).is_dir():
+    if is_folder(root / _IMAGES) or is_folder(root / _LABELS):
         return _Layout("plain", (_source(root / _IMAGES, root / _LABELS),))
     raise DatasetError(
         f"{root}: holds none of CamVid's folders, expected {_STILLS} and {_COLOURS}, or train and trainannot (and val, "

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from flame_metric.data.frame_image import read_rgb_png
 from flame_metric.data.label_png import read_label_png
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.paths import exists
 from flame_metric.errors import DatasetError, shortened
 
 __all__ = ["CLASS_NAMES", "COLOUR_NAMES", "read_class_labels", "read_colour_labels", "read_colours"]
@@ -88,7 +89,7 @@ def read_colours(path: str | os.PathLike[str]) -> dict[int, str]:
         If a line is no colour with the name of a class, a colour comes twice, or there is none.
     """
     path = Path(path)
-    if not path.exists():
+    if not exists(path):
         return {_code(*rgb): name for name, (rgb, _) in _COLOURS.items()}
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from flame_metric.checks import check_choice
 from flame_metric.data.cityscapes_labels import CATEGORIES, CLASS_NAMES, LABEL_KINDS, VOID, read_cityscapes_labels
 from flame_metric.data.frame_image import read_frame_image
+from flame_metric.data.paths import exists, is_file, is_folder
 from flame_metric.data.splits import check_split, dataset_root
 from flame_metric.errors import ConfigError, DatasetError, shortened
 from flame_metric.sequence import OnAccess, VideoDataset, VideoSequence
@@ -196,13 +197,13 @@ class _Clip:
     def frame(self, index: int) -> npt.NDArray[np.uint8]:
         """Read frame 0..29 of the clip, or say what its absence means."""
         path = self._path(index)
-        if self._number(index) >= 0 and path.is_file():
+        if self._number(index) >= 0 and is_file(path):
             return read_frame_image(path)
-        there = [other for other in range(CLIP_FRAMES) if self._number(other) >= 0 and self._path(other).is_file()]
+        there = [other for other in range(CLIP_FRAMES) if self._number(other) >= 0 and is_file(self._path(other))]
         k = ANNOTATED - index
         use = f"an offset of {k} needs it" if k >= 0 else f"it is {-k} frame(s) after the annotated one"
         raise DatasetError(
-            f"{path}: is {'no file' if path.exists() else 'missing'}: frame {index} of 0..{CLIP_FRAMES - 1} of clip "
+            f"{path}: is {'no file' if exists(path) else 'missing'}: frame {index} of 0..{CLIP_FRAMES - 1} of clip "
             f"{self.name}; {use}; {_what_is_left(there, index)}",
             path=path,
         )
@@ -243,10 +244,10 @@ def _chosen(cities: Collection[str] | None, folders: _Folders) -> list[str]:
 
 def _check_download(folder: Path, kind: str) -> None:
     """Refuse a missing split of a download."""
-    if folder.is_dir():
+    if is_folder(folder):
         return
     hint = ""
-    if kind == _FRAMES and (folder.parents[1] / "leftImg8bit").is_dir():
+    if kind == _FRAMES and is_folder(folder.parents[1] / "leftImg8bit"):
         hint = "; leftImg8bit holds the annotated frames alone"
     raise DatasetError(
         f"{folder}: is missing, expected a folder for each city in it; unpack {kind}_trainvaltest.zip into "

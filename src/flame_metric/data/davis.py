@@ -34,6 +34,7 @@ from flame_metric.checks import is_integer
 from flame_metric.data.frame_files import numbered_videos
 from flame_metric.data.label_png import read_label_png
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.paths import exists
 from flame_metric.data.splits import check_split, dataset_root, listed_videos
 from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.sequence import VideoDataset
@@ -149,10 +150,10 @@ def read_davis_labels(path: str | os.PathLike[str], *, year: int) -> npt.NDArray
 def _list(root: Path, year: int, split: str) -> Path:
     """Return the file that lists the videos of a split, or say that it is another release's."""
     paths = [root / _LISTS / folder / f"{split}.txt" for folder in _LIST_FOLDERS[year]]
-    found = next((path for path in paths if path.exists()), None)
+    found = next((path for path in paths if exists(path)), None)
     if found is None:
         (other,) = set(_LIST_FOLDERS) - {year}
-        is_other = any((root / _LISTS / folder / f"{split}.txt").exists() for folder in _LIST_FOLDERS[other])
+        is_other = any(exists(root / _LISTS / folder / f"{split}.txt") for folder in _LIST_FOLDERS[other])
         hint = f"; there is one of {other}: year={other}" if is_other else ""
         raise DatasetError(
             f"{paths[0]}: is missing, expected the list of the videos of {split} of DAVIS {year}{hint}", path=paths[0]

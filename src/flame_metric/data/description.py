@@ -29,6 +29,7 @@ from typing import Any
 from flame_metric.data import VIDEO_EXTENSIONS
 from flame_metric.data.frame_folder import frame_folder
 from flame_metric.data.frame_image import FRAME_EXTENSIONS
+from flame_metric.data.paths import check_file, check_folder, exists, is_file, is_folder
 from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.sequence import VideoDataset
 
@@ -105,8 +106,7 @@ def described_dataset(path: str | os.PathLike[str], *, split: str | None = None)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DatasetError(f"{path}: is {'no file' if path.exists() else 'missing'}, expected a TOML file", path=path)
+    check_file(path, "a TOML file")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -157,8 +157,13 @@ def _sequences(path: Path, record: Mapping[str, Any], split: str) -> list[str]:
 
 def _are_videos(frames: Path) -> bool:
     """Whether this is a video file or a folder of some."""
-    if not frames.is_dir():
-        return frames.is_file()
+    wanted = "a folder of frames, or a video file"
+    if not exists(frames):
+        check_folder(frames, wanted)
+    if is_file(frames) and frames.suffix.lower() in FRAME_EXTENSIONS:
+        raise DatasetError(f"{frames}: is an image, expected {wanted}", path=frames)
+    if not is_folder(frames):
+        return is_file(frames)
     try:
         files = [file for file in frames.iterdir() if not file.name.startswith(".") and file.is_file()]
     except OSError as error:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from flame_metric.checks import check_integer
 from flame_metric.data import MAX_PIXELS
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.paths import check_file, check_folder
 from flame_metric.errors import DatasetError, LabelError, shortened
 
 __all__ = [
@@ -81,10 +82,7 @@ class LabelFolder:
             If the folder is missing, holds no label map, or holds some both in the root and in folders below it.
         """
         root = Path(root)
-        if not root.is_dir():
-            raise DatasetError(
-                f"{root}: is {'no folder' if root.exists() else 'missing'}, expected a folder", path=root
-            )
+        check_folder(root, "a folder")
         try:
             flat = files_by_frame(root, prefix, suffix)
             folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder)]
@@ -121,10 +119,7 @@ class LabelFolder:
             If the file is missing, damaged, of another shape than ``shape``, no label map, or holds a label that the
             lookup does not know.
         """
-        if not path.is_file():  # a pipe would be waited for, and never end
-            raise DatasetError(
-                f"{path}: is {'no file' if path.exists() else 'missing'}, expected a label map", path=path
-            )
+        check_file(path, "a label map")
         if path.suffix.lower() == ".png":
             # Pillow is optional: .npy works without. One edge may use its neighbour below it, in this one place.
             from flame_metric.data.label_png import read_label_png  # noqa: PLC0415

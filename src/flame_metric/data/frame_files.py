@@ -26,6 +26,7 @@ import numpy.typing as npt
 from flame_metric.checks import check_integer
 from flame_metric.data.folder import files_by_frame, split_name
 from flame_metric.data.frame_image import FRAME_EXTENSIONS, read_frame_image
+from flame_metric.data.paths import check_folder, is_folder
 from flame_metric.errors import DatasetError, shortened
 from flame_metric.sequence import OnAccess, VideoSequence
 from flame_metric.timing import Fps, as_fps
@@ -78,9 +79,7 @@ class FileFolder:
         DatasetError
             If the folder is missing or cannot be read, or a frame has two files.
         """
-        if not self.path.is_dir():
-            found = "no folder" if self.path.exists() else "missing"
-            raise DatasetError(f"{self.path}: is {found}, expected a folder of {self.what}", path=self.path)
+        check_folder(self.path, f"a folder of {self.what}")
         try:
             return files_by_frame(self.path, self.prefix, self.suffix, extensions=self.extensions)
         except OSError as error:
@@ -283,7 +282,7 @@ def numbered_videos(
     if step is not None:
         step = check_integer("step", step, 1)
     for place, what in enumerate(("frames", "label maps")):
-        missing = [name for name, paths in folders.items() if not paths[place].is_dir()]
+        missing = [name for name, paths in folders.items() if not is_folder(paths[place])]
         if missing:
             raise DatasetError(
                 f"{root}: has no folder of {what} for {len(missing)} of {len(folders)} video(s): {shortened(missing)}; "

@@ -19,6 +19,7 @@ from flame_metric.data.class_maps import ClassMaps
 from flame_metric.data.folder import affix_hint, by_recording, split_name
 from flame_metric.data.frame_files import FileFolder, FrameFile, cut, paired_files, recordings, step_of
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.paths import is_folder
 from flame_metric.errors import DatasetError, shortened
 from flame_metric.sequence import VideoDataset
 from flame_metric.timing import Fps, as_fps
@@ -139,7 +140,7 @@ def _images(root: FileFolder, maps: ClassMaps, names: Sequence[str]) -> Mapping[
             return dict.fromkeys(names, flat)
         return _all_there(root, {maps.named(video): files for video, files in recordings_there.items()}, names)
     folders = {video: FileFolder(root.path / video, root.what, root.prefix, root.suffix) for video in names}
-    there = {video: folder.files() for video, folder in folders.items() if folder.path.is_dir()}
+    there = {video: folder.files() for video, folder in folders.items() if is_folder(folder.path)}
     return _all_there(root, {video: files for video, files in there.items() if files}, names)
 
 

@@ -9,6 +9,7 @@ is shown (Exif), because label maps say no such thing.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def read_frame_image(path: str | os.PathLike[str], *, shape: tuple[int, int] | N
     >>> read_frame_image(file).shape, read_frame_image(file)[0, 0].tolist()
     ((2, 4, 3), [255, 128, 0])
     """
-    return _read_rgb(Path(path), shape, "an RGB frame (PNG or JPEG)", None)
+    return _read_rgb(Path(path), shape, "an RGB frame (PNG or JPEG)", None, "a frame has colours; is this a label map?")
 
 
 def read_rgb_png(path: str | os.PathLike[str], *, shape: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
@@ -64,11 +65,14 @@ def read_rgb_png(path: str | os.PathLike[str], *, shape: tuple[int, int] | None 
     DatasetError
         As there; also if it is a JPEG.
     """
-    return _read_rgb(Path(path), shape, "an RGB PNG image", "its compression changes colours")
+    grey = "the colours of this label map say its classes"
+    return _read_rgb(Path(path), shape, "an RGB PNG image", "its compression changes colours", grey)
 
 
-def _read_rgb(path: Path, shape: tuple[int, int] | None, wanted: str, jpeg: str | None) -> npt.NDArray[np.uint8]:
-    image = read_image(path, shape=shape, wanted=wanted, jpeg=jpeg, complaint=_complaint)
+def _read_rgb(
+    path: Path, shape: tuple[int, int] | None, wanted: str, jpeg: str | None, grey: str
+) -> npt.NDArray[np.uint8]:
+    image = read_image(path, shape=shape, wanted=wanted, jpeg=jpeg, complaint=partial(_complaint, grey=grey))
     if image.rotated:
         raise DatasetError(
             f"{path}: is to be rotated or mirrored before it is shown (Exif), expected upright pixels, as label maps "
@@ -82,9 +86,9 @@ def _read_rgb(path: Path, shape: tuple[int, int] | None, wanted: str, jpeg: str 
     return np.array(image.pixels[..., :3], np.uint8, order="C")
 
 
-def _complaint(header: ImageHeader) -> str | None:
+def _complaint(header: ImageHeader, *, grey: str) -> str | None:
     if header.colours.endswith("(1 channel)"):
-        return f"{header.colours}, expected RGB: a frame has colours; is this a label map?"
+        return f"{header.colours}, expected RGB: {grey}"
     if not header.colours.startswith("RGB"):
         return f"{header.colours}, expected RGB; convert it"
     if header.bits != 8:

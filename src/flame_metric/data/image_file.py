@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from flame_metric.checks import check_integer
 from flame_metric.data import MAX_PIXELS
+from flame_metric.data.paths import check_file
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, ShapeError
 from flame_metric.files import write_whole
 from flame_metric.timing import Fps, as_fps
@@ -135,6 +136,7 @@ def read_image(
     DatasetError
         If the file is missing, no image of that kind or size, damaged, an animation, or larger than 64 million pixels.
     """
+    check_file(path, wanted)
     try:
         with path.open("rb") as file:
             data = file.read(_HEADER.size)

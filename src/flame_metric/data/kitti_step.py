@@ -22,6 +22,7 @@ from flame_metric.data.cityscapes_labels import CLASS_NAMES, VOID
 from flame_metric.data.frame_files import numbered_videos
 from flame_metric.data.frame_image import read_rgb_png
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.paths import is_folder
 from flame_metric.data.splits import check_split, dataset_root
 from flame_metric.errors import DatasetError
 from flame_metric.sequence import VideoDataset
@@ -64,7 +65,7 @@ def kitti_step(
     check_split(split)
     folder = dataset_root(root, "panoptic_maps, and images or training")
     maps = folder / "panoptic_maps" / split
-    names = sorted(path.name for path in _listed(maps) if path.is_dir() and not path.name.startswith("."))
+    names = sorted(path.name for path in _listed(maps) if is_folder(path) and not path.name.startswith("."))
     if not names:
         raise DatasetError(f"{maps}: holds no folder of label maps, expected one for each video", path=maps)
     images = _images(folder, split)
@@ -90,9 +91,9 @@ def _listed(maps: Path) -> list[Path]:
 def _images(root: Path, split: str) -> Path:
     """Return the folder of the folders of frames: sorted into splits, or as KITTI has them."""
     sorted_ones, unpacked = root / "images" / split, root / "training" / "image_02"
-    if sorted_ones.is_dir():
+    if is_folder(sorted_ones):
         return sorted_ones
-    if unpacked.is_dir():
+    if is_folder(unpacked):
         return unpacked
     raise DatasetError(
         f"{sorted_ones}: is missing, as {unpacked} is, expected a folder of frames for each video in one of them; "

@@ -74,9 +74,9 @@ class LabelLookup:
         for item in text.split(","):
             source, colon, target = (part.strip() for part in item.partition(":"))
             keeps = source == target == KEEP
-            if not colon or not (source.isdecimal() or source == KEEP) or not (target.isdecimal() or keeps):
+            if not colon or not (_is_number(source) or source == KEEP) or not (_is_number(target) or keeps):
                 raise ConfigError(
-                    f"`{item.strip()}` is no part of a label map, expected such as '0:0,255:1' or '0:0,*:1'"
+                    f"`{item.strip()[:40]}` is no part of a label map, expected such as '0:0,255:1' or '0:0,*:1'"
                 )
             source = source if source == KEEP else str(int(source))
             if source in mapping:
@@ -165,3 +165,7 @@ class LabelLookup:
                     table[source] = target
             self._tables[size] = table.astype(np.uint8 if table.max() < 256 else np.uint16)
         return self._tables[size]
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 20  # Python refuses to read thousands of digits

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flame_metric.checks import check_choice
+from flame_metric.data.paths import check_folder
 from flame_metric.errors import ConfigError, DatasetError
 
 __all__ = ["check_split", "dataset_root", "listed_videos"]
@@ -39,12 +40,10 @@ def dataset_root(root: str | os.PathLike[str], holds: str) -> Path:
     Raises
     ------
     DatasetError
-        If there is no such folder.
+        If there is no such folder, or it may not be read.
     """
     path = Path(root)
-    if not path.is_dir():
-        found = "no folder" if path.exists() else "missing"
-        raise DatasetError(f"{path}: is {found}, expected the folder that holds {holds}", path=path)
+    check_folder(path, f"the folder that holds {holds}")
     return path
 
 

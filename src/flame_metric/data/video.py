@@ -3,8 +3,8 @@
 A file is opened by going through its packets, undecoded: their times say which frames there are, in which order they
 are shown, and where decoding can begin (key frames). Frames that the file itself leaves out (an edit list) and those
 before the first key frame, which nothing can decode, are no frames. From then on, one frame after the other costs what
-decoding costs, and any other frame costs decoding from the key frame before it. What comes out of the decoder is
-compared with the time that was asked for: it is that very frame, or an error.
+decoding costs, however many threads ask for them, and any other frame costs decoding from the key frame before it. What
+comes out of the decoder is compared with the time that was asked for: it is that very frame, or an error.
 
 Nothing is converted where that could go wrong in silence: grey, palettes, transparency and more than 8 bits are
 refused, and so is a video that is to be rotated before it is shown. Colours follow the matrix and the range that the
@@ -18,32 +18,34 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from flame_metric.data import MAX_PIXELS
+from flame_metric.data.paths import check_file
 from flame_metric.data.video_index import VIDEO_FILE, VideoIndex, index_video
+from flame_metric.data.video_pool import KEPT, WalkerPool, goes_on_to
 from flame_metric.errors import DatasetError, MissingExtraError
 from flame_metric.timing import NS_PER_S
 
 try:
     import av
+    from av.video.reformatter import VideoReformatter
 except ImportError as error:
     raise MissingExtraError("reading video files needs PyAV: pip install 'flame-metric[video]'") from error
 
 __all__ = ["VideoFile"]
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"  # no playlists: those name other files, or addresses
-_MAX_OPEN = 8  # files that a thread keeps open, each with the memory of a decoder
 _TRIED = 5  # frames that are decoded at once: wrong times show in the first that are not stored in their order
 _MATRIX = struct.Struct("=9i")
 _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
@@ -105,10 +107,7 @@ class VideoFile:
         (3, (2, 4), Fraction(30000, 1001), [200, 200, 200])
         """
         path = Path(path)
-        if not path.is_file():  # a pipe would be waited for, and never end
-            raise DatasetError(
-                f"{path}: is {'no file' if path.exists() else 'missing'}, expected {VIDEO_FILE}", path=path
-            )
+        check_file(path, VIDEO_FILE)
         try:
             with _opened(path) as container:
                 stream = _video_stream(path, container)
@@ -149,11 +148,14 @@ class VideoFile:
             ``shape``, not three colours of 8 bits, transparency, or is to be rotated before it is shown.
         """
         index = range(len(self))[index]
-        frame = _decoder(self).frame(index)
-        complaint = _complaint(frame, self.shape)
+        opened = partial(_Decoder, self.path, self.index)
+        with _pool.walker(self, index, self.index.start(index), opened) as (decoder, wanted):
+            frame = decoder.frame(index, wanted)
+        complaint = _complaint(frame, index, self.shape)
         if complaint is not None:
             raise DatasetError(f"{self.path}: frame {index} of 0..{len(self) - 1} {complaint}", path=self.path)
-        pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format="rgb24", threads=1)
+        converted = _converters.own.reformat(frame, format="rgb24", threads=1)
+        pixels = np.asarray(converted.to_ndarray(), np.uint8)
         return pixels.copy() if frame.format.name == "rgb24" else pixels  # the decoder's own memory
 
 
@@ -193,7 +195,7 @@ def _shape(path: Path, stream: Any) -> tuple[int, int]:
 
 
 class _Decoder:
-    """A file that stands open: the next frame takes no seeking."""
+    """A file that stands open: the next frames take no seeking, and neither do the last ones."""
 
     def __init__(self, path: Path, index: VideoIndex) -> None:
         self._path, self._index = path, index
@@ -201,47 +203,61 @@ class _Decoder:
         self._stream: Any = None
         self._frames: Iterator[Any] = iter(())  # to be decoded, behind the one that was asked for last
         self._place = -1  # the number of that
-        self._frame: Any = None
+        self._first = 0  # time from which on what is decoded is whole
+        self._kept: dict[int, Any] = {}  # the frames that came last
 
-    def frame(self, index: int) -> Any:
-        """Return a frame as PyAV has it; DatasetError if it cannot be decoded."""
-        if index == self._place:
-            return self._frame
+    def frame(self, index: int, wanted: Container[int] = ()) -> Any:
+        """Return a frame as PyAV has it, and keep those that are wanted; DatasetError if it cannot be decoded."""
         times, keys = self._index.times, self._index.keys
-        key = keys[bisect_right(keys, times[index]) - 1]
-        goes_on = 0 <= self._place < index and bisect_left(times, key) <= self._place + 1
+        if index in self._kept:
+            return self._kept[index]
+        key = self._index.key(index)
+        goes_on = goes_on_to(index, self._index.start(index), self._place)
         self._place, error = -1, None  # behind an error it goes on from nowhere
         # Decoding from a key frame on may need what came before it (gradual refresh): then it begins at the first.
         for start in dict.fromkeys((None, key, keys[0]) if goes_on else (key, keys[0])):
             try:
                 if start is not None:
                     self._begin(start)
-                found = self._until(times[index])
+                found = self._until(times[index], wanted)
             except Exception as raised:  # a decoder may raise anything on bytes from outside
                 error = raised
                 continue
             if found is not None:
-                self._place, self._frame = index, found
+                self._place = index
                 return found
         reason = _reason(error) if error else "no whole frame of its time comes"
+        if not isinstance(error, OSError):  # that is no fault of what the file holds
+            reason += (
+                "; the file is damaged, has changed since it was opened, or does not say rightly when frames are shown"
+            )
         raise DatasetError(
-            f"{self._path}: frame {index} of 0..{len(times) - 1} cannot be decoded: {reason}; the file is damaged, has "
-            "changed since it was opened, or does not say rightly when frames are shown",
-            path=self._path,
+            f"{self._path}: frame {index} of 0..{len(times) - 1} cannot be decoded: {reason}", path=self._path
         ) from error
 
-    def _until(self, time: int) -> Any:
+    def _until(self, time: int, wanted: Container[int]) -> Any:
         """Decode up to the frame of this time, and return it if it and those before it come whole."""
         for frame in self._frames:
             if frame.pts is None or frame.is_corrupt:
                 return None
-            if frame.pts >= time:
-                return frame if frame.pts == time else None
+            if frame.pts > time:
+                return None
+            self._keep(frame, wanted)
+            if frame.pts == time:
+                return frame
         return None
+
+    def _keep(self, frame: Any, wanted: Container[int]) -> None:
+        index = bisect_left(self._index.times, frame.pts)
+        if frame.pts < self._first or self._index.times[index] != frame.pts:  # not whole, or left out by the file
+            return
+        self._kept[index] = frame
+        for old in [old for old in self._kept if old not in wanted][:-KEPT]:
+            del self._kept[old]
 
     def _begin(self, key: int) -> None:
         """Let the key frame of this time be the next one to be decoded."""
-        self._frames = iter(())
+        self._frames, self._first, self._kept = iter(()), key, {}
         if self._container is None:
             self._open()
         for seconds in (0, 1):  # some files are sought in by the time of decoding, which is earlier
@@ -263,7 +279,7 @@ class _Decoder:
 
     def close(self) -> None:
         """Give back the file and the decoder's memory; what is asked for next opens it again."""
-        self._frames, self._place, self._frame = iter(()), -1, None
+        self._frames, self._place, self._kept = iter(()), -1, {}
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -281,36 +297,23 @@ class _Decoder:
         return False
 
 
-class _OpenFiles(threading.local):
-    """The files that stand open in this thread, those that were read last at the end."""
+class _Converters(threading.local):
+    """What turns frames into RGB, one for each thread: several may have the same frame at a time."""
 
     def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        self.process = os.getpid()
-        self.decoders: WeakKeyDictionary[VideoFile, _Decoder] = WeakKeyDictionary()
+        self.own = VideoReformatter()
 
 
-_open_files = _OpenFiles()
+_pool: WalkerPool[VideoFile, _Decoder] = WalkerPool()
+_converters = _Converters()
 
 
-def _decoder(video: VideoFile) -> _Decoder:
-    if _open_files.process != os.getpid():  # forked: both processes would move on in one file
-        _open_files.forget()
-    decoders = _open_files.decoders
-    decoder = decoders.pop(video, None) or _Decoder(video.path, video.index)
-    while len(decoders) >= _MAX_OPEN:
-        decoders.pop(next(iter(decoders))).close()
-    decoders[video] = decoder
-    return decoder
-
-
-def _complaint(frame: Any, shape: tuple[int, int]) -> str | None:
+def _complaint(frame: Any, index: int, shape: tuple[int, int]) -> str | None:
     """Say what is wrong with a frame, if anything is."""
     if (frame.height, frame.width) != shape:
         return f"has shape {(frame.height, frame.width)}, expected {shape}, as the video has; nothing is resized"
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # Side data that were looked at hold their frame, and it holds them: its memory comes back late.
+    matrix = frame.side_data.get("DISPLAYMATRIX") if index == 0 or frame.rotation else None
     if matrix is not None and _MATRIX.unpack(bytes(matrix)) != _UPRIGHT:
         return "is to be rotated or mirrored before it is shown, expected upright pixels, as label maps have them"
     return _format_complaint(frame.format)

@@ -22,6 +22,7 @@ from flame_metric.data.class_maps import ClassMaps, ClassReader
 from flame_metric.data.folder import split_name
 from flame_metric.data.frame_files import FileFolder
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.paths import is_file
 from flame_metric.data.video import VideoFile
 from flame_metric.errors import DatasetError, shortened
 from flame_metric.sequence import OnAccess, VideoDataset, VideoSequence
@@ -115,7 +116,7 @@ def video_folder(
 
 def _files(frames: Path) -> Mapping[str, Path]:
     """Return video files by their names without extension."""
-    if frames.is_file():
+    if is_file(frames):
         return {frames.stem: frames}
     files = FileFolder(frames, "video files", extensions=VIDEO_EXTENSIONS).files()
     if not files:

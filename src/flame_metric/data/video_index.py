@@ -8,6 +8,7 @@ time, cannot be decoded: they are no frames.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,6 +47,14 @@ class VideoIndex:
     keys: tuple[int, ...]
     time_base: Fraction
     stream: int = 0
+
+    def key(self, index: int) -> int:
+        """Return the time of the key frame from which decoding leads to frame 0..n-1."""
+        return self.keys[bisect_right(self.keys, self.times[index]) - 1]
+
+    def start(self, index: int) -> int:
+        """Return the first frame that is shown from that key frame on."""
+        return bisect_left(self.times, self.key(index))
 
     def rate(self, stated: Sequence[Fraction | None]) -> Fraction | None:
         """Return the first of the rates that a file states that gives the times of its frames, up to rounding.

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from flame_metric.data.paths import exists
 from flame_metric.errors import DatasetError
 
 __all__ = ["NUM_CLASSES", "VOID", "read_class_names"]
@@ -34,11 +35,11 @@ def read_class_names(root: Path) -> tuple[str, ...]:
         If it is there and cannot be read, or does not give each number 1..124 one name.
     """
     path = root / _FILE
-    if not path.exists():
+    if not exists(path):
         return tuple(f"class {label}" for label in range(NUM_CLASSES))
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: cannot be read as JSON: {error}", path=path) from error
     named: dict[str, Any] = content if isinstance(content, dict) else {}
     names = {str(number): name for name, number in named.items()}
