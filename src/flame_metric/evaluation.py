@@ -158,7 +158,10 @@ def evaluate_folders(
     source = FolderSource(pred_folder, label_folder, question.config.space, job.skip)
     plan = question.plan(pred_folder.root, clips)
     notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
-    about = {"pred_map": repr(pred_map), "label_map": repr(label_map)}
+    about = {  # what else tells one evaluation from another, wherever its folders lie
+        "predictions": [pred_folder.root.absolute().name, pred_prefix, pred_suffix, repr(pred_map)],
+        "labels": [label_folder.root.absolute().name, label_prefix, label_suffix, repr(label_map)],
+    }
     return evaluate_clips(question, plan, source, job, notes=notes, about=about)
 
 
@@ -256,9 +259,12 @@ def _counted(
     journal: ClipJournal | None,
 ) -> Evaluation:
     space, void = question.config.space, question.config.before_first == "void"
-    fingerprints = {} if journal is None else {clip.clip.name: source.fingerprint(clip) for clip in plan.clips}
-    counted = {} if journal is None else journal.finished(fingerprints)
-    left = [clip for clip in job.share(plan.clips) if clip.clip.name not in counted]
+    share, fingerprints, counted = job.share(plan.clips), {}, {}
+    if journal is not None:
+        names = {*journal.records, *(clip.clip.name for clip in share)}
+        fingerprints = {clip.clip.name: source.fingerprint(clip) for clip in plan.clips if clip.clip.name in names}
+        counted = journal.finished(fingerprints)
+    left = [clip for clip in share if clip.clip.name not in counted]
     skipped: dict[str, DatasetError] = {}
     try:
         for name, clip in counted_clips(
@@ -274,13 +280,20 @@ def _counted(
     except KeyboardInterrupt:
         if not counted:
             raise
+        counted = _in_order(counted, plan)
         raise Interrupted(scored(question, counted, notes, _missing(plan, counted, skipped))) from None
     if not counted and skipped:
         raise next(iter(skipped.values()))
     with warnings.catch_warnings():
         if job.shard is not None:  # of a part, nothing is said that could be wrong of the whole
             warnings.simplefilter("ignore", FlameWarning)
+        counted = _in_order(counted, plan)
         return scored(question, counted, notes, _missing(plan, counted, skipped))
+
+
+def _in_order(counted: Mapping[str, CountedClip], plan: Plan) -> dict[str, CountedClip]:
+    """Return clips in the order of the plan, whenever each was counted: notes name the first of them."""
+    return {clip.clip.name: counted[clip.clip.name] for clip in plan.clips if clip.clip.name in counted}
 
 
 def _missing(plan: Plan, counted: Mapping[str, CountedClip], skipped: Mapping[str, DatasetError]) -> str | None:
@@ -322,6 +335,9 @@ def scored(
     flame = meter.compute()
     persistence = _late_labels(FlameResult.from_counts(config, _counts(counted, FLAME, PERSISTENCE)))
     notes += [] if persistence else [_no_baseline(flame)]
+    if len(sizes := {size for clip in counted.values() for size in clip.sizes}) > 1:
+        several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
+        notes.append(f"Frames differ in size, and so may their latencies: {several}.")
     bank = _bank(counted, config)
     curve = None
     if bank is not None and question.max_offset is not None:

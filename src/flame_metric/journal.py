@@ -25,7 +25,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Journal", "differences", "read_journal"]
+__all__ = ["Journal", "differences", "is_begun", "read_journal"]
 
 _FORMAT = "flame-metric journal 1"
 _CHECKSUM = "sha256"
@@ -76,8 +76,7 @@ class Journal:
         except OSError as error:
             raise self._unwritable(error) from error
         try:
-            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-                raise DatasetError(f"{self.path}: is a pipe or a device, expected a file", path=self.path)
+            self._require_file()
             self._lock()
             known = self._read()
             if known is None or not self._goes_on(known, wanted, resume=resume):
@@ -173,6 +172,10 @@ class Journal:
             )
         return not unlike
 
+    def _require_file(self) -> None:
+        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            raise DatasetError(f"{self.path}: is a pipe or a device, expected a file", path=self.path)
+
     def _lock(self) -> None:
         if fcntl is None:
             return
@@ -218,14 +221,29 @@ def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
         If it is no journal, or damaged.
     """
     file = check_path(path)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{file}: cannot be read: {error.strerror or error}", path=file) from error
-    configuration, records, _ = _parsed(content, file)
+    configuration, records, _ = _parsed(_content_of(file), file)
     if configuration is None:
         raise StateError(f"{file}: is empty, expected {_FORMAT!r}")
     return configuration, records
+
+
+def is_begun(path: str | os.PathLike[str]) -> bool:
+    """Whether a job has left more in a journal than a first line that was cut, or no file at all.
+
+    Raises
+    ------
+    DatasetError, StateError
+        As :func:`read_journal` does.
+    """
+    file = check_path(path)
+    return file.exists() and _parsed(_content_of(file), file)[0] is not None
+
+
+def _content_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read: {error.strerror or error}", path=file) from error
 
 
 def _parsed(content: bytes, path: Path) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]], int]:

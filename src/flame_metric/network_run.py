@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flame_metric.audit import Audit, Auditor
@@ -14,7 +13,7 @@ from flame_metric.checks import check_kind
 from flame_metric.counting import LabelSpace
 from flame_metric.errors import ConfigError, StateError
 from flame_metric.inference import Network
-from flame_metric.journal import read_journal
+from flame_metric.journal import is_begun, read_journal
 from flame_metric.latency import LatencyTrace
 from flame_metric.network_evaluation import evaluate_network, measure_network, timed_frames
 from flame_metric.network_source import OnOutput
@@ -136,7 +135,8 @@ def run_network(
     if overlay_frames and overlays is None:
         raise ConfigError("`overlay_frames` is given without `overlays`, expected a folder for them too")
     outputs: list[OnOutput] = []
-    into = resume or shard is not None
+    begun = resume and journal is not None and is_begun(journal)
+    into = begun or shard is not None
     if label_maps is not None:
         void = dataset.ignore_index
         outputs.append(LabelMapFiles(label_maps, num_classes=dataset.num_classes, ignore_index=void, into=into))
@@ -145,8 +145,8 @@ def run_network(
         space = LabelSpace(dataset.num_classes, dataset.ignore_index)
         auditor = Auditor(network, timed_frames(dataset, network.frames), space)
         outputs.append(auditor.keep)
-    if not given and resume and journal is not None and Path(journal).exists():
-        trace = _trace_of(journal)
+    if not given and begun and journal is not None:
+        trace = _trace_of(journal).replayed(replay)  # another replay than it was begun with is refused there
     elif not given:
         with progress("samples", background=False) as step:
             timed, look = (network, step) if auditor is None else (auditor.timed_network, auditor.between_calls(step))
