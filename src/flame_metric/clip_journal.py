@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,13 @@ from flame_metric._version import __version__
 from flame_metric.bank import OffsetBank
 from flame_metric.clip_counts import CountedClip
 from flame_metric.errors import StateError, shortened
-from flame_metric.journal import Journal, differences, read_journal
+from flame_metric.journal import Journal, differences, parse_journal, read_journal
 from flame_metric.offset_counts import NETWORK, PERSISTENCE
 from flame_metric.plan import FLAME, STATIC, STREAMING, Plan
 from flame_metric.question import Question
 from flame_metric.record import reading, sequences_from_list, sequences_to_list
 
-__all__ = ["ClipJournal", "Part", "merge_parts", "read_part"]
+__all__ = ["ClipJournal", "Part", "merge_parts", "parse_part", "read_part"]
 
 _CLIP = "counted clip"
 
@@ -134,13 +134,27 @@ def read_part(path: str | os.PathLike[str]) -> Part:
     StateError
         If it is no journal of clips, damaged, or its counts contradict each other.
     """
-    configuration, records = read_journal(path)
+    return _part(os.fspath(path), *read_journal(path))
+
+
+def parse_part(content: bytes, name: str) -> Part:
+    """Return what :func:`read_part` does, of the content of a journal; ``name`` stands in messages.
+
+    Raises
+    ------
+    StateError
+        As :func:`read_part` does.
+    """
+    return _part(name, *parse_journal(content, name))
+
+
+def _part(path: str, configuration: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> Part:
     try:
         question, sequences, notes = _evaluation_of(configuration, records)
     except StateError as error:
         raise StateError(f"{path}: {error}") from error
     counted = {name: _from_record(name, record, question, path) for name, record in records.items()}
-    return Part(os.fspath(path), question, sequences, notes, counted, configuration)
+    return Part(path, question, sequences, notes, counted, configuration)
 
 
 def _evaluation_of(
@@ -154,15 +168,17 @@ def _evaluation_of(
     return question, sequences, notes
 
 
-def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False) -> tuple[Question, dict[str, CountedClip], Part]:
+def merge_parts(
+    parts: Sequence[Part], *, may_be_missing: Collection[str] | None = ()
+) -> tuple[Question, dict[str, CountedClip], Part]:
     """Join parts of one evaluation.
 
     Parameters
     ----------
     parts : sequence of Part
         At least one.
-    allow_partial : bool
-        Whether clips may be missing.
+    may_be_missing : collection of str, optional
+        Clips; None: any.
 
     Returns
     -------
@@ -194,7 +210,7 @@ def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False) -> tuple[
             counted.setdefault(name, clip)
             origin.setdefault(name, part)
     missing = [name for name in first.sequences if name not in counted]
-    if missing and not allow_partial:
+    if may_be_missing is not None and not set(missing) <= {*may_be_missing}:
         raise StateError(
             f"{len(missing)} of {len(first.sequences)} sequence(s) are in no part: {shortened(missing)}; give all "
             "parts, or --allow-partial for a result that is marked INCOMPLETE"

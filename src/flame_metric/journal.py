@@ -25,7 +25,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Journal", "differences", "is_begun", "read_journal"]
+__all__ = ["Journal", "differences", "is_begun", "parse_journal", "read_journal"]
 
 _FORMAT = "flame-metric journal 1"
 _CHECKSUM = "sha256"
@@ -221,7 +221,18 @@ def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
         If it is no journal, or damaged.
     """
     file = check_path(path)
-    configuration, records, _ = _parsed(_content_of(file), file)
+    return parse_journal(_content_of(file), file)
+
+
+def parse_journal(content: bytes, file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what :func:`read_journal` does, of the content of a journal; ``file`` is its name in messages.
+
+    Raises
+    ------
+    StateError
+        If it is no journal, or damaged.
+    """
+    configuration, records, _ = _parsed(content, file)
     if configuration is None:
         raise StateError(f"{file}: is empty, expected {_FORMAT!r}")
     return configuration, records
@@ -246,7 +257,9 @@ def _content_of(file: Path) -> bytes:
         raise DatasetError(f"{file}: cannot be read: {error.strerror or error}", path=file) from error
 
 
-def _parsed(content: bytes, path: Path) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]], int]:
+def _parsed(
+    content: bytes, path: str | os.PathLike[str]
+) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]], int]:
     """Return the configuration (None if there is no line), the records, and how many bytes are whole lines."""
     configuration: dict[str, Any] | None = None
     records: dict[str, dict[str, Any]] = {}
@@ -272,7 +285,7 @@ def _parsed(content: bytes, path: Path) -> tuple[dict[str, Any] | None, dict[str
     return configuration, records, position
 
 
-def _configuration(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _configuration(record: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
     if record.get("format") != _FORMAT or not isinstance(record.get("configuration"), dict):
         raise StateError(f"{path}: begins with another record, expected {_FORMAT!r}")
     return dict(record["configuration"])

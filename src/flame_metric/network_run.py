@@ -24,7 +24,7 @@ from flame_metric.scores import Evaluation
 from flame_metric.sequence import VideoDataset
 from flame_metric.timing import Milliseconds, milliseconds_to_ns, offset_of_ns
 
-__all__ = ["NetworkRun", "run_network"]
+__all__ = ["NetworkRun", "kept_latency", "measured_latency", "run_network"]
 
 Step = Callable[..., object]
 Progress = Callable[..., AbstractContextManager[Step]]
@@ -135,8 +135,8 @@ def run_network(
     if overlay_frames and overlays is None:
         raise ConfigError("`overlay_frames` is given without `overlays`, expected a folder for them too")
     outputs: list[OnOutput] = []
-    begun = resume and journal is not None and is_begun(journal)
-    into = begun or shard is not None
+    kept = kept_latency(journal) if resume and journal is not None and not given else None
+    into = shard is not None or (resume and journal is not None and is_begun(journal))
     if label_maps is not None:
         void = dataset.ignore_index
         outputs.append(LabelMapFiles(label_maps, num_classes=dataset.num_classes, ignore_index=void, into=into))
@@ -145,12 +145,10 @@ def run_network(
         space = LabelSpace(dataset.num_classes, dataset.ignore_index)
         auditor = Auditor(network, timed_frames(dataset, network.frames), space)
         outputs.append(auditor.keep)
-    if not given and begun and journal is not None:
-        trace = _trace_of(journal).replayed(replay)  # another replay than it was begun with is refused there
+    if kept is not None:
+        trace = kept.replayed(replay)  # another replay than it was begun with is refused there
     elif not given:
-        with progress("samples", background=False) as step:
-            timed, look = (network, step) if auditor is None else (auditor.timed_network, auditor.between_calls(step))
-            trace = measure_network(timed, dataset, progress=look, **(timing or {})).replayed(replay)
+        trace = measured_latency(network, dataset, replay=replay, timing=timing, progress=progress, auditor=auditor)
     if overlays is not None:
         offset = frame_offset or 0
         if (delay := latency_ms if trace is None else trace.median_ns / 10**6) is not None:
@@ -177,8 +175,46 @@ def run_network(
         return NetworkRun(evaluation, trace, auditor.audit(trace, fps=rate, progress=step))
 
 
-def _trace_of(journal: str | os.PathLike[str]) -> LatencyTrace:
-    """Return what was measured when a journal was begun."""
+def measured_latency(
+    network: Network,
+    dataset: VideoDataset,
+    *,
+    replay: str = "random",
+    timing: Mapping[str, Any] | None = None,
+    progress: Progress = _silent,
+    auditor: Auditor | None = None,
+) -> LatencyTrace:
+    """Measure what a run replays.
+
+    Parameters
+    ----------
+    network, dataset, replay, timing, progress
+        As :func:`run_network` takes them.
+    auditor : Auditor, optional
+        Watches.
+
+    Raises
+    ------
+    ConfigError, DatasetError
+        If the network fails on a frame, or a frame cannot be read.
+    """
+    with progress("samples", background=False) as step:
+        timed, look = (network, step) if auditor is None else (auditor.timed_network, auditor.between_calls(step))
+        return measure_network(timed, dataset, progress=look, **(timing or {})).replayed(replay)
+
+
+def kept_latency(journal: str | os.PathLike[str]) -> LatencyTrace | None:
+    """Return what was measured when a journal was begun; None if that did not come to pass.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read.
+    StateError
+        If it is damaged, or was begun with a latency that was given.
+    """
+    if not is_begun(journal):
+        return None
     configuration, _ = read_journal(journal)
     with reading("journal of a run"):
         latency = Question.from_dict(configuration["question"]).latency
