@@ -4,9 +4,9 @@
 
 A trial runs one command until it comes through. Each attempt but the last is ended by SIGKILL at a random moment within
 the time that the command takes undisturbed, or a tenth longer; the next goes on with the journal. Then counts, scores,
-intervals, notes and bank are compared with those of a run that was left alone. Trials alternate between the two commands
-until both have seen enough kills. `run` measures the latency of its network; in a trial the one that its journal keeps is
-compared, by giving it to an undisturbed run.
+intervals, notes and bank are compared with those of a run that was left alone, byte by byte. Trials of the two commands
+take turns until both have seen enough kills. `run` measures the latency of its network; the one that the journal of a
+trial keeps is given to the run that is left alone.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ NETWORK = """
 import time
 from flame_metric.demo import segmenter
 
-def build(num_classes):
-    network = segmenter(num_classes)
+def build():
+    network = segmenter()
     def run(frame):
         time.sleep(0.004)  # so that kills fall into the run, too, and not into the start of Python alone
         return network(frame)

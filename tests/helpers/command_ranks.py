@@ -19,7 +19,7 @@ WORLD = 2
 
 
 def run(rank, folder, commands):
-    """Be one rank: run commands, each (name, port, words, rank where Ctrl-C is pressed), and write what came of them."""
+    """Be one rank: run commands, each (name, port, words, rank where Ctrl-C is pressed), and write what came."""
     torch.set_num_threads(1)
     warnings.simplefilter("error")
     os.chdir(folder)
