@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flame_metric import models
 from flame_metric.cli import evaluate, main
 from flame_metric.clip_journal import read_part
 from flame_metric.data.lookup import LabelLookup
@@ -567,3 +568,80 @@ def test_label_maps_of_another_run_are_not_mixed_in(tmp_path):
 def test_jobs_that_make_no_sense(options, message):
     with pytest.raises(ConfigError, match=message):
         Job(**options)
+
+
+# ── what a command refuses at once ──
+
+COMMAND = ["--num-classes", "3", "--fps", "10", "--ignore-index", "255", "--latency-ms", "130"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--journal", "-"], "--journal is -, expected a file"),
+        (["--journal", "same", "--json", "./same"], "--journal and --json both write to ./same"),
+        (["--journal", "nowhere/j"], "nowhere/j: cannot be written: its folder does not exist"),
+        (["--journal", "."], ".: cannot be written: it is a folder"),
+        (["--journal", "j", "--shard", "1/2", "--json", "r.json"], "--json is given with --shard, expected with"),
+        (["--journal", "j", "--shard", "1/2", "--csv", "-"], "--csv is given with --shard, expected with"),
+        (["--shard", "1/2"], "`shard` is given without `journal`"),
+        (["--resume"], "`resume` is given without `journal`"),
+    ],
+)
+def test_outputs_that_make_no_sense(folders, tmp_path, monkeypatch, capsys, options, message):  # noqa: PLR0917
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", *map(str, folders), *COMMAND, *options]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_read_is_not_written_over(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trace.json").write_text(LatencyTrace([130]).to_json())
+    trace = ["--trace", "trace.json", *COMMAND[:-2]]
+    for option in ("--journal", "--json"):
+        assert main(["evaluate", *map(str, folders), *trace, option, "trace.json"]) == 2
+        assert f"{option} writes to trace.json, which is read" in capsys.readouterr().err
+    assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", "part"]) == 0
+    before = (tmp_path / "part").read_bytes()
+    assert main(["merge", "part", "--json", "./part"]) == 2
+    assert "--json writes to ./part, which is read, expected another file" in capsys.readouterr().err
+    assert (tmp_path / "part").read_bytes() == before
+
+
+def test_a_full_disk_is_one_line(folders, tmp_path, capsys):
+    resource = pytest.importorskip("resource", reason="only some systems limit the size of files")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))
+    try:
+        assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", str(tmp_path / "j")]) == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().err == f"flame-metric: error: {tmp_path / 'j'}: cannot be written: File too large\n"
+    assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", str(tmp_path / "j"), "--resume"]) == 0
+
+
+def test_ctrl_c_before_anything_new_is_finished(folders, tmp_path, monkeypatch, capsys):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "evaluate_folders", stop)
+    assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", str(tmp_path / "j")]) == 130
+    assert capsys.readouterr().err == f"flame-metric: interrupted: --journal {tmp_path / 'j'} --resume goes on\n"
+
+
+def test_weights_are_compared_by_what_they_hold(tmp_path, capsys):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for seed, name in enumerate(("one.pt", "other.pt")):
+        torch.manual_seed(seed)
+        torch.save(models.build("swiftnet-r18", 8).state_dict(), tmp_path / name)
+    shutil.copy(tmp_path / "one.pt", tmp_path / "copy.pt")
+    words = ["run", "swiftnet-r18", "synthetic:videos=2,num_frames=3,height=32,width=64", "--frame-offset", "1"]
+    words += ["--journal", str(tmp_path / "j"), "--resume", "--weights"]
+    assert main([*words, str(tmp_path / "one.pt")]) == 0
+    assert main([*words, str(tmp_path / "copy.pt"), "--threads", "1", "--jobs", "1"]) == 0
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "other.pt")]) == 4
+    assert "is of another job (about.weights: " in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "one.pt"), "--mean", "0,0,0"]) == 4
+    assert "is of another job (about.mean: " in capsys.readouterr().err

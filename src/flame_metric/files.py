@@ -56,9 +56,9 @@ def digest_of(path: Path) -> str:
         If one cannot be read.
     """
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        if file.is_file():
-            with file.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{file.name if path.is_dir() else ''} {found}\n".encode())
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.name if path.is_dir() else ''} {found}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
