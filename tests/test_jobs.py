@@ -537,6 +537,36 @@ def test_frames_of_several_sizes_are_told_of_parts_too(tmp_path):
     assert again.to_json() == wanted.to_json()
 
 
+def test_pictures_of_a_run_that_goes_on(tmp_path, monkeypatch):
+    """Label maps and overlays of what is finished stay; those of the sequence that was cut are written again."""
+    pytest.importorskip("PIL", reason="label maps are PNG files, which need Pillow")
+    monkeypatch.chdir(tmp_path)
+    calls = []
+
+    def brightness(frame):
+        calls.append(frame)
+        if len(calls) == 15:  # in the third video
+            raise KeyboardInterrupt
+        return NETWORK.runner(frame)
+
+    def run(name, network, **options):
+        folders = {"label_maps": tmp_path / name / "maps", "overlays": tmp_path / name / "overlays"}
+        return run_network(network, open_dataset(DATA), latency_ms=70, **folders, **options)
+
+    whole = run("whole", NETWORK)
+    with pytest.raises(KeyboardInterrupt):
+        run("killed", Network("brightness", Runner(brightness)), journal="j")
+    assert len((tmp_path / "j").read_text().splitlines()) in (2, 3)
+    again = run("killed", NETWORK, journal="j", resume=True)
+    assert again.evaluation.to_json() == whole.evaluation.to_json()
+    files = [
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.png")}
+        for name in ("whole", "killed")
+    ]
+    assert len(files[0]) == 24 + 4
+    assert files[0] == files[1]
+
+
 def test_what_tells_one_network_from_another(tmp_path):
     dataset = open_dataset(DATA)
     evaluate_network(NETWORK, dataset, latency_ms=30, journal=tmp_path / "j", about={"weights": "abc"})

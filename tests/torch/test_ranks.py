@@ -1,5 +1,6 @@
 """Commands on several ranks: equal to one process, what fails on one fails on all, and rank 0 alone speaks."""
 
+import datetime
 import json
 import os
 import shutil
@@ -20,7 +21,10 @@ if not (torch.distributed.is_available() and torch.distributed.is_gloo_available
 import command_ranks  # noqa: E402 - needs torch
 import flame_metric  # noqa: E402
 from flame_metric.cli import main  # noqa: E402
+from flame_metric.cli.ranks import local_device, several_ranks  # noqa: E402
+from flame_metric.errors import StateError  # noqa: E402
 from flame_metric.latency import LatencyTrace  # noqa: E402
+from flame_metric.torch.ranks import joined_by_torchrun  # noqa: E402
 
 CLIPS = 5
 TIMEOUT_S = 300  # of all commands: longer is a rank that waits for ever
@@ -208,3 +212,36 @@ def test_torchrun(folder, tmp_path):
     assert out.count("FLAME 0.") == 2  # one table, with its two signatures
     evaluation = json.loads((tmp_path / "r.json").read_text())
     assert [entry["id"] for entry in evaluation["flame"]["sequences"]] == [f"clip{clip}" for clip in range(CLIPS)]
+
+
+def test_ranks_that_do_not_come_are_not_waited_for(monkeypatch):
+    (port,) = free_ports(1)
+    environment = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(StateError, match="the ranks of torchrun do not find each other"),
+        joined_by_torchrun(datetime.timedelta(seconds=1)),
+    ):
+        pytest.fail("nobody else is there")
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"RANK": "0", "WORLD_SIZE": "1"}, {"WORLD_SIZE": "4"}, {"RANK": "0", "WORLD_SIZE": "many"}]
+)
+def test_one_process_joins_nobody(monkeypatch, environment):
+    """Some clusters set WORLD_SIZE to the number of machines, and nothing else."""
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert not several_ranks()
+    assert local_device("cuda") == "cuda"
+
+
+def test_each_rank_has_its_gpu(monkeypatch):
+    environment = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert several_ranks()
+    assert [local_device(device) for device in ("cuda", "cuda:3", "cpu", None)] == ["cuda:1", "cuda:3", "cpu", None]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from flame_metric.errors import (
     ConfigError,
@@ -29,7 +30,8 @@ __all__ = ["Ranks", "joined_by_torchrun"]
 
 _OK = 0
 _KINDS = (StateError, ConfigError, DatasetError, LabelError, ShapeError, MissingExtraError)  # words 1, 2, ...
-_PATIENCE = datetime.timedelta(days=30)  # shares differ: the first to be done waits for the last
+_TO_MEET = datetime.timedelta(minutes=10)
+_TO_COUNT = datetime.timedelta(days=30)  # shares differ: the first to be done waits for the last
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,13 @@ class Ranks:
 
 
 @contextmanager
-def joined_by_torchrun() -> Iterator[Ranks]:
+def joined_by_torchrun(patience: datetime.timedelta = _TO_MEET) -> Iterator[Ranks]:
     """Join the ranks that the environment names: RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+
+    Parameters
+    ----------
+    patience : timedelta
+        To wait for the others.
 
     Raises
     ------
@@ -93,7 +100,8 @@ def joined_by_torchrun() -> Iterator[Ranks]:
         If they do not find each other.
     """
     try:
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        store, rank, number = next(rendezvous("env://", timeout=patience))
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=number, timeout=_TO_COUNT)
     except (RuntimeError, ValueError) as error:
         raise StateError(f"the ranks of torchrun do not find each other: {error}") from error
     try:
