@@ -41,6 +41,7 @@ NEEDS = {  # files: packages
     "src/flame_metric/report/timelines.py": ("matplotlib",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
     "tests/helpers/cityscapes_tree.py": ("PIL",),
+    "tests/helpers/command_ranks.py": ("torch",),
     "tests/helpers/metrics_to_wrap.py": ("torch", "torchmetrics"),
     "tests/helpers/ranks.py": ("torch", "torchmetrics"),
     "tests/helpers/toy_training.py": ("torch",),

@@ -59,7 +59,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("folder_source.py", "clip_journal.py"),
     ("torch/__init__.py",),
     ("torch/counting.py", "torch/distributed.py", "torch/rows.py", "torch/timer.py", "torch/job.py"),
-    ("torch/state.py", "torch/delay.py", "torch/runner.py"),
+    ("torch/state.py", "torch/delay.py", "torch/ranks.py", "torch/runner.py"),
     ("torch/metric.py", "torch/aware.py"),
     (
         "models/names.py",

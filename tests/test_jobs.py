@@ -14,11 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flame_metric import models
 from flame_metric.cli import evaluate, main
 from flame_metric.clip_journal import read_part
+from flame_metric.data.lookup import LabelLookup
 from flame_metric.datasets import open_dataset
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError
 from flame_metric.evaluation import Job, evaluate_folders, merged
+from flame_metric.folder_source import FolderSource
 from flame_metric.inference import Network
 from flame_metric.journal import Journal
 from flame_metric.latency import LatencyTrace
@@ -137,7 +140,7 @@ def test_killed_for_good_again_and_again(folders, whole, tmp_path):
 
 def test_another_question_is_refused(folders, tmp_path):
     evaluate_folders(*folders, **QUESTION, journal=tmp_path / "j")
-    with pytest.raises(StateError, match=r"is of another job \(question: .* there / here\)"):
+    with pytest.raises(StateError, match=r"another job \(question.config.frame_offset: 2 / 1, .*there / here\)"):
         evaluate_folders(*folders, **{**QUESTION, "latency_ms": 30}, journal=tmp_path / "j", resume=True)
 
 
@@ -151,15 +154,141 @@ def test_files_that_have_changed_are_not_believed(folders, tmp_path):
 
 
 def test_a_journal_whose_counts_contradict_each_other(folders, tmp_path):
+    path = journal_with(folders, tmp_path, lambda record: record["scores"][0]["predicted"].__setitem__(0, 99))
+    with pytest.raises(StateError, match="k: sequence 'clip1': the counts of sequence 'FLAME 0' contradict each other"):
+        evaluate_folders(*folders, **QUESTION, journal=path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 1}, "question.seed: 0 / 1"),
+        ({"stream": StreamConfig(queue=2)}, "question.stream.queue: 1 / 2"),
+        ({"class_names": ["a", "b", "c"]}, 'question.config.class_names: null / \\["a", "b", "c"\\]'),
+        ({"device": "a camera"}, 'question.config.device: null / "a camera"'),
+        ({"max_offset": 4}, "question.max_offset: 3 / 4"),
+        ({"step": 2}, "frames: "),
+        ({"pred_prefix": "0"}, "frames: "),
+        ({"pred_map": LabelLookup({}, "*")}, "about.predictions: "),
+    ],
+)
+def test_what_can_move_a_number_or_its_signature_may_not_change(folders, tmp_path, options, message):
+    preds, labels = (shutil.copytree(folder, tmp_path / folder.name) for folder in folders)
+    for folder in (preds, labels):  # so that a step of two and a prefix fit as well
+        for file in folder.glob("*/*[13579].npy"):
+            file.unlink()
+    evaluate_folders(preds, labels, **QUESTION, journal=tmp_path / "j")
+    if "pred_prefix" in options:
+        options = {**options, "label_prefix": "0"}
+    if "step" in options:
+        evaluate_folders(preds, labels, **QUESTION, step=2, journal=tmp_path / "j", resume=True)  # the default, said
+        options = {"step": 1}
+    with pytest.raises(StateError, match=f"another job .*{message}"):
+        evaluate_folders(preds, labels, **{**QUESTION, **options}, journal=tmp_path / "j", resume=True)
+
+
+def test_parts_of_two_networks_are_not_mixed(folders, tmp_path):
+    other = shutil.copytree(folders[0], tmp_path / "other")
+    evaluate_folders(*folders, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
+    evaluate_folders(other, folders[1], **QUESTION, shard=(2, 2), journal=tmp_path / "2")
+    with pytest.raises(StateError, match=r'differ in about.predictions: \["other", .* / \["preds", '):
+        merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")])
+
+
+def test_parts_come_from_where_the_folders_lie_on_each_machine(folders, whole, tmp_path):
+    elsewhere = [shutil.copytree(folder, tmp_path / "elsewhere" / folder.name) for folder in folders]
+    for file in (tmp_path / "elsewhere").glob("*/*/*"):
+        os.utime(file, ns=(1, 1))
+    evaluate_folders(*folders, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
+    evaluate_folders(*elsewhere, **QUESTION, shard=(2, 2), journal=tmp_path / "2")
+    assert_equal(merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")]), whole)
+
+
+def test_only_the_files_of_a_share_are_looked_at(folders, tmp_path, monkeypatch):
+    seen = []
+    look = FolderSource.fingerprint
+    monkeypatch.setattr(FolderSource, "fingerprint", lambda self, plan: seen.append(plan.clip.name) or look(self, plan))
+    evaluate_folders(*folders, **QUESTION, shard=(2, 3), journal=tmp_path / "j")
+    assert seen == ["clip1", "clip4"]
+
+
+def test_notes_and_order_do_not_depend_on_what_was_counted_when(folders, tmp_path):
+    """Frames of two sizes, labels without a prediction, and clips whose order is none of the alphabet."""
+    preds, labels = (shutil.copytree(folder, tmp_path / folder.name) for folder in folders)
+    for clip in ("clip1", "clip4"):
+        (preds / clip / "07.npy").unlink()
+        (labels / clip / "05.npy").unlink()
+    for folder in (preds, labels):
+        for file in (folder / "clip3").iterdir():
+            np.save(file, np.load(file)[:4])
+    question = {**QUESTION, "latency_ms": 30, "max_offset": None, "stream": None}
+    wanted = evaluate_folders(preds, labels, **question)
+    assert "Frames differ in size, and so may their latencies: 4x7, 5x7." in wanted.notes
+    assert any("(clip1/07, clip4/07)" in note for note in wanted.notes)
+    for index in (1, 2):
+        evaluate_folders(preds, labels, **question, shard=(index, 2), journal=tmp_path / str(index))
+    parts = [read_part(tmp_path / name) for name in ("2", "1")]
+    assert merged(parts).to_json() == wanted.to_json()
+    again = evaluate_folders(preds, labels, **question, journal=tmp_path / "2", resume=True)  # clip1, 3, 5 first
+    assert again.to_json() == wanted.to_json()
+
+
+def journal_with(folders, tmp_path, change):
+    """A journal, well formed, of which one record was changed."""
     evaluate_folders(*folders, **QUESTION, journal=tmp_path / "j")
-    with Journal(tmp_path / "j", read_part(tmp_path / "j").configuration, resume=True) as journal:
+    configuration = read_part(tmp_path / "j").configuration
+    with Journal(tmp_path / "j", configuration, resume=True) as journal:
         records = journal.records
-    records["clip1"]["scores"][0]["predicted"][0] += 1
-    with Journal(tmp_path / "k", read_part(tmp_path / "j").configuration) as journal:
+    change(records["clip1"])
+    with Journal(tmp_path / "k", configuration) as journal:
         for name, record in records.items():
             journal.add(name, record)
-    with pytest.raises(StateError, match="k: sequence 'clip1': the counts of sequence 'FLAME 0' contradict each other"):
-        evaluate_folders(*folders, **QUESTION, journal=tmp_path / "k", resume=True)
+    return tmp_path / "k"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(scores=[]),
+        lambda record: record["scores"].pop(),
+        lambda record: record["scores"][0].update(id="else 0"),
+        lambda record: record.update(bank=None),
+    ],
+)
+def test_a_clip_without_a_score_that_was_asked_for(folders, tmp_path, change):
+    path = journal_with(folders, tmp_path, change)
+    with pytest.raises(StateError, match="k: sequence 'clip1': holds other scores than were asked for"):
+        read_part(path)
+
+
+def test_a_journal_of_something_else(tmp_path):
+    with Journal(tmp_path / "j", {"classes": 19}):
+        pass
+    with pytest.raises(StateError, match=r"j: this 'journal of clips' record is incomplete .*'question' is missing"):
+        read_part(tmp_path / "j")
+
+
+def test_parts_of_two_versions(folders, tmp_path):
+    for index in (1, 2):
+        evaluate_folders(*folders, **QUESTION, shard=(index, 2), journal=tmp_path / str(index))
+    old = read_part(tmp_path / "2")
+    old = replace(old, configuration={**old.configuration, "version": "0.0.9"})
+    with pytest.raises(StateError, match=r'they differ in version: "0.0.9" / "'):
+        merged([read_part(tmp_path / "1"), old])
+
+
+def test_clips_of_any_name(tmp_path):
+    names = ["ünï ☃", "a b", "line\nbreak", "'quoted\"", "😀", "-"]
+    for folder in ("preds", "labels"):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+            for frame in range(3):
+                np.save(tmp_path / folder / name / f"{frame}.npy", np.full((2, 2), frame % 2, np.uint8))
+    both = tmp_path / "preds", tmp_path / "labels"
+    question = {"num_classes": 2, "fps": 10, "latency_ms": 30, "max_offset": 1}
+    for index in (1, 2):
+        evaluate_folders(*both, **question, shard=(index, 2), journal=tmp_path / str(index))
+    assert_equal(merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")]), evaluate_folders(*both, **question))
 
 
 # ── Ctrl-C ──
@@ -241,7 +370,7 @@ def test_missing_and_double_parts(folders, whole, tmp_path):
 def test_parts_that_do_not_belong_together(folders, tmp_path):
     evaluate_folders(*folders, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
     evaluate_folders(*folders, **{**QUESTION, "latency_ms": 131}, shard=(2, 2), journal=tmp_path / "2")
-    with pytest.raises(StateError, match=r"2 and .*1 are parts of different evaluations: they differ in question"):
+    with pytest.raises(StateError, match=r"2 and .*1 are parts of different evaluations: .*question.latency: 131"):
         merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")])
 
 
@@ -394,6 +523,103 @@ def test_a_run_leaves_a_video_with_a_damaged_frame_out():
     assert found.incomplete.startswith("1 of 2 sequence(s) are scored; 1 left out")
 
 
+@pytest.mark.parametrize("left", [b"", b'{"configuration":{"about"'])
+def test_a_run_that_was_killed_before_its_first_line(tmp_path, left):
+    (tmp_path / "j").write_bytes(left)
+    found = run_network(NETWORK, open_dataset(DATA), journal=tmp_path / "j", resume=True, timing={"samples": 30})
+    assert len(found.trace) == 30
+    assert read_part(tmp_path / "j").question.latency == found.trace
+
+
+def test_another_replay_is_refused(tmp_path):
+    dataset = open_dataset(DATA)
+    run_network(NETWORK, dataset, journal=tmp_path / "j", timing={"samples": 30})
+    with pytest.raises(StateError, match=r'question.latency.replay: "random" / "call"'):
+        run_network(NETWORK, dataset, journal=tmp_path / "j", resume=True, replay="call")
+
+
+def test_a_run_that_is_begun_anew_by_mistake_says_so(tmp_path):
+    """Its latency is another one, but that is not what has to be told."""
+    for _ in range(2):
+        with nullcontext() if not (tmp_path / "j").exists() else pytest.raises(StateError, match="go on with it"):
+            run_network(NETWORK, open_dataset(DATA), journal=tmp_path / "j", timing={"samples": 30})
+
+
+def test_clips_keep_their_order(tmp_path):
+    """synthetic-10 comes after synthetic-9 in a run, and before synthetic-2 in the alphabet."""
+    dataset = open_dataset("synthetic:videos=11,num_frames=4,height=32,width=48")
+    wanted = evaluate_network(NETWORK, dataset, latency_ms=30, max_offset=2)
+    for index in (1, 2):
+        shard = {"shard": (index, 2), "journal": tmp_path / str(index)}
+        evaluate_network(NETWORK, dataset, latency_ms=30, max_offset=2, **shard)
+    parts = [read_part(tmp_path / "2"), read_part(tmp_path / "1")]
+    assert_equal(merged(parts), wanted)
+    assert list(parts[0].sequences) == [video.name for video in dataset.sequences]
+
+
+def test_frames_of_several_sizes_are_told_of_parts_too(tmp_path):
+    videos = tuple(
+        replace(open_dataset(f"synthetic:videos=2,num_frames=4,height={height},width=48").sequences[place])
+        for place, height in enumerate((32, 40))
+    )
+    dataset = replace(open_dataset(DATA), sequences=videos)
+    wanted = evaluate_network(NETWORK, dataset, latency_ms=30)
+    assert wanted.notes[-1] == "Frames differ in size, and so may their latencies: 32x48, 40x48."
+    for index in (1, 2):
+        evaluate_network(NETWORK, dataset, latency_ms=30, shard=(index, 2), journal=tmp_path / str(index))
+    assert merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")]).to_json() == wanted.to_json()
+    again = evaluate_network(NETWORK, dataset, latency_ms=30, journal=tmp_path / "1", resume=True)
+    assert again.to_json() == wanted.to_json()
+
+
+def test_pictures_of_a_run_that_goes_on(tmp_path, monkeypatch):
+    """Label maps and overlays of what is finished stay; those of the sequence that was cut are written again."""
+    pytest.importorskip("PIL", reason="label maps are PNG files, which need Pillow")
+    monkeypatch.chdir(tmp_path)
+    calls = []
+
+    def brightness(frame):
+        calls.append(frame)
+        if len(calls) == 15:  # in the third video
+            raise KeyboardInterrupt
+        return NETWORK.runner(frame)
+
+    def run(name, network, **options):
+        folders = {"label_maps": tmp_path / name / "maps", "overlays": tmp_path / name / "overlays"}
+        return run_network(network, open_dataset(DATA), latency_ms=70, **folders, **options)
+
+    whole = run("whole", NETWORK)
+    with pytest.raises(KeyboardInterrupt):
+        run("killed", Network("brightness", Runner(brightness)), journal="j")
+    assert len((tmp_path / "j").read_text().splitlines()) in (2, 3)
+    again = run("killed", NETWORK, journal="j", resume=True)
+    assert again.evaluation.to_json() == whole.evaluation.to_json()
+    files = [
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.png")}
+        for name in ("whole", "killed")
+    ]
+    assert len(files[0]) == 24 + 4
+    assert files[0] == files[1]
+
+
+def test_what_tells_one_network_from_another(tmp_path):
+    dataset = open_dataset(DATA)
+    evaluate_network(NETWORK, dataset, latency_ms=30, journal=tmp_path / "j", about={"weights": "abc"})
+    with pytest.raises(StateError, match=r'is of another job \(about.weights: "abc" / "abd"'):
+        evaluate_network(NETWORK, dataset, latency_ms=30, journal=tmp_path / "j", resume=True, about={"weights": "abd"})
+
+
+def test_label_maps_of_another_run_are_not_mixed_in(tmp_path):
+    """A journal to go on with need not be there; then nothing of this run is in its folder either."""
+    pytest.importorskip("PIL", reason="label maps are PNG files, which need Pillow")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "0.png").write_bytes(b"of another run")
+    with pytest.raises(ConfigError, match="out holds files, expected a new or an empty folder"):
+        run_network(
+            NETWORK, open_dataset(DATA), latency_ms=30, journal=tmp_path / "j", resume=True, label_maps=tmp_path / "out"
+        )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -407,3 +633,80 @@ def test_a_run_leaves_a_video_with_a_damaged_frame_out():
 def test_jobs_that_make_no_sense(options, message):
     with pytest.raises(ConfigError, match=message):
         Job(**options)
+
+
+# ── what a command refuses at once ──
+
+COMMAND = ["--num-classes", "3", "--fps", "10", "--ignore-index", "255", "--latency-ms", "130"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--journal", "-"], "--journal is -, expected a file"),
+        (["--journal", "same", "--json", "./same"], "--journal and --json both write to ./same"),
+        (["--journal", "nowhere/j"], "nowhere/j: cannot be written: its folder does not exist"),
+        (["--journal", "."], ".: cannot be written: it is a folder"),
+        (["--journal", "j", "--shard", "1/2", "--json", "r.json"], "--json is given with --shard, expected with"),
+        (["--journal", "j", "--shard", "1/2", "--csv", "-"], "--csv is given with --shard, expected with"),
+        (["--shard", "1/2"], "`shard` is given without `journal`"),
+        (["--resume"], "`resume` is given without `journal`"),
+    ],
+)
+def test_outputs_that_make_no_sense(folders, tmp_path, monkeypatch, capsys, options, message):  # noqa: PLR0917
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", *map(str, folders), *COMMAND, *options]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_read_is_not_written_over(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trace.json").write_text(LatencyTrace([130]).to_json())
+    trace = ["--trace", "trace.json", *COMMAND[:-2]]
+    for option in ("--journal", "--json"):
+        assert main(["evaluate", *map(str, folders), *trace, option, "trace.json"]) == 2
+        assert f"{option} writes to trace.json, which is read" in capsys.readouterr().err
+    assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", "part"]) == 0
+    before = (tmp_path / "part").read_bytes()
+    assert main(["merge", "part", "--json", "./part"]) == 2
+    assert "--json writes to ./part, which is read, expected another file" in capsys.readouterr().err
+    assert (tmp_path / "part").read_bytes() == before
+
+
+def test_a_full_disk_is_one_line(folders, tmp_path, capsys):
+    resource = pytest.importorskip("resource", reason="only some systems limit the size of files")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))
+    try:
+        assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", str(tmp_path / "j")]) == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().err == f"flame-metric: error: {tmp_path / 'j'}: cannot be written: File too large\n"
+    assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", str(tmp_path / "j"), "--resume"]) == 0
+
+
+def test_ctrl_c_before_anything_new_is_finished(folders, tmp_path, monkeypatch, capsys):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "evaluate_folders", stop)
+    assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", str(tmp_path / "j")]) == 130
+    assert capsys.readouterr().err == f"flame-metric: interrupted: --journal {tmp_path / 'j'} --resume goes on\n"
+
+
+def test_weights_are_compared_by_what_they_hold(tmp_path, capsys):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for seed, name in enumerate(("one.pt", "other.pt")):
+        torch.manual_seed(seed)
+        torch.save(models.build("swiftnet-r18", 8).state_dict(), tmp_path / name)
+    shutil.copy(tmp_path / "one.pt", tmp_path / "copy.pt")
+    words = ["run", "swiftnet-r18", "synthetic:videos=2,num_frames=3,height=32,width=64", "--frame-offset", "1"]
+    words += ["--journal", str(tmp_path / "j"), "--resume", "--weights"]
+    assert main([*words, str(tmp_path / "one.pt")]) == 0
+    assert main([*words, str(tmp_path / "copy.pt"), "--threads", "1", "--jobs", "1"]) == 0
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "other.pt")]) == 4
+    assert "is of another job (about.weights: " in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "one.pt"), "--mean", "0,0,0"]) == 4
+    assert "is of another job (about.mean: " in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """Journals: nothing finished is lost, nothing unfinished or foreign is believed."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flame_metric.errors import ConfigError, DatasetError, StateError
-from flame_metric.journal import Journal
+from flame_metric.journal import Journal, differences
 
 CONFIGURATION = {"classes": 19, "fps": "50/3", "names": ["a", "b"], "latency_ms": 76.5}
 RECORDS = {"one": {"pairs": 3, "counts": [[1, 2], [3, 4]]}, "two\n\u2028": {"pairs": 2**62}, "drei ü": {}}
@@ -143,3 +145,98 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
         Journal(tmp_path, {})
     with pytest.raises(ConfigError):
         Journal("", {})
+
+
+# ── files that are no journals, disks that are full ──
+
+
+@pytest.mark.parametrize("content", [b"precious", b"\x93NUMPY\x01\x00v\x00{", b'{"format":"x"}', b"\x00" * 64])
+def test_a_file_without_a_line_is_not_taken_for_one_that_was_cut(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "j").write_bytes(content)
+    with pytest.raises(StateError, match="line 1 is damaged, or this is no journal"):
+        read(tmp_path / "j")
+    assert (tmp_path / "j").read_bytes() == content
+
+
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with names here")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/full"), Path("/dev/null")):  # /dev/full never ends when it is read
+        with pytest.raises(DatasetError, match="is a pipe or a device, expected a file"):
+            Journal(path, {})
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "j")
+    written(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert read(tmp_path / "j") == RECORDS
+
+
+@pytest.fixture
+def full_disk():
+    """From a call on, no file may grow beyond some bytes: what is written there ends in an error of the system."""
+    resource = pytest.importorskip("resource", reason="there is no limit of file sizes here")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (before[0] if size is None else size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_what_is_finished(tmp_path: Path, full_disk) -> None:
+    with Journal(tmp_path / "j", CONFIGURATION) as journal:
+        journal.add("one", {"pairs": 3})
+        before = (tmp_path / "j").read_bytes()
+        full_disk(len(before) + 50)
+        with pytest.raises(DatasetError, match=r"j: cannot be written: File too large"):
+            journal.add("two", {"pairs": list(range(100))})
+        assert (tmp_path / "j").read_bytes() == before  # no half of a line
+        assert list(journal.records) == ["one"]
+        full_disk(None)
+        journal.add("two", {"pairs": 4})
+    assert read(tmp_path / "j") == {"one": {"pairs": 3}, "two": {"pairs": 4}}
+
+
+def test_a_full_disk_from_the_beginning(tmp_path: Path, full_disk) -> None:
+    full_disk(20)
+    with pytest.raises(DatasetError, match=r"j: cannot be written: File too large"):
+        Journal(tmp_path / "j", CONFIGURATION)
+    full_disk(None)
+    assert written(tmp_path / "j").count(b"\n") == 1 + len(RECORDS)
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="files are locked on Unix alone")
+
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(DatasetError, match="cannot be locked against other processes: No locks available; put the"):
+        Journal(tmp_path / "j", {})
+
+
+def test_a_job_that_finished_nothing_leaves_nothing_to_decide(tmp_path: Path) -> None:
+    written(tmp_path / "j", {})
+    with pytest.raises(StateError, match="is of another job"):
+        read(tmp_path / "j", {"classes": 20})
+    assert read(tmp_path / "j", {"classes": 20}, resume=False) == {}
+    assert read(tmp_path / "j", {"classes": 20}) == {}
+
+
+def test_finished_sequences_come_first(tmp_path: Path) -> None:
+    """Whoever forgets --resume is told so, and not that something else differs, such as a latency measured anew."""
+    written(tmp_path / "j")
+    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; go on with them \(--resume\)"):
+        read(tmp_path / "j", {"classes": 20}, resume=False)
+
+
+def test_differences_are_told_by_their_place() -> None:
+    there = {"a": {"b": {"c": 1, "d": [1, 2]}, "e": None}, "f": "x" * 99}
+    here = {"a": {"b": {"c": 2, "d": [1, 2]}, "e": {"g": 1}}, "h": 0}
+    assert list(differences(there, here)) == [
+        "a.b.c: 1 / 2",
+        'a.e: null / {"g": 1}',
+        f'f: "{"x" * 56}... / null',
+        "h: null / 0",
+    ]

@@ -45,6 +45,8 @@ class CountedClip:
         Those that have no prediction of their own, as ``"<clip>/<frame>"``.
     bank : OffsetCounts or None
         Where the plan asks for a bank.
+    sizes : tuple of (int, int)
+        (H, W) of its frames, each once, ascending.
     error : DatasetError or None
         Why it was not counted to its end, where that is allowed; there are no counts then.
     """
@@ -54,6 +56,7 @@ class CountedClip:
     labelled: tuple[int, ...]
     without_own: tuple[str, ...] = ()
     bank: OffsetCounts | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
     error: DatasetError | None = None
 
 
@@ -180,6 +183,7 @@ class _Tally:
         self.plan, self._void = plan, void
         self.last_use = plan.last_use
         self.error: DatasetError | None = None
+        self.sizes: set[tuple[int, int]] = set()
         self._nothing = Counts.zero(classes, labelled_frames=1)
         offsets = None if plan.bank_offset is None else plan.bank_offset + 1
         self._builder = None if offsets is None else OffsetCountsBuilder(2, offsets, classes, plan.holes)
@@ -216,6 +220,7 @@ class _Tally:
             tuple(frame.index for frame in plan.labelled),
             tuple(f"{plan.clip.name}/{frame.name}" for frame in plan.labelled if not frame.pred),
             None if self._builder is None else self._builder.build(plan.num_frames),
+            tuple(sorted(self.sizes)),
         )
 
 
@@ -232,6 +237,7 @@ def _in_threads(
                 recent, before = {}, tally
             recent = {past: kept for past, kept in recent.items() if tally.last_use[past] >= frame.index}
             recent[frame.index] = maps
+            tally.sizes.update(found.shape for found in (maps.pred, maps.label) if found is not None)
             offsets = [] if maps.label is None else tally.plan.offsets(frame.index)
             shown = {offset: recent[frame.index - offset] for offset in offsets if frame.index - offset in recent}
             yield tally, pool.submit(counter, maps, shown)

@@ -8,8 +8,9 @@ integer. Each clip comes with a fingerprint of what was counted; files that have
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,13 @@ from flame_metric._version import __version__
 from flame_metric.bank import OffsetBank
 from flame_metric.clip_counts import CountedClip
 from flame_metric.errors import StateError, shortened
-from flame_metric.journal import Journal, read_journal
-from flame_metric.plan import Plan
+from flame_metric.journal import Journal, differences, parse_journal, read_journal
+from flame_metric.offset_counts import NETWORK, PERSISTENCE
+from flame_metric.plan import FLAME, STATIC, STREAMING, Plan
 from flame_metric.question import Question
 from flame_metric.record import reading, sequences_from_list, sequences_to_list
 
-__all__ = ["ClipJournal", "Part", "merge_parts", "read_part"]
+__all__ = ["ClipJournal", "Part", "merge_parts", "parse_part", "read_part"]
 
 _CLIP = "counted clip"
 
@@ -62,7 +64,8 @@ class ClipJournal(Journal):
         configuration = {
             "version": __version__,
             "question": question.to_dict(),
-            "sequences": sorted(clip.clip.name for clip in plan.clips),
+            "sequences": [clip.clip.name for clip in plan.clips],
+            "frames": hashlib.sha256("".join(clip.digest for clip in plan.clips).encode()).hexdigest(),
             "notes": list(notes),
             "about": dict(about),
         }
@@ -131,26 +134,51 @@ def read_part(path: str | os.PathLike[str]) -> Part:
     StateError
         If it is no journal of clips, damaged, or its counts contradict each other.
     """
-    configuration, records = read_journal(path)
+    return _part(os.fspath(path), *read_journal(path))
+
+
+def parse_part(content: bytes, name: str) -> Part:
+    """Return what :func:`read_part` does, of the content of a journal; ``name`` stands in messages.
+
+    Raises
+    ------
+    StateError
+        As :func:`read_part` does.
+    """
+    return _part(name, *parse_journal(content, name))
+
+
+def _part(path: str, configuration: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> Part:
+    try:
+        question, sequences, notes = _evaluation_of(configuration, records)
+    except StateError as error:
+        raise StateError(f"{path}: {error}") from error
+    counted = {name: _from_record(name, record, question, path) for name, record in records.items()}
+    return Part(path, question, sequences, notes, counted, configuration)
+
+
+def _evaluation_of(
+    configuration: Mapping[str, Any], records: Mapping[str, Any]
+) -> tuple[Question, tuple[str, ...], tuple[str, ...]]:
     with reading("journal of clips"):
         question = Question.from_dict(configuration["question"])
-        sequences, notes = configuration["sequences"], configuration["notes"]
-        texts = [*sequences, *notes]
-        if not all(isinstance(text, str) for text in texts) or not records.keys() <= set(sequences):
-            raise StateError(f"{path}: names clips that are none of the evaluation's")
-    counted = {name: _from_record(name, record, question, path) for name, record in records.items()}
-    return Part(os.fspath(path), question, tuple(sequences), tuple(notes), counted, configuration)
+        sequences, notes = tuple(configuration["sequences"]), tuple(configuration["notes"])
+        if not all(isinstance(text, str) for text in (*sequences, *notes)) or not records.keys() <= set(sequences):
+            raise StateError("names clips that are none of the evaluation's")
+    return question, sequences, notes
 
 
-def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False) -> tuple[Question, dict[str, CountedClip], Part]:
+def merge_parts(
+    parts: Sequence[Part], *, may_be_missing: Collection[str] | None = ()
+) -> tuple[Question, dict[str, CountedClip], Part]:
     """Join parts of one evaluation.
 
     Parameters
     ----------
     parts : sequence of Part
         At least one.
-    allow_partial : bool
-        Whether clips may be missing.
+    may_be_missing : collection of str, optional
+        Clips; None: any.
 
     Returns
     -------
@@ -169,11 +197,7 @@ def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False) -> tuple[
     origin: dict[str, Part] = {}
     for part in parts:
         if part.configuration != first.configuration:
-            unlike = [
-                name
-                for name in sorted({*part.configuration, *first.configuration})
-                if part.configuration.get(name) != first.configuration.get(name)
-            ]
+            unlike = differences(part.configuration, first.configuration)
             raise StateError(
                 f"{part.path} and {first.path} are parts of different evaluations: they differ in {shortened(unlike)}"
             )
@@ -186,7 +210,7 @@ def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False) -> tuple[
             counted.setdefault(name, clip)
             origin.setdefault(name, part)
     missing = [name for name in first.sequences if name not in counted]
-    if missing and not allow_partial:
+    if may_be_missing is not None and not set(missing) <= {*may_be_missing}:
         raise StateError(
             f"{len(missing)} of {len(first.sequences)} sequence(s) are in no part: {shortened(missing)}; give all "
             "parts, or --allow-partial for a result that is marked INCOMPLETE"
@@ -198,8 +222,8 @@ def _equal(one: CountedClip, other: CountedClip) -> bool:
     if (one.bank is None) != (other.bank is None):
         return False
     banks = one.bank is None or other.bank is None or one.bank.equals(other.bank)
-    same = (one.num_frames, one.labelled, one.without_own) == (other.num_frames, other.labelled, other.without_own)
-    return banks and same and _scores(one) == _scores(other)
+    plain = [(clip.num_frames, clip.labelled, clip.without_own, clip.sizes) for clip in (one, other)]
+    return banks and plain[0] == plain[1] and _scores(one) == _scores(other)
 
 
 def _scores(counted: CountedClip) -> list[dict[str, Any]]:
@@ -218,6 +242,7 @@ def _to_record(name: str, counted: CountedClip, question: Question) -> dict[str,
         "without_own": list(counted.without_own),
         "scores": _scores(counted),
         "bank": bank,
+        "sizes": [list(size) for size in counted.sizes],
     }
 
 
@@ -228,18 +253,32 @@ def _from_record(name: str, record: Mapping[str, Any], question: Question, path:
             for key, counts in sequences_from_list(record["scores"], question.config.num_classes).items():
                 score, _, row = key.rpartition(" ")
                 scores[score, int(row)] = counts
+            labelled = tuple(_whole(frame) for frame in record["labelled"])
+            _check_kinds(question, scores, record, labelled)
             bank = None
             if record["bank"] is not None:
                 bank = OffsetBank.from_bytes(base64.b64decode(record["bank"], validate=True)).counts_of(name)
             return CountedClip(
                 scores,
                 _whole(record["num_frames"]),
-                tuple(_whole(frame) for frame in record["labelled"]),
+                labelled,
                 tuple(str(frame) for frame in record["without_own"]),
                 bank,
+                tuple((_whole(height), _whole(width)) for height, width in record["sizes"]),
             )
     except StateError as error:
         raise StateError(f"{path}: sequence {name!r}: {error}") from error
+
+
+def _check_kinds(
+    question: Question, scores: Mapping[tuple[str, int], object], record: Mapping[str, Any], labelled: Sequence[int]
+) -> None:
+    """Refuse a clip that lacks a score that was asked for, or has another."""
+    asked = [STATIC, FLAME, *([] if question.stream is None or question.latency is None else [STREAMING])]
+    wanted = {(score, row) for score in asked for row in (NETWORK, PERSISTENCE)} if labelled else set()
+    has_bank, wants_bank = record["bank"] is not None, question.keep_bank or question.max_offset is not None
+    if scores.keys() != wanted or has_bank != wants_bank:
+        raise StateError("holds other scores than were asked for")
 
 
 def _whole(value: object) -> int:

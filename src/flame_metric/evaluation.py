@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -158,7 +158,10 @@ def evaluate_folders(
     source = FolderSource(pred_folder, label_folder, question.config.space, job.skip)
     plan = question.plan(pred_folder.root, clips)
     notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
-    about = {"pred_map": repr(pred_map), "label_map": repr(label_map)}
+    about = {  # what else tells one evaluation from another, wherever its folders lie
+        "predictions": [pred_folder.root.absolute().name, pred_prefix, pred_suffix, repr(pred_map)],
+        "labels": [label_folder.root.absolute().name, label_prefix, label_suffix, repr(label_map)],
+    }
     return evaluate_clips(question, plan, source, job, notes=notes, about=about)
 
 
@@ -256,9 +259,12 @@ def _counted(
     journal: ClipJournal | None,
 ) -> Evaluation:
     space, void = question.config.space, question.config.before_first == "void"
-    fingerprints = {} if journal is None else {clip.clip.name: source.fingerprint(clip) for clip in plan.clips}
-    counted = {} if journal is None else journal.finished(fingerprints)
-    left = [clip for clip in job.share(plan.clips) if clip.clip.name not in counted]
+    share, fingerprints, counted = job.share(plan.clips), {}, {}
+    if journal is not None:
+        names = {*journal.records, *(clip.clip.name for clip in share)}
+        fingerprints = {clip.clip.name: source.fingerprint(clip) for clip in plan.clips if clip.clip.name in names}
+        counted = journal.finished(fingerprints)
+    left = [clip for clip in share if clip.clip.name not in counted]
     skipped: dict[str, DatasetError] = {}
     try:
         for name, clip in counted_clips(
@@ -274,26 +280,31 @@ def _counted(
     except KeyboardInterrupt:
         if not counted:
             raise
-        raise Interrupted(scored(question, counted, notes, _missing(plan, counted, skipped))) from None
+        raise Interrupted(_scored(question, plan, counted, notes, tuple(skipped))) from None
     if not counted and skipped:
         raise next(iter(skipped.values()))
     with warnings.catch_warnings():
         if job.shard is not None:  # of a part, nothing is said that could be wrong of the whole
             warnings.simplefilter("ignore", FlameWarning)
-        return scored(question, counted, notes, _missing(plan, counted, skipped))
+        return _scored(question, plan, counted, notes, tuple(skipped))
 
 
-def _missing(plan: Plan, counted: Mapping[str, CountedClip], skipped: Mapping[str, DatasetError]) -> str | None:
-    if len(counted) == len(plan.clips):
-        return None
-    found = f"{len(counted)} of {len(plan.clips)} sequence(s) are scored"
-    if skipped:
-        found += f"; {len(skipped)} left out for damaged files: {shortened(skipped, len(skipped))}"
-    return found
+def _scored(
+    question: Question, plan: Plan, counted: Mapping[str, CountedClip], notes: Sequence[str], left_out: Sequence[str]
+) -> Evaluation:
+    """Score clips in the order of the plan, whenever each was counted: notes name the first of them."""
+    names = [clip.clip.name for clip in plan.clips]
+    ordered = {name: counted[name] for name in names if name in counted}
+    return scored(question, ordered, notes, number=len(names), left_out=left_out)
 
 
 def scored(
-    question: Question, counted: Mapping[str, CountedClip], notes: Sequence[str] = (), incomplete: str | None = None
+    question: Question,
+    counted: Mapping[str, CountedClip],
+    notes: Sequence[str] = (),
+    *,
+    number: int,
+    left_out: Sequence[str] = (),
 ) -> Evaluation:
     """Score what was counted.
 
@@ -303,8 +314,10 @@ def scored(
     counted : mapping of str to CountedClip
         By name.
     notes : sequence of str
-    incomplete : str, optional
-        What is missing.
+    number : int
+        Clips of the whole evaluation.
+    left_out : sequence of str
+        Those that were left out for damaged files.
     """
     config, notes = question.config, list(notes)
     meter = FlameMeter.from_config(config)
@@ -322,15 +335,25 @@ def scored(
     flame = meter.compute()
     persistence = _late_labels(FlameResult.from_counts(config, _counts(counted, FLAME, PERSISTENCE)))
     notes += [] if persistence else [_no_baseline(flame)]
+    if len(sizes := {size for clip in counted.values() for size in clip.sizes}) > 1:
+        several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
+        notes.append(f"Frames differ in size, and so may their latencies: {several}.")
     bank = _bank(counted, config)
     curve = None
     if bank is not None and question.max_offset is not None:
         curve = bank.curve(question.max_offset, before_first=config.before_first)
     streaming = _streaming(question, counted)
-    return Evaluation(static, flame, persistence, tuple(notes), streaming, curve, bank, incomplete)
+    incomplete = None
+    if len(counted) < number:
+        incomplete = f"{len(counted)} of {number} sequence(s) are scored"
+    if left_out:
+        incomplete = f"{incomplete}; {len(left_out)} left out for damaged files: {', '.join(left_out)}"
+    return Evaluation(
+        static, flame, persistence, tuple(notes), streaming, curve, bank, incomplete, left_out=tuple(left_out)
+    )
 
 
-def merged(parts: Sequence[Part], *, allow_partial: bool = False) -> Evaluation:
+def merged(parts: Sequence[Part], *, allow_partial: bool = False, left_out: Collection[str] = ()) -> Evaluation:
     """Score parts of one evaluation, such as several machines wrote with ``shard``.
 
     Parameters
@@ -338,7 +361,9 @@ def merged(parts: Sequence[Part], *, allow_partial: bool = False) -> Evaluation:
     parts : sequence of Part
         As :func:`~flame_metric.clip_journal.read_part` returns them.
     allow_partial : bool
-        Whether sequences may be missing; the result says so then.
+        Whether any sequences may be missing; the result says so then.
+    left_out : collection of str
+        Sequences that may be missing, because they were left out for damaged files.
 
     Raises
     ------
@@ -346,10 +371,9 @@ def merged(parts: Sequence[Part], *, allow_partial: bool = False) -> Evaluation:
         If parts are of different evaluations, two of them hold different counts of one sequence, or sequences are
         missing.
     """
-    question, counted, first = merge_parts(parts, allow_partial=allow_partial)
-    number = len(first.sequences)
-    missing = None if len(counted) == number else f"{len(counted)} of {number} sequence(s) are scored"
-    return scored(question, counted, first.notes, missing)
+    question, counted, first = merge_parts(parts, may_be_missing=None if allow_partial else left_out)
+    without = [name for name in first.sequences if name in left_out and name not in counted]
+    return scored(question, counted, first.notes, number=len(first.sequences), left_out=without)
 
 
 def _counts(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[str, Counts]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["digest_of", "write_whole"]
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -44,3 +45,20 @@ def _replace(path: Path, content: bytes | memoryview) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
+
+
+def digest_of(path: Path) -> str:
+    """Return a digest of a file, or of the files of a folder with their names; folders in it are passed over.
+
+    Raises
+    ------
+    OSError
+        If one cannot be read.
+    """
+    digest = hashlib.sha256()
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.name if path.is_dir() else ''} {found}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

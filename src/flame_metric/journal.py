@@ -11,10 +11,11 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from flame_metric.checks import check_path
 from flame_metric.errors import DatasetError, StateError, shortened
@@ -24,10 +25,11 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Journal", "read_journal"]
+__all__ = ["Journal", "differences", "is_begun", "parse_journal", "read_journal"]
 
 _FORMAT = "flame-metric journal 1"
 _CHECKSUM = "sha256"
+_BEGINNING = b'{"configuration":'  # of every journal, as keys are sorted
 
 
 class Journal:
@@ -70,18 +72,15 @@ class Journal:
         self.records: dict[str, dict[str, Any]] = {}
         wanted = json.loads(json.dumps(configuration))  # as JSON gives it back: tuples are lists there
         try:
-            self._file: BinaryIO = self.path.open("a+b")
+            self._file = self.path.open("a+b", buffering=0)  # a buffer would be flushed again when the file is closed
         except OSError as error:
             raise self._unwritable(error) from error
         try:
+            self._require_file()
             self._lock()
-            self._file.seek(0)
-            known = self._read(self._file.read())
-            if known is None:
-                self._write({"format": _FORMAT, "configuration": wanted})
-                _sync_folder(self.path.parent)
-            else:
-                self._check(known, wanted, resume=resume)
+            known = self._read()
+            if known is None or not self._goes_on(known, wanted, resume=resume):
+                self._begin({"format": _FORMAT, "configuration": wanted})
         except BaseException:
             self._file.close()
             raise
@@ -117,53 +116,98 @@ class Journal:
 
     # ── lines ──
 
+    def _begin(self, header: Mapping[str, Any]) -> None:
+        self._cut(0)
+        self._write(header)
+        _sync_folder(self.path.parent)
+
     def _write(self, record: Mapping[str, Any]) -> None:
-        line = _line(record)
+        line = memoryview(_line(record))
+        before = self._length
         try:
-            self._file.write(line)
-            self._file.flush()
+            while line:
+                written = self._file.write(line)
+                line = line[written:]
+                self._length += written
+            os.fsync(self._file.fileno())
+        except BaseException as error:
+            with contextlib.suppress(DatasetError):  # what was begun must not stand before other lines
+                self._cut(before)
+            if isinstance(error, OSError):
+                raise self._unwritable(error) from error
+            raise
+
+    def _cut(self, length: int) -> None:
+        self._length = length
+        try:
+            self._file.truncate(length)
             os.fsync(self._file.fileno())
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _read(self, content: bytes) -> dict[str, Any] | None:
+    def _read(self) -> dict[str, Any] | None:
         """Take the lines apart, drop one that was cut, and return the configuration; None if there is no line."""
-        configuration, self.records, whole = _parsed(content, self.path)
-        if whole < len(content):
-            try:
-                self._file.truncate(whole)
-                os.fsync(self._file.fileno())
-            except OSError as error:
-                raise self._unwritable(error) from error
+        try:
+            self._file.seek(0)
+            content = self._file.read()
+        except OSError as error:
+            raise DatasetError(f"{self.path}: cannot be read: {error.strerror or error}", path=self.path) from error
+        configuration, self.records, self._length = _parsed(content, self.path)
+        if self._length < len(content):
+            self._cut(self._length)
         return configuration
 
-    def _check(self, known: Mapping[str, Any], wanted: Mapping[str, Any], *, resume: bool) -> None:
-        unlike = [
-            f"{name}: {_short(known.get(name))} / {_short(wanted.get(name))}"
-            for name in sorted(known.keys() | wanted.keys())
-            if known.get(name) != wanted.get(name)
-        ]
-        if unlike:
-            raise StateError(
-                f"{self.path}: is of another job ({shortened(unlike)}: there / here), expected the same configuration; "
-                "give the same options, or another journal"
-            )
+    def _goes_on(self, known: Mapping[str, Any], wanted: Mapping[str, Any], *, resume: bool) -> bool:
+        """Whether the job is the same; False if another one was begun that left nothing."""
         if self.records and not resume:
             raise StateError(
                 f"{self.path}: holds {len(self.records)} finished sequence(s) already; go on with them (--resume), or "
                 "give another journal"
             )
+        unlike = list(differences(known, wanted))
+        if unlike and resume:
+            raise StateError(
+                f"{self.path}: is of another job ({shortened(unlike)}: there / here), expected the same configuration; "
+                "give the same options, or another journal"
+            )
+        return not unlike
+
+    def _require_file(self) -> None:
+        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            raise DatasetError(f"{self.path}: is a pipe or a device, expected a file", path=self.path)
 
     def _lock(self) -> None:
         if fcntl is None:
             return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise StateError(f"{self.path}: is being written by another process, expected one at a time") from error
+        except OSError as error:  # some file systems have no locks
+            raise DatasetError(
+                f"{self.path}: cannot be locked against other processes: {error.strerror or error}; put the journal on "
+                "another file system",
+                path=self.path,
+            ) from error
 
     def _unwritable(self, error: OSError) -> DatasetError:
         return DatasetError(f"{self.path}: cannot be written: {error.strerror or error}", path=self.path)
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """Yield where two configurations differ and what they hold there, as text.
+
+    Examples
+    --------
+    >>> list(differences({"stream": {"queue": 1, "workers": 1}}, {"stream": {"queue": 2, "workers": 1}}))
+    ['stream.queue: 1 / 2']
+    """
+    for name in sorted(there.keys() | here.keys()):
+        one, other = there.get(name), here.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from differences(one, other, f"{place}{name}.")
+        elif one != other:
+            yield f"{place}{name}: {_short(one)} / {_short(other)}"
 
 
 def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -177,17 +221,45 @@ def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
         If it is no journal, or damaged.
     """
     file = check_path(path)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{file}: cannot be read: {error.strerror or error}", path=file) from error
+    return parse_journal(_content_of(file), file)
+
+
+def parse_journal(content: bytes, file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what :func:`read_journal` does, of the content of a journal; ``file`` is its name in messages.
+
+    Raises
+    ------
+    StateError
+        If it is no journal, or damaged.
+    """
     configuration, records, _ = _parsed(content, file)
     if configuration is None:
         raise StateError(f"{file}: is empty, expected {_FORMAT!r}")
     return configuration, records
 
 
-def _parsed(content: bytes, path: Path) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]], int]:
+def is_begun(path: str | os.PathLike[str]) -> bool:
+    """Whether a job has left more in a journal than a first line that was cut, or no file at all.
+
+    Raises
+    ------
+    DatasetError, StateError
+        As :func:`read_journal` does.
+    """
+    file = check_path(path)
+    return file.exists() and _parsed(_content_of(file), file)[0] is not None
+
+
+def _content_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read: {error.strerror or error}", path=file) from error
+
+
+def _parsed(
+    content: bytes, path: str | os.PathLike[str]
+) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]], int]:
     """Return the configuration (None if there is no line), the records, and how many bytes are whole lines."""
     configuration: dict[str, Any] | None = None
     records: dict[str, dict[str, Any]] = {}
@@ -195,7 +267,8 @@ def _parsed(content: bytes, path: Path) -> tuple[dict[str, Any] | None, dict[str
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         record = _record(line)
         if record is None:
-            if position + len(line) < len(content) or (line.endswith(b"\n") and number == 1):
+            foreign = number == 1 and not line.startswith(_BEGINNING[: len(line)])
+            if foreign or position + len(line) < len(content) or (line.endswith(b"\n") and number == 1):
                 raise StateError(
                     f"{path}: line {number} is damaged, or this is no journal; lines after it cannot be trusted: "
                     "remove the file and begin anew"
@@ -212,7 +285,7 @@ def _parsed(content: bytes, path: Path) -> tuple[dict[str, Any] | None, dict[str
     return configuration, records, position
 
 
-def _configuration(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _configuration(record: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
     if record.get("format") != _FORMAT or not isinstance(record.get("configuration"), dict):
         raise StateError(f"{path}: begins with another record, expected {_FORMAT!r}")
     return dict(record["configuration"])

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,7 @@ def evaluate_network(
     resume: bool = False,
     shard: tuple[int, int] | None = None,
     on_error: str = "stop",
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Evaluation:
     """Run a network on the frames that its scores need, and score it.
 
@@ -82,8 +83,10 @@ def evaluate_network(
     progress : callable, optional
         Called with (frames done, all frames, the FLAME score so far).
     journal, resume, shard, on_error
-        As :class:`~flame_metric.evaluation.Job` has them. A journal that is gone on with has to be of the same network:
-        its name is compared, its weights are not.
+        As :class:`~flame_metric.evaluation.Job` has them.
+    about : mapping of str to JSON values
+        What else tells this network from others, such as a digest of its weights. A journal that is gone on with, and
+        parts that are merged, have to be of one network: its name and what is given here are compared, nothing else.
 
     Returns
     -------
@@ -137,21 +140,9 @@ def evaluate_network(
         raise DatasetError(f"{dataset.name}: holds no labelled frame in {len(dataset.sequences)} video(s)")
     plan = question.plan(dataset.name, [_clip(video) for video in videos.values()], has_step=False)
     notes = [*plan.check(), *_remarks(dataset, plan, question)]
-    sizes: Counter[tuple[int, int]] = Counter()
-    source = NetworkSource(
-        network,
-        videos,
-        question.config.space,
-        batch,
-        [lambda video, frame, labels: sizes.update([labels.shape]), *outputs],
-        job.skip,
-    )
-    about = {"network": network.name, "frames": network.frames, "data": dataset.name}
-    found = evaluate_clips(question, plan, source, job, notes=notes, about=about)
-    if len(sizes) <= 1:
-        return found
-    several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
-    return replace(found, notes=(*found.notes, f"Frames differ in size, and so may their latencies: {several}."))
+    source = NetworkSource(network, videos, question.config.space, batch, outputs, job.skip)
+    about = {"network": network.name, "frames": network.frames, "data": dataset.name, **about}
+    return evaluate_clips(question, plan, source, job, notes=notes, about=about)
 
 
 def measure_network(network: Network, dataset: VideoDataset, *, skip: bool = False, **options: Any) -> LatencyTrace:

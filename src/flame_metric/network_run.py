@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from flame_metric.audit import Audit, Auditor
@@ -14,7 +13,7 @@ from flame_metric.checks import check_kind
 from flame_metric.counting import LabelSpace
 from flame_metric.errors import ConfigError, StateError
 from flame_metric.inference import Network
-from flame_metric.journal import read_journal
+from flame_metric.journal import is_begun, read_journal
 from flame_metric.latency import LatencyTrace
 from flame_metric.network_evaluation import evaluate_network, measure_network, timed_frames
 from flame_metric.network_source import OnOutput
@@ -25,7 +24,7 @@ from flame_metric.scores import Evaluation, Interrupted
 from flame_metric.sequence import VideoDataset
 from flame_metric.timing import Milliseconds, milliseconds_to_ns, offset_of_ns
 
-__all__ = ["NetworkRun", "run_network"]
+__all__ = ["NetworkRun", "kept_latency", "measured_latency", "run_network"]
 
 Step = Callable[..., object]
 Progress = Callable[..., AbstractContextManager[Step]]
@@ -128,10 +127,10 @@ def run_network(
     _check(bool(given), audit=audit, resume=resume, shard=shard)
     if overlay_frames and overlays is None:
         raise ConfigError("`overlay_frames` is given without `overlays`, expected a folder for them too")
-    begun = None if given or journal is None or not _is_begun(journal) else journal
-    if begun is not None and not resume:  # a new measurement is another one
-        raise StateError(f"{begun}: is there already; go on with it (--resume), or give another journal")
-    into = resume or shard is not None
+    if not given and journal is not None and is_begun(journal) and not resume:  # a new measurement is another one
+        raise StateError(f"{journal}: is there already; go on with it (--resume), or give another journal")
+    kept = kept_latency(journal) if resume and journal is not None and not given else None
+    into = shard is not None or (resume and journal is not None and is_begun(journal))
     if overlays is not None:  # k is not known yet, but what is wrong anyway is said before anything is timed
         output_folder(overlays, into=into)
         chosen_frames(dataset, overlay_frames, frame_offset=0)
@@ -139,18 +138,17 @@ def run_network(
     if label_maps is not None:
         void = dataset.ignore_index
         outputs.append(LabelMapFiles(label_maps, num_classes=dataset.num_classes, ignore_index=void, into=into))
-    auditor = None
+    auditor, skip = None, on_error == "skip"
     if audit:
         space = LabelSpace(dataset.num_classes, dataset.ignore_index)
-        auditor = Auditor(network, timed_frames(dataset, network.frames, skip=on_error == "skip"), space)
+        auditor = Auditor(network, timed_frames(dataset, network.frames, skip=skip), space)
         outputs.append(auditor.keep)
-    if begun is not None:
-        trace = _trace_of(begun).replayed(replay)
+    if kept is not None:
+        trace = kept.replayed(replay)  # another replay than it was begun with is refused there
     elif not given:
-        with progress("samples", background=False) as step:
-            timed, look = (network, step) if auditor is None else (auditor.timed_network, auditor.between_calls(step))
-            measured = measure_network(timed, dataset, skip=on_error == "skip", progress=look, **(timing or {}))
-            trace = measured.replayed(replay)
+        trace = measured_latency(
+            network, dataset, replay=replay, timing=timing, progress=progress, auditor=auditor, skip=skip
+        )
     if overlays is not None:
         offset = frame_offset or 0
         if (delay := latency_ms if trace is None else trace.median_ns / 10**6) is not None:
@@ -195,12 +193,49 @@ def _check(given: bool, *, audit: bool, resume: bool, shard: tuple[int, int] | N
         )
 
 
-def _is_begun(journal: str | os.PathLike[str]) -> bool:
-    return Path(journal).is_file() and Path(journal).stat().st_size > 0
+def measured_latency(
+    network: Network,
+    dataset: VideoDataset,
+    *,
+    replay: str = "random",
+    timing: Mapping[str, Any] | None = None,
+    progress: Progress = _silent,
+    auditor: Auditor | None = None,
+    skip: bool = False,
+) -> LatencyTrace:
+    """Measure what a run replays.
+
+    Parameters
+    ----------
+    network, dataset, replay, timing, progress
+        As :func:`run_network` takes them.
+    auditor : Auditor, optional
+        Watches.
+    skip : bool
+        Whether frames that cannot be read are passed over.
+
+    Raises
+    ------
+    ConfigError, DatasetError
+        If the network fails on a frame, or a frame cannot be read.
+    """
+    with progress("samples", background=False) as step:
+        timed, look = (network, step) if auditor is None else (auditor.timed_network, auditor.between_calls(step))
+        return measure_network(timed, dataset, skip=skip, progress=look, **(timing or {})).replayed(replay)
 
 
-def _trace_of(journal: str | os.PathLike[str]) -> LatencyTrace:
-    """Return what was measured when a journal was begun."""
+def kept_latency(journal: str | os.PathLike[str]) -> LatencyTrace | None:
+    """Return what was measured when a journal was begun; None if that did not come to pass.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read.
+    StateError
+        If it is damaged, or was begun with a latency that was given.
+    """
+    if not is_begun(journal):
+        return None
     configuration, _ = read_journal(journal)
     with reading("journal of a run"):
         latency = Question.from_dict(configuration["question"]).latency

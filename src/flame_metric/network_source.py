@@ -6,8 +6,6 @@ what is done with its outputs happen in others, so none of it is waited for as l
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -80,11 +78,8 @@ class NetworkSource:
     skip: bool = False
 
     def fingerprint(self, plan: ClipPlan) -> str:
-        """Return a digest of the names of a clip's frames, and of what is counted at each of them."""
-        digest = hashlib.sha256()
-        for frame in plan.clip.frames:
-            digest.update(json.dumps([frame.name, plan.picks(frame.index) if frame.label else None]).encode())
-        return digest.hexdigest()
+        """Return a digest of the names of a clip's frames; what they hold is not looked at."""
+        return plan.digest
 
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int

@@ -7,6 +7,8 @@ j. All this is known from file names alone, so what is missing is named before a
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -97,6 +99,14 @@ class ClipPlan:
         for frame in self.labelled:
             last.update({frame.index - offset: frame.index for offset in (0, *self.offsets(frame.index))})
         return last
+
+    @property
+    def digest(self) -> str:
+        """A text that changes with which frames there are, and which of them have what."""
+        frames = [
+            (frame.index, frame.name, frame.pred is not None, frame.label is not None) for frame in self.clip.frames
+        ]
+        return hashlib.sha256(json.dumps(frames).encode()).hexdigest()
 
 
 class _Found(NamedTuple):

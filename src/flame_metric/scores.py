@@ -103,6 +103,8 @@ class Evaluation:
         The counts at every offset, if they were asked for; not in JSON.
     incomplete : str or None
         What is missing, if something is: such scores are of some of the sequences.
+    left_out : tuple of str
+        Sequences that were left out for damaged files.
     """
 
     static: FlameResult | None
@@ -113,6 +115,7 @@ class Evaluation:
     curve: Curve | None = None
     bank: OffsetBank | None = field(default=None, compare=False, repr=False)
     incomplete: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def results(self) -> dict[str, FlameResult]:
@@ -184,6 +187,7 @@ class Evaluation:
             **{name: None if part is None else part.to_dict() for name, part in parts.items()},
             "notes": list(self.notes),
             "incomplete": self.incomplete,
+            "left_out": list(self.left_out),
         }
         return json.dumps(record, indent=1)
 
@@ -211,6 +215,7 @@ class Evaluation:
                 None if streaming is None else Streaming.from_dict(streaming),
                 None if curve is None else Curve.from_dict(curve),
                 incomplete=None if incomplete is None else str(incomplete),
+                left_out=tuple(str(name) for name in record.get("left_out", ())),
             )
 
 

@@ -4,15 +4,20 @@ A page is one session, from its top to its end, in a folder of its own:
 
 - a fenced block ``pycon`` holds examples of doctest, in which messages of errors may be wrapped; names go on from block
   to block;
-- a block ``sh`` directly above a block ``text`` holds a command of this package, and the text is what it prints.
+- a block ``sh`` directly above a block ``text`` holds a command of this package, or a program of the shell with such
+  commands, and the text is what it prints.
 """
 
 import doctest
+import os
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import flame_metric
 from flame_metric.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +94,15 @@ def run_session(page):
 
 
 def _run(command):
-    """Run a command, and let what it prints be compared."""
-    (words,) = _words(command)
-    assert main(words) == 0
+    """Run a command, or a program of the shell, and let what it prints be compared."""
+    lines = command.replace("\\\n", " ").splitlines()
+    if all(_COMMAND.match(line) for line in lines):
+        (words,) = _words(command)
+        assert main(words) == 0
+        return
+    package = Path(flame_metric.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(package), "PYTHON": sys.executable}
+    program = f'set -e\nflame-metric() {{ "$PYTHON" -m flame_metric "$@"; }}\n{command}'
+    done = subprocess.run(["bash", "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout, end="")

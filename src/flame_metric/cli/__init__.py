@@ -11,13 +11,14 @@ import io
 import os
 import shlex
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 
 from flame_metric._version import __version__
 from flame_metric.cli import compare, demo, evaluate, latency, merge, report, reproduce, rescore, run, simulate
 from flame_metric.cli.console import report as say
+from flame_metric.cli.console import tell
+from flame_metric.cli.ranks import Told
 from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError, StateError
 
 __all__ = ["main"]
@@ -41,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return arguments.run(arguments) or 0
         except FlameError as error:
-            return _fail(error, arguments.debug)
+            tell(error, debug=arguments.debug)
+            return _exit_code(error)
+        except Told as told:
+            return _exit_code(told.error)
         except KeyboardInterrupt as interrupt:
             say("interrupted", str(interrupt) or "the command is incomplete, its results are lost")
             return _INTERRUPTED
@@ -65,11 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fail(error: FlameError, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    else:
-        say("error", str(error))
+def _exit_code(error: FlameError | KeyboardInterrupt) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED
     if isinstance(error, (ConfigError, MissingExtraError)):
         return _USAGE
     return _STATE if isinstance(error, StateError) else _DATA

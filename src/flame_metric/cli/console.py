@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
+from flame_metric.errors import FlameError
 from flame_metric.table import printable
 
 try:
@@ -21,7 +23,7 @@ except ImportError:  # an extra: plain lines then
 else:
     HAS_RICH = True
 
-__all__ = ["Step", "progress", "report"]
+__all__ = ["Step", "progress", "report", "silent", "tell"]
 
 _PATIENCE_S = 1.0  # what is done sooner shows no bar
 _LINE_EVERY_S = 10.0
@@ -38,6 +40,14 @@ class Step(Protocol):
 def report(kind: str, message: str) -> None:
     """Print one line, such as an error, to standard error."""
     print(f"flame-metric: {kind}: {printable(message)}", file=sys.stderr)
+
+
+def tell(error: FlameError, *, debug: bool) -> None:
+    """Print one line on what went wrong, or where it did."""
+    if debug:
+        traceback.print_exception(error)
+    else:
+        report("error", str(error))
 
 
 @contextmanager
@@ -63,6 +73,15 @@ def progress(task: str, *, background: bool = True, clock: Callable[[], float] =
             yield step
     else:
         yield _lines(task, clock)
+
+
+def silent(*_: object, **__: object) -> AbstractContextManager[Step]:
+    """Stand in for :func:`progress` where nothing is to be shown."""
+
+    def step(done: int, total: int, note: str = "", /) -> None:
+        pass
+
+    return nullcontext(step)
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
-from flame_metric.cli.console import progress
-from flame_metric.cli.job_options import add_job_options, is_part, job_options, part_note, partial_table
+from flame_metric.cli.console import progress, silent
+from flame_metric.cli.job_options import add_job_options, check_job, is_part, job_options, part_note, partial_table
 from flame_metric.cli.options import (
     add_latency_options,
     add_score_options,
@@ -16,10 +17,11 @@ from flame_metric.cli.options import (
     stream_config,
     write_evaluation,
 )
-from flame_metric.cli.output import check_outputs, save_bank, write
+from flame_metric.cli.output import save_bank, write
+from flame_metric.cli.ranks import evaluation_of_all, joined_ranks
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError
-from flame_metric.evaluation import evaluate_folders
+from flame_metric.evaluation import Evaluation, evaluate_folders
 
 __all__ = ["add_parser", "run"]
 
@@ -89,19 +91,35 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate, then print the table, or what goes to standard output instead."""
-    check_outputs(json=arguments.json, csv=arguments.csv, bank=arguments.bank)
-    if arguments.bank == "-":
-        raise ConfigError("--bank is -, expected a file: a bank is binary")
-    trace = given_trace(arguments)
-    with partial_table(arguments), progress("frames") as step:
-        evaluation = evaluate_folders(
+    check_job(arguments, arguments.trace, json=arguments.json, csv=arguments.csv, bank=arguments.bank)
+    with joined_ranks(arguments) as ranks, partial_table(arguments, part=ranks is not None):
+        if ranks is None:
+            evaluation = _evaluate(arguments)
+        else:
+            found = evaluation_of_all(ranks, arguments, partial(_evaluate, rank=ranks.rank))
+            if found is None:
+                return
+            evaluation = found
+    if is_part(arguments):
+        write(part_note(evaluation, arguments))
+        return
+    more = []
+    if arguments.bank is not None and evaluation.bank is not None:
+        save_bank(evaluation.bank, arguments.bank)
+        more.append(bank_note(evaluation.bank, arguments.bank))
+    write_evaluation(evaluation, arguments, *more)
+
+
+def _evaluate(arguments: argparse.Namespace, *, rank: int = 0) -> Evaluation:
+    with progress("frames") if rank == 0 else silent() as step:
+        return evaluate_folders(
             arguments.predictions,
             arguments.labels,
             num_classes=arguments.num_classes,
             fps=arguments.fps,
             latency_ms=arguments.latency_ms,
             frame_offset=arguments.frame_offset,
-            trace=trace,
+            trace=given_trace(arguments),
             stream=stream_config(arguments),
             seed=arguments.seed,
             before_first=arguments.before_first,
@@ -120,14 +138,6 @@ def run(arguments: argparse.Namespace) -> None:
             progress=step,
             **job_options(arguments),
         )
-    if is_part(arguments):
-        write(part_note(evaluation, arguments))
-        return
-    more = []
-    if arguments.bank is not None and evaluation.bank is not None:
-        save_bank(evaluation.bank, arguments.bank)
-        more.append(bank_note(evaluation.bank, arguments.bank))
-    write_evaluation(evaluation, arguments, *more)
 
 
 def _label_map(text: str) -> LabelLookup:

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from flame_metric.cli.options import write_evaluation
+from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs
+from flame_metric.errors import ConfigError
 from flame_metric.scores import Evaluation, Interrupted
 
-__all__ = ["add_job_options", "is_part", "job_options", "part_note", "partial_table"]
+__all__ = ["add_job_options", "check_job", "is_part", "job_options", "part_note", "partial_table"]
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +49,26 @@ def job_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in ("jobs", "journal", "resume", "shard", "on_error")}
 
 
+def check_job(arguments: argparse.Namespace, *inputs: str | None, **files: str | None) -> None:
+    """Refuse outputs that cannot be written, as :func:`~flame_metric.cli.output.check_outputs` does, and a journal too.
+
+    Raises
+    ------
+    ConfigError
+        If one of them cannot be written, is another one or an input, is no file where it has to be one, or would hold
+        the scores of a share.
+    """
+    check_outputs(*inputs, journal=arguments.journal, **files)
+    for option in ("journal", "bank"):
+        if getattr(arguments, option) == STANDARD_OUTPUT:
+            raise ConfigError(f"--{option} is -, expected a file")
+    for option in ("json", "csv"):
+        if is_part(arguments) and getattr(arguments, option) is not None:
+            raise ConfigError(
+                f"--{option} is given with --shard, expected with flame-metric merge: scores of a share would mislead"
+            )
+
+
 def is_part(arguments: argparse.Namespace) -> bool:
     """Whether only a share of the sequences is counted, whose scores would mislead."""
     return arguments.shard is not None
@@ -62,16 +84,18 @@ def part_note(evaluation: Evaluation, arguments: argparse.Namespace) -> str:
 
 
 @contextmanager
-def partial_table(arguments: argparse.Namespace) -> Iterator[None]:
-    """After Ctrl-C, print what was finished, marked INCOMPLETE, and say how to go on."""
+def partial_table(arguments: argparse.Namespace, *, part: bool = False) -> Iterator[None]:
+    """After Ctrl-C, print what was finished, marked INCOMPLETE, and say how to go on; nothing is printed of a part."""
     try:
         yield
-    except Interrupted as stopped:
-        if not is_part(arguments):
-            write_evaluation(stopped.evaluation, arguments)
+    except KeyboardInterrupt as stopped:
         kept = "its other results are lost; --journal keeps them"
         if arguments.journal is not None:
             kept = f"--journal {arguments.journal} --resume goes on"
+        if not isinstance(stopped, Interrupted):
+            raise (stopped if arguments.journal is None else KeyboardInterrupt(kept)) from None
+        if not (part or is_part(arguments)):
+            write_evaluation(stopped.evaluation, arguments)
         raise KeyboardInterrupt(f"{stopped.evaluation.incomplete}; {kept}") from None
 
 

@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> None:
     """Read the parts, join them, print the table."""
-    check_outputs(json=arguments.json, csv=arguments.csv, bank=arguments.bank)
+    check_outputs(*arguments.parts, json=arguments.json, csv=arguments.csv, bank=arguments.bank)
     evaluation = merged([read_part(path) for path in arguments.parts], allow_partial=arguments.allow_partial)
     more = []
     if arguments.bank is not None:

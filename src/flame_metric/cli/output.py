@@ -17,14 +17,22 @@ __all__ = ["check_outputs", "save_bank", "write", "writing"]
 STANDARD_OUTPUT = "-"
 
 
-def check_outputs(**files: str | None) -> None:
+def check_outputs(*inputs: str | None, **files: str | None) -> None:
     """Refuse outputs that cannot be written, or that are one: now, not after an hour of counting.
+
+    Parameters
+    ----------
+    *inputs : str, optional
+        Files that are read.
+    **files : str, optional
+        By the option that names it: an output.
 
     Raises
     ------
     ConfigError
-        If a folder is missing or not writable, an output is a folder, or two options name one output.
+        If a folder is missing or not writable, an output is a folder or an input, or two options name one output.
     """
+    read = {str(Path(file).resolve()) for file in inputs if file is not None}
     seen: dict[str, str] = {}
     for option, file in files.items():
         if file is None:
@@ -32,6 +40,8 @@ def check_outputs(**files: str | None) -> None:
         place = file if file == STANDARD_OUTPUT else str(Path(file).resolve())
         if place in seen:
             raise ConfigError(f"--{seen[place]} and --{option} both write to {file}, expected two outputs")
+        if place in read:
+            raise ConfigError(f"--{option} writes to {file}, which is read, expected another file")
         seen[place] = option
         if file == STANDARD_OUTPUT:
             continue

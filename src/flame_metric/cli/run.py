@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from flame_metric.cli.console import progress, report
-from flame_metric.cli.job_options import add_job_options, is_part, job_options, part_note, partial_table
+from flame_metric.cli.console import progress, report, silent
+from flame_metric.cli.job_options import add_job_options, check_job, is_part, job_options, part_note, partial_table
 from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
 from flame_metric.cli.options import (
     add_latency_options,
@@ -17,17 +19,26 @@ from flame_metric.cli.options import (
     stream_config,
     write_evaluation,
 )
-from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, save_bank, write, writing
+from flame_metric.cli.output import save_bank, write, writing
+from flame_metric.cli.ranks import evaluation_of_all, joined_ranks, journal_of, local_device, several_ranks
 from flame_metric.datasets import DATASETS, open_dataset
 from flame_metric.errors import ConfigError
 from flame_metric.factory import current_folder_on_the_path
+from flame_metric.files import digest_of
+from flame_metric.inference import Network
+from flame_metric.latency import LatencyTrace
 from flame_metric.latency_report import latency_report
 from flame_metric.models.load import MODEL_FORMS, load_network
-from flame_metric.network_run import NetworkRun, run_network
+from flame_metric.network_run import NetworkRun, Progress, kept_latency, measured_latency, run_network
+from flame_metric.sequence import VideoDataset
+
+if TYPE_CHECKING:
+    from flame_metric.torch.ranks import Ranks
 
 __all__ = ["add_parser", "run"]
 
 _AUDIT_FAILED = 1
+_LATENCIES = ("latency_ms", "frame_offset", "trace")
 _MODEL = ("weights", "frames", "translations", "mean", "std", "output", "upsample", "resize", "dtype")
 _DATA_FORMS = "\n".join(f"{kind.form}\n    {kind.about}" for kind in DATASETS.values())
 _EPILOG = f"""\
@@ -107,39 +118,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Run the network and print the scores; 1 if an audit failed."""
     _check(arguments)
-    dataset = open_dataset(arguments.data, split=arguments.split)
-    given = {name: getattr(arguments, name) for name in _MODEL if getattr(arguments, name) is not None}
-    with current_folder_on_the_path():
-        network = load_network(
-            arguments.model,
-            num_classes=dataset.num_classes,
-            class_names=dataset.class_names,
-            **given,
-            **torch_options(arguments),
-        )
-        with writing(), partial_table(arguments):
-            found = run_network(
-                network,
-                dataset,
-                latency_ms=arguments.latency_ms,
-                frame_offset=arguments.frame_offset,
-                trace=None if arguments.trace is None else read_trace(arguments.trace, arguments.replay),
-                replay=arguments.replay or "random",
-                timing={**timing_options(arguments), "pace_fps": dataset.fps if arguments.pace else None},
-                audit=arguments.audit,
-                label_maps=arguments.label_maps,
-                overlays=arguments.overlays,
-                overlay_frames=arguments.overlay_frames,
-                progress=progress,
-                stream=stream_config(arguments),
-                seed=arguments.seed,
-                before_first=arguments.before_first,
-                max_offset=arguments.max_offset,
-                keep_bank=arguments.bank is not None,
-                device=arguments.hardware,
-                batch=arguments.batch,
-                **job_options(arguments),
-            )
+    with (
+        joined_ranks(arguments) as ranks,
+        partial_table(arguments, part=ranks is not None),
+        current_folder_on_the_path(),
+    ):
+        if ranks is None:
+            found = _run(arguments, *_load(arguments))
+        else:
+            of_all = _run_on(ranks, arguments)
+            if of_all is None:
+                return 0
+            found = of_all
     if is_part(arguments):
         write(part_note(found.evaluation, arguments))
     else:
@@ -147,14 +137,107 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if found.audit is None or found.audit.passed else _AUDIT_FAILED
 
 
+def _load(arguments: argparse.Namespace) -> tuple[Network, VideoDataset]:
+    dataset = open_dataset(arguments.data, split=arguments.split)
+    given = {name: getattr(arguments, name) for name in _MODEL if getattr(arguments, name) is not None}
+    options = torch_options(arguments)
+    if "device" in options:
+        options["device"] = local_device(options["device"])
+    network = load_network(
+        arguments.model, num_classes=dataset.num_classes, class_names=dataset.class_names, **given, **options
+    )
+    return network, dataset
+
+
+def _run(
+    arguments: argparse.Namespace,
+    network: Network,
+    dataset: VideoDataset,
+    *,
+    trace: LatencyTrace | None = None,
+    progress: Progress = progress,
+) -> NetworkRun:
+    """Run a network; ``trace`` is what was measured for all ranks."""
+    if arguments.trace is not None:
+        trace = read_trace(arguments.trace, arguments.replay)
+    with writing():
+        return run_network(
+            network,
+            dataset,
+            latency_ms=arguments.latency_ms,
+            frame_offset=arguments.frame_offset,
+            trace=trace,
+            replay=arguments.replay or "random",
+            timing=_timing(arguments, dataset),
+            audit=arguments.audit,
+            label_maps=arguments.label_maps,
+            overlays=arguments.overlays,
+            overlay_frames=arguments.overlay_frames,
+            progress=progress,
+            stream=stream_config(arguments),
+            seed=arguments.seed,
+            before_first=arguments.before_first,
+            max_offset=arguments.max_offset,
+            keep_bank=arguments.bank is not None,
+            device=arguments.hardware,
+            batch=arguments.batch,
+            about=_about(arguments),
+            **job_options(arguments),
+        )
+
+
+def _run_on(ranks: Ranks, arguments: argparse.Namespace) -> NetworkRun | None:
+    """Run a network on several ranks, with the latency that rank 0 measures; None on the others."""
+    loaded: list[tuple[Network, VideoDataset]] = []
+    is_given = any(getattr(arguments, name) is not None for name in _LATENCIES)
+    replay, show = arguments.replay or "random", progress if ranks.rank == 0 else silent
+
+    def load() -> str:
+        loaded.append(_load(arguments))
+        kept = None
+        if arguments.resume and arguments.journal is not None and not is_given:
+            kept = kept_latency(journal_of(ranks, arguments.journal))
+        return "" if kept is None else kept.to_json()
+
+    def measure() -> str:
+        if ranks.rank != 0:
+            return ""
+        timing = _timing(arguments, dataset)
+        return measured_latency(network, dataset, replay=replay, timing=timing, progress=show).to_json()
+
+    found = [text for text in ranks.from_all(load) if text]
+    network, dataset = loaded[0]
+    trace = None
+    if not is_given:
+        trace = LatencyTrace.from_json((found or ranks.from_all(measure))[0]).replayed(replay)
+    evaluation = evaluation_of_all(
+        ranks, arguments, lambda mine: _run(mine, network, dataset, trace=trace, progress=show).evaluation
+    )
+    return None if evaluation is None else NetworkRun(evaluation, trace)
+
+
+def _timing(arguments: argparse.Namespace, dataset: VideoDataset) -> dict[str, Any]:
+    return {**timing_options(arguments), "pace_fps": dataset.fps if arguments.pace else None}
+
+
+def _about(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what tells a network from others in a journal; on which device it runs, and how fast, is left open."""
+    about = {name: getattr(arguments, name) for name in (*_MODEL, "amp") if getattr(arguments, name) is not None}
+    for name in ("model", "weights"):
+        file = getattr(arguments, name)
+        if file is not None and Path(file).exists():  # else it is a name, of which its journal tells
+            about[name] = digest_of(Path(file))
+    return about
+
+
 def _check(arguments: argparse.Namespace) -> None:
     files = {name: getattr(arguments, name) for name in ("json", "csv", "save_trace", "bank", "audit_json")}
-    check_outputs(**{name.replace("_", "-"): file for name, file in files.items()})
-    if arguments.bank == STANDARD_OUTPUT:
-        raise ConfigError("--bank is -, expected a file: a bank is binary")
-    latency = next(
-        (name for name in ("latency_ms", "frame_offset", "trace") if getattr(arguments, name) is not None), None
-    )
+    check_job(arguments, arguments.trace, **{name.replace("_", "-"): file for name, file in files.items()})
+    latency = next((name for name in _LATENCIES if getattr(arguments, name) is not None), None)
+    if arguments.audit and several_ranks():
+        raise ConfigError(
+            "--audit is given on several ranks of torchrun, expected one process: it compares all outputs"
+        )
     for name in ("save_trace", "audit", "pace", "samples", "warmup", "time_cap"):
         value = getattr(arguments, name)
         if latency is not None and value is not None and value is not False:

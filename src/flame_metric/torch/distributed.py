@@ -19,7 +19,7 @@ from torch import Tensor
 from flame_metric.errors import StateError
 from flame_metric.meter import FlameMeter
 
-__all__ = ["Gather", "merge_from_ranks", "merge_over_ranks"]
+__all__ = ["Gather", "all_gather", "exchange", "merge_from_ranks", "merge_over_ranks"]
 
 Gather: TypeAlias = Callable[..., list[Tensor]]
 """(tensor, group=...) -> the tensors of all ranks, in their order; all have one shape."""
@@ -92,8 +92,8 @@ def merge_from_ranks(
     except Exception as error:
         status, text, cause = _ERROR, f"{type(error).__name__}: {error}", error
     if gather is None:
-        gather, device = _all_gather, _device_of(group, device)
-    reports = _exchange(status, text.encode(errors="backslashreplace"), gather, group, device)
+        gather, device = all_gather, _device_of(group, device)
+    reports = exchange(status, text.encode(errors="backslashreplace"), gather, group, device)
     failed = {rank: text for rank, (status, text) in enumerate(reports) if status != _OK}
     if failed:
         causes = "; ".join(f"rank {rank}: {text}" for rank, text in failed.items())
@@ -116,14 +116,15 @@ def _merge(states: list[str]) -> FlameMeter:
     return total
 
 
-def _exchange(
+def exchange(
     status: int, message: bytes, gather: Gather, group: Any, device: torch.device | None
 ) -> list[tuple[int, str]]:
     """Send a status and a message to all ranks, and return those of all."""
     heads = gather(torch.tensor([status, len(message)], dtype=torch.int64, device=device), group=group)
     words = [(int(word), int(length)) for word, length in (head.tolist() for head in heads)]
-    padded = torch.zeros(max(length for _, length in words), dtype=torch.uint8, device=device)
-    padded[: len(message)] = torch.frombuffer(bytearray(message), dtype=torch.uint8).to(padded.device)
+    padded = torch.zeros(max(1, *(length for _, length in words)), dtype=torch.uint8, device=device)
+    if message:
+        padded[: len(message)] = torch.frombuffer(bytearray(message), dtype=torch.uint8).to(padded.device)
     messages = gather(padded, group=group)
     return [
         (word, text[:length].cpu().numpy().tobytes().decode())
@@ -131,7 +132,8 @@ def _exchange(
     ]
 
 
-def _all_gather(local: Tensor, group: Any = None) -> list[Tensor]:
+def all_gather(local: Tensor, group: Any = None) -> list[Tensor]:
+    """Return the tensors of all ranks of torch.distributed: what :data:`Gather` is by default."""
     gathered = [torch.zeros_like(local) for _ in range(dist.get_world_size(group))]
     dist.all_gather(gathered, local, group=group)
     return gathered

@@ -1,0 +1,160 @@
+"""Killing evaluations again and again: `evaluate` and `run` with a journal end as if nobody had killed them.
+
+    python benchmarks/kill_trials.py [--kills 100] [--seed 0]
+
+A trial runs one command until it comes through. Each attempt but the last is ended by SIGKILL at a random moment within
+the time that the command takes undisturbed, or a tenth longer; the next goes on with the journal. Then counts, scores,
+intervals, notes and bank are compared with those of a run that was left alone, byte by byte. Trials of the two commands
+take turns until both have seen enough kills. `run` measures the latency of its network; the one that the journal of a
+trial keeps is given to the run that is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from common import machine, markdown
+
+import flame_metric
+
+CLIPS, FRAMES, CLASSES = 12, 24, 8
+MOST_ATTEMPTS = 60  # then a trial is left in peace
+EVALUATE = ["evaluate", "preds", "labels", "--num-classes", f"{CLASSES}", "--fps", "17", "--ignore-index", "255"]
+EVALUATE += ["--latency-ms", "76", "--workers", "1", "--max-offset", "6"]
+RUN = ["run", "slow_network:build", "synthetic:videos=12,num_frames=12,height=64,width=128", "--max-offset", "4"]
+NETWORK = """
+import time
+from flame_metric.demo import segmenter
+
+def build():
+    network = segmenter()
+    def run(frame):
+        time.sleep(0.004)  # so that kills fall into the run, too, and not into the start of Python alone
+        return network(frame)
+    return run
+"""
+
+
+@dataclass
+class Tally:
+    """What came of the trials of one command."""
+
+    trials: int = 0
+    kills: int = 0
+    within: int = 0  # kills that left a journal with some sequences in it, and not all
+    equal: int = 0
+
+
+def make_data(folder: Path, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    for side in ("preds", "labels"):
+        for clip in range(CLIPS):
+            (folder / side / f"clip{clip:02}").mkdir(parents=True)
+            for frame in range(FRAMES):
+                labels = generator.integers(0, CLASSES, (96, 128)).repeat(2, 0).repeat(2, 1).astype(np.uint8)
+                if side == "labels":
+                    labels[generator.random(labels.shape) < 0.1] = 255
+                np.save(folder / side / f"clip{clip:02}" / f"{frame:03}.npy", labels)
+    (folder / "slow_network.py").write_text(NETWORK)
+
+
+def start(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
+    package = str(Path(flame_metric.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "flame_metric", *words]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, error = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"exit code {process.returncode}: {error.decode()}")
+
+
+def outputs(name: str) -> list[str]:
+    return ["--json", f"{name}.json", "--bank", f"{name}.npz"]
+
+
+def trial(folder: Path, words: list[str], patience_s: float, tally: Tally, dice: random.Random) -> None:
+    """Kill a command until it comes through."""
+    journal = folder / "journal"
+    journal.unlink(missing_ok=True)
+    for attempt in range(MOST_ATTEMPTS):
+        process = start(folder, [*words, "--journal", "journal", "--resume", *outputs("killed")])
+        if attempt < MOST_ATTEMPTS - 1:
+            try:
+                process.wait(timeout=dice.uniform(0, patience_s))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+        process.wait()
+        if process.returncode != -signal.SIGKILL:
+            finish(process)
+            return
+        process.communicate()
+        tally.kills += 1
+        tally.within += 2 <= (journal.read_bytes().count(b"\n") if journal.exists() else 0) < CLIPS + 1
+
+
+def latency_of(folder: Path) -> None:
+    """Write the latency that a journal keeps as a trace."""
+    header = json.loads((folder / "journal").read_bytes().splitlines()[0])
+    (folder / "trace.json").write_text(json.dumps(header["configuration"]["question"]["latency"]))
+
+
+def same(folder: Path) -> bool:
+    return all(
+        (folder / f"killed{suffix}").read_bytes() == (folder / f"alone{suffix}").read_bytes()
+        for suffix in (".json", ".npz")
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100, help="of each command, at least")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    dice = random.Random(arguments.seed)
+    tallies = {"evaluate": Tally(), "run": Tally()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_data(folder, arguments.seed)
+        patience = {}
+        for command, words in (("evaluate", EVALUATE), ("run", [*RUN, "--samples", "30"])):
+            began = time.perf_counter()
+            finish(start(folder, [*words, *outputs("alone")]))
+            patience[command] = 1.1 * (time.perf_counter() - began)
+        while any(tally.kills < arguments.kills for tally in tallies.values()):
+            for command, tally in tallies.items():
+                if tally.kills >= arguments.kills:
+                    continue
+                words = EVALUATE if command == "evaluate" else [*RUN, "--samples", "30"]
+                trial(folder, words, patience[command], tally, dice)
+                if command == "run":
+                    latency_of(folder)
+                    words = [*RUN, "--trace", "trace.json"]
+                finish(start(folder, [*words, *outputs("alone")]))
+                tally.trials += 1
+                tally.equal += same(folder)
+    print(f"{machine()}\n")
+    rows = [
+        [command, *map(str, (tally.trials, tally.kills, tally.within, tally.equal))]
+        for command, tally in tallies.items()
+    ]
+    print(markdown(["command", "trials", "kills", "of which between two sequences", "equal"], rows))
+    if any(tally.equal < tally.trials for tally in tallies.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
