@@ -127,3 +127,38 @@ def test_scores_that_the_next_pass_overwrites():
         outputs=lambda found: [row.copy() for row in found],
     )
     assert firsts(run(items(3))) == [0, 1, 2]
+
+
+def test_outputs_that_are_views_of_what_the_next_pass_overwrites():
+    buffer = np.zeros((3, 2, 3))
+
+    def scores(given):
+        buffer[: len(given)] = given
+        return buffer[: len(given)]
+
+    run = Batches(
+        together=scores,
+        alone=lambda item: scores([item]),
+        keep=np.copy,
+        same=lambda batch, place, single: np.array_equal(batch[place], single[0]),
+        outputs=list,
+    )
+    assert firsts(run(items(3))) == [0, 1, 2]  # those that are compared
+
+
+def test_labels_prove_nothing():
+    network = Network()
+    run = Batches(
+        together=network.scores,
+        alone=lambda item: network.scores([item]),
+        keep=np.copy,
+        same=lambda batch, place, single: np.array_equal(batch[place], single[0]),
+        outputs=list,
+        shows_scores=lambda found: found.dtype.kind == "f",
+    )
+    labels = [item.astype(int) for item in items(2)]
+    network.error = lambda size: 0
+    with pytest.warns(FlameWarning, match="batches of 2 at 2x3 may change labels here and there, and give no scores"):
+        assert firsts(run(labels)) == [0, 1]
+    assert firsts(run(labels)) == [0, 1]
+    assert network.passes == [2, 1, 1, 1, 1]

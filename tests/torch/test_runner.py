@@ -403,3 +403,22 @@ def test_a_bare_module_is_not_timed():
     with pytest.raises(ConfigError, match=r"`run` is a torch module.*expected torch_runner\(module\)"):
         measure_latency(module, list(torch.rand(4, 1, 3, 8, 8)))
     assert module.running_mean.tolist() == [0, 0, 0]
+
+
+def test_batches_of_a_network_that_gives_labels_from_one_buffer() -> None:
+    class Labels(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.buffer = torch.zeros((8, 4, 5), dtype=torch.int64)
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            found = self.buffer[: len(batch)]
+            return found.copy_((batch.mean(dim=1) > 0).long())
+
+    runner = torch_runner(Labels(), boundary="end_to_end", num_classes=2)
+    frames = [runner.prepare(frame) for frame in np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)]
+    wanted = [runner.run(frame).clone() for frame in frames]
+    assert runner.batch is not None
+    with pytest.warns(FlameWarning, match="batches of 3 at 4x5 may change labels"):
+        assert all(map(torch.equal, runner.batch(frames), wanted))
+    assert all(map(torch.equal, runner.batch(frames), wanted))

@@ -70,6 +70,7 @@ class Job:
             keep=np.copy,
             same=lambda batch, place, single: np.array_equal(batch[place], single[0]),
             outputs=lambda found: list(self._labels(found)),
+            shows_scores=lambda found: found.dtype.kind == "f",
         )
 
     def _scores(self, frames: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[Any]:

@@ -83,6 +83,7 @@ class Job:
             keep=torch.clone,  # compiled networks may write each output where the last one was
             same=lambda batch, place, single: torch.equal(batch[place], single[0]),
             outputs=lambda found: list(self._on_host(found)),
+            shows_scores=torch.is_floating_point,
         )
 
     def _scores(self, frames: Sequence[torch.Tensor]) -> torch.Tensor:
