@@ -25,7 +25,7 @@ from flame_metric.report.page_grid import Step, make_grid
 from flame_metric.report.page_method import method, remarks
 from flame_metric.report.page_script import script_data
 from flame_metric.report.page_sections import cards, classes, comparison, section
-from flame_metric.report.page_text import frames, rate, summary
+from flame_metric.report.page_text import frames, rate, summary, warnings_of
 from flame_metric.report.page_viewer import viewer
 from flame_metric.scores import Evaluation
 from flame_metric.sequence import VideoDataset
@@ -120,7 +120,8 @@ def write_report(path: str | os.PathLike[str], evaluations: Mapping[str, Evaluat
 
 
 def _main(grid: Grid, ranking: Ranking | None, pictures: PictureClip | None, command: str | None) -> list[Markup]:
-    lead = element("div", element("p", " ".join(summary(grid, ranking))), class_="lead")
+    warnings = (element("p", warning, class_="warning") for warning in warnings_of(grid))
+    lead = element("div", *warnings, element("p", " ".join(summary(grid, ranking))), class_="lead")
     live = [*explorer(grid), Markup() if pictures is None else viewer(grid, pictures), classes(grid)]
     return [
         lead,

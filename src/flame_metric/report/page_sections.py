@@ -16,7 +16,7 @@ from flame_metric.report.page_tables import (
     ranking_table,
     sequence_table,
 )
-from flame_metric.report.page_text import frames, interval_text, number
+from flame_metric.report.page_text import frames, interval_text, number, signature
 from flame_metric.result import FlameResult
 
 __all__ = ["OWN", "cards", "choice", "classes", "comparison", "listed", "section"]
@@ -57,8 +57,8 @@ def _cards(network: Network) -> Iterator[Markup]:
     found = network.evaluation
     late = frames(found.flame.frame_offset or 0)
     if found.static is not None:
-        yield _card("static", "Static", found.static, "Each output on the frame it was made from: the usual mean IoU.")
-    yield _card("flame", "FLAME", found.flame, f"Each output on the frame that is current when it is ready, {late} on.")
+        yield _card(network, "Static", found.static, "Each output on the frame it was made from: the usual mean IoU.")
+    yield _card(network, "FLAME", found.flame, f"Each output on the frame that is current when it is ready, {late} on.")
     if (stream := found.streaming) is not None:
         happened = stream.statistics
         told = (
@@ -66,13 +66,13 @@ def _cards(network: Network) -> Iterator[Markup]:
             f"{happened.max_staleness} at most; {happened.dropped:,} of {happened.dropped + happened.runs:,} frames "
             "dropped."
         )
-        yield _card("streaming", "Streaming", stream.result, told)
+        yield _card(network, "Streaming", stream.result, told)
     if found.persistence is not None:
         told = f"The labels of {late} before as predictions: a perfect network that comes as late."
-        yield _card("persistence", "Persistence", found.persistence, told)
+        yield _card(network, "Persistence", found.persistence, told)
 
 
-def _card(kind: str, title: str, result: FlameResult, told: str) -> Markup:
+def _card(network: Network, title: str, result: FlameResult, told: str) -> Markup:
     interval = interval_text(result)
     return element(
         "article",
@@ -80,8 +80,8 @@ def _card(kind: str, title: str, result: FlameResult, told: str) -> Markup:
         element("p", number(result.miou), class_="value"),
         element("p", f"95 % {interval}" if interval else "no 95 % interval: too few sequences", class_="interval"),
         element("p", told, class_="told"),
-        element("p", element("code", result.signature), class_="signature"),
-        class_=f"card {kind}",
+        element("p", element("code", signature(network, result)), class_="signature"),
+        class_=f"card {title.lower()}",
     )
 
 
