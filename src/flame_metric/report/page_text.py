@@ -100,8 +100,8 @@ def frames(number_of: int) -> str:
     return f"{number_of:,} frame{'' if number_of == 1 else 's'}"
 
 
-def command_of(network: Network, every: int, time_ns: Fraction) -> str:
-    """Return the command that gives the scores of a setting, from the bank.
+def command_of(network: Network, every: int, time_ns: Fraction, *, has_stream: bool = True) -> str:
+    """Return the command that gives the scores of a setting, from the bank; of a stream only where that has a score.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def command_of(network: Network, every: int, time_ns: Fraction) -> str:
     'flame-metric rescore BANK --latency-ms 38 --every 2 --workers 2 --queue 1'
     """
     median, config = network.trace.median_ns, network.evaluation.flame.config
-    if network.is_traced and time_ns and median:
+    if has_stream and network.is_traced and time_ns and median:
         words = ["--trace", "TRACE", *([] if time_ns == median else ["--scale", str(time_ns / median)])]
         words += ["--seed", str(network.seed)] if network.seed else []
     else:
@@ -125,7 +125,7 @@ def command_of(network: Network, every: int, time_ns: Fraction) -> str:
         words += [] if network.evaluation.bank.fps == config.fps else ["--fps", rate_text(config.fps)]
     words += [] if every == 1 else ["--every", str(every)]
     words += [] if config.before_first == "skip" else ["--before-first", config.before_first]
-    return " ".join(["flame-metric rescore BANK", *words, *_stream_options(network)])
+    return " ".join(["flame-metric rescore BANK", *words, *(_stream_options(network) if has_stream else ())])
 
 
 def _stream_options(network: Network) -> Iterator[str]:
