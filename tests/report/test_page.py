@@ -190,13 +190,17 @@ def test_commands_give_the_numbers_that_they_stand_beside(page, tmp_path, capsys
     lookup = lookup_of(page)
     Small().bank().save(tmp_path / "bank.npz")
     views = lookup["networks"][0]["views"]
-    for view in (views[0], next(view for view in views if "--every 2" in view["command"] and view["y"][1])):
+    without_a_stream = next(view for view in views if view["y"][0] and view["y"][1] is None)
+    slower = next(view for view in views if "--every 2" in view["command"] and view["y"][1])
+    for view in (views[0], slower, without_a_stream):
         words = view["command"].replace("BANK", str(tmp_path / "bank.npz")).split()
         assert words[0] == "flame-metric"
         assert flame_metric_main(*words[1:]) == 0
         rows = [line.split() for line in capsys.readouterr().out.splitlines()]
         mean = next(row for row in rows if row[:2] == ["mean", "IoU"])
-        assert mean[2:5] == [view["cells"][2], view["cells"][3], view["cells"][5]]
+        columns = (2, 3, 6) if view is without_a_stream else (2, 3, 5, 6)
+        assert mean[2 : 2 + len(columns)] == [view["cells"][column] for column in columns]
+    assert {view["command"] for view in views if view["y"] == [None, None]} == {""}
 
 
 def flame_metric_main(*arguments: str) -> int:

@@ -184,6 +184,24 @@ def test_nothing_is_wider_than_the_window(name, width, page) -> None:
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_name_leaves_room_for_the_numbers(width, page) -> None:
+    browser = page("hostile")
+    browser.resize(width)
+    widths = browser.all("[data-classes] tbody th", "one.getBoundingClientRect().width")
+    assert min(widths) > 100
+    assert max(widths) < width / 2
+
+
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_names_of_controls_are_one_line(width, page) -> None:
+    browser = page("one")
+    browser.resize(width)
+    heights = browser.all(".slider label, legend", "one.getBoundingClientRect().height")
+    assert len(heights) == 3
+    assert max(heights) < 30
+
+
 def test_light_and_dark(page) -> None:
     browser = page("one")
     browser.prefer(prefers_color_scheme="light")

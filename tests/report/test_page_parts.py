@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from flame_metric import FlameWarning, LatencyTrace
+from flame_metric import FlameWarning, LatencyTrace, OffsetBank
 from flame_metric.evaluation import evaluate_bank
 from flame_metric.report import report_page
 from flame_metric.report.page_text import number
@@ -45,6 +45,49 @@ def test_an_offset_without_a_latency() -> None:
     assert (
         "The delay was given as k = 2; as a latency, that is at most 120.0 ms" in page.one("section", id="remarks").text
     )
+
+
+def test_an_incomplete_result_says_so_first_and_in_its_signatures() -> None:
+    partial = replace(Small().evaluation(), incomplete="clip <2> is damaged")
+    page = read_page(report_page({"net": partial}))
+    assert page.one("p", class_="warning").text == "INCOMPLETE: clip <2> is damaged."
+    signatures = [one.text for one in page.find("p", class_="signature")]
+    signatures += [one.one("code").text for one in page.one("ul", class_="signatures").find("li")]
+    assert len(signatures) == 4 + len(partial.results)
+    assert all(text.endswith(" | INCOMPLETE") for text in signatures)
+    page = read_page(report_page({"net": partial, "whole": Small(0.1).evaluation()}))
+    assert page.one("p", class_="warning").text == "net is INCOMPLETE: clip <2> is damaged."
+    assert sum("INCOMPLETE" in one.text for one in page.one("ul", class_="signatures").find("li")) == len(
+        partial.results
+    )
+    assert not read_page(report_page({"whole": Small().evaluation()})).find("p", class_="warning")
+
+
+def test_a_latency_that_nobody_gave_is_not_shown() -> None:
+    bank = OffsetBank(2, max_offset=2)
+    bank.update_sequence([[[0, 1]]] * 4, [[[0, 1]]] * 4, sequence="clip")
+    page = read_page(report_page({"net": evaluate_bank(bank, frame_offset=1)}))
+    assert page.one("span", data_setting="0").text == "k = 1"
+    assert "0.0 ms" not in page.one("main").text
+
+
+def test_no_score_is_told_in_words() -> None:
+    bank = OffsetBank(2, max_offset=2, fps=30)
+    bank.update_sequence([[[0, 1]]], [[[0, 1]]], sequence="clip")
+    with pytest.warns(FlameWarning, match="no pair was counted"):
+        found = evaluate_bank(bank, latency_ms=50)
+    lead = read_page(report_page({"net": found})).one("div", class_="lead").text
+    assert "the scene has moved on by 2 frames, and no labelled frame shows what the output is then worth" in lead
+    with pytest.warns(FlameWarning, match="no pair was counted"):
+        found = evaluate_bank(OffsetBank(2, max_offset=2, fps=30), latency_ms=50)
+    page = read_page(report_page({"net": found}))
+    assert page.one("div", class_="lead").text.startswith("Nothing was counted: there are no labelled frames.")
+
+
+def test_networks_that_are_alike_share_the_first_place() -> None:
+    page = read_page(report_page({name: Small().evaluation() for name in ("b", "a")}))
+    lead = page.one("div", class_="lead").text
+    assert "Without delay, b and a are best, with a mean IoU of" in lead
 
 
 def test_no_delay_at_all() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.inputs import NetworkFiles, read_networks, split_name
@@ -74,6 +75,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Read what there is of each network, make the page, write it."""
     check_outputs(output=arguments.output)
+    _check_output(arguments.output, arguments.files)
     if (arguments.frames is None) != (not arguments.label_maps):
         raise ConfigError("--frames and --label-maps are not given together, expected both for frames, or neither")
     stream = stream_config(arguments)
@@ -98,6 +100,13 @@ def run(arguments: argparse.Namespace) -> None:
     write(page, arguments.output)
     if arguments.output != STANDARD_OUTPUT:
         write(f"The report is in {arguments.output} ({len(page.encode()) / 1e6:.1f} MB): open it in a browser.")
+
+
+def _check_output(output: str, files: list[str]) -> None:
+    """Refuse to write the page over what it is made from: ``-o`` is easily given a result's name."""
+    read = {Path(split_name(text)[1]).resolve() for text in files}
+    if output != STANDARD_OUTPUT and Path(output).resolve() in read:
+        raise ConfigError(f"--output {output} is one of the files to read, which it would replace: expected another")
 
 
 def _check(networks: dict[str, NetworkFiles], arguments: argparse.Namespace, stream: StreamConfig | None) -> None:

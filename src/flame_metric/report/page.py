@@ -26,7 +26,7 @@ from flame_metric.report.page_grid import Step, make_grid
 from flame_metric.report.page_method import method, remarks
 from flame_metric.report.page_script import script_data
 from flame_metric.report.page_sections import cards, classes, comparison, section
-from flame_metric.report.page_text import many, rate, summary
+from flame_metric.report.page_text import many, rate, summary, warnings_of
 from flame_metric.report.page_viewer import viewer
 from flame_metric.scores import Evaluation
 from flame_metric.sequence import VideoDataset
@@ -63,8 +63,16 @@ def report_page(
         How a stream is served where an evaluation has none. Default: one worker, a queue of one.
     seed : int
         Seed of traces that are replayed at random.
-    dataset, label_maps, clip, max_frames, width
-        For pictures, as :func:`~flame_metric.report.page_frames.read_clip` takes them; both of the first, or neither.
+    dataset : VideoDataset, optional
+        For pictures, with ``label_maps``.
+    label_maps : mapping of str to path, optional
+        By network: the folder that ``flame-metric run --label-maps`` wrote.
+    clip : str, optional
+        Which video is shown. Default: the first that has a label.
+    max_frames : int
+        Pictures at most, >= 2: the first frames, or later ones where none of those is labelled.
+    width : int
+        Of a picture, >= 32 pixels; frames that are smaller stay as they are.
     title : str, optional
         Default: the names of the networks.
     command : str, optional
@@ -78,8 +86,12 @@ def report_page(
         If options do not fit together, or networks were scored on unlike data.
     StateError
         If a bank and the evaluation beside it contradict each other.
-    DatasetError, ShapeError, LabelError, MissingExtraError
-        As :func:`~flame_metric.report.page_frames.read_clip` raises them.
+    DatasetError
+        If a file is missing or damaged, or a folder has no label map of the clip.
+    ShapeError, LabelError
+        If label maps are no label maps of the frames.
+    MissingExtraError
+        If there are pictures, and Pillow is not installed.
 
     Examples
     --------
@@ -140,7 +152,8 @@ def write_report(path: str | os.PathLike[str], evaluations: Mapping[str, Evaluat
 
 
 def _main(grid: Grid, ranking: Ranking | None, pictures: PictureClip | None, command: str | None) -> list[Markup]:
-    lead = element("div", element("p", " ".join(summary(grid, ranking))), class_="lead")
+    warnings = (element("p", warning, class_="warning") for warning in warnings_of(grid))
+    lead = element("div", *warnings, element("p", " ".join(summary(grid, ranking))), class_="lead")
     live = [*explorer(grid), Markup() if pictures is None else viewer(grid, pictures), classes(grid)]
     return [
         lead,

@@ -9,6 +9,7 @@ from flame_metric.latency_report import latency_report
 from flame_metric.report.markup import Child, Markup, element, joined
 from flame_metric.report.page_data import Grid, Network
 from flame_metric.report.page_sections import listed, section
+from flame_metric.report.page_text import signature
 from flame_metric.result import interval_note
 from flame_metric.table import milliseconds_text
 
@@ -71,7 +72,7 @@ def _signatures(grid: Grid) -> Iterator[Markup]:
     for network in grid.networks:
         for name, result in network.evaluation.results.items():
             whose = f"{network.name}, {name}: " if len(grid.networks) > 1 else f"{name}: "
-            yield element("li", whose, element("code", result.signature))
+            yield element("li", whose, element("code", signature(network, result)))
 
 
 def remarks(grid: Grid, *, has_frames: bool) -> Markup:

@@ -100,8 +100,14 @@ def _view(network: Network, setting: Setting, every: int, time_ns: Fraction, col
         "columns": [columns.number(" ".join(column)) if column else _NONE for column in class_columns(setting)],
         "x": setting.latency.median_ms,
         "y": [None if one is None or np.isnan(one.miou) else one.miou for one in scores],
-        "command": command_of(network, every, time_ns) if every in network.cameras else "",
+        "command": _command(network, setting, every, time_ns),
     }
+
+
+def _command(network: Network, setting: Setting, every: int, time_ns: Fraction) -> str:
+    if setting.flame is None or every not in network.cameras:  # the bank is too small for it, or there is none
+        return ""
+    return command_of(network, every, time_ns, has_stream=setting.streaming is not None)
 
 
 def shown_frames(

@@ -16,7 +16,7 @@ from flame_metric.report.page_tables import (
     ranking_table,
     sequence_table,
 )
-from flame_metric.report.page_text import interval_text, many, number
+from flame_metric.report.page_text import interval_text, many, number, signature
 from flame_metric.result import FlameResult
 from flame_metric.scores import Streaming
 
@@ -58,13 +58,13 @@ def _cards(network: Network) -> Iterator[Markup]:
     found = network.evaluation
     late = many(found.flame.frame_offset or 0, "frame")
     if found.static is not None:
-        yield _card("static", "Static", found.static, "Each output on the frame it was made from: the usual mean IoU.")
-    yield _card("flame", "FLAME", found.flame, f"Each output on the frame that is current when it is ready, {late} on.")
+        yield _card(network, "Static", found.static, "Each output on the frame it was made from: the usual mean IoU.")
+    yield _card(network, "FLAME", found.flame, f"Each output on the frame that is current when it is ready, {late} on.")
     if (stream := found.streaming) is not None:
-        yield _card("streaming", "Streaming", stream.result, _happened(stream))
+        yield _card(network, "Streaming", stream.result, _happened(stream))
     if found.persistence is not None:
         told = f"The labels of {late} before as predictions: a perfect network that comes as late."
-        yield _card("persistence", "Persistence", found.persistence, told)
+        yield _card(network, "Persistence", found.persistence, told)
 
 
 def _happened(stream: Streaming) -> str:
@@ -76,7 +76,7 @@ def _happened(stream: Streaming) -> str:
     return f"What is on screen live, with {stream.config}: {shown}; {run}."
 
 
-def _card(kind: str, title: str, result: FlameResult, told: str) -> Markup:
+def _card(network: Network, title: str, result: FlameResult, told: str) -> Markup:
     interval = interval_text(result)
     return element(
         "article",
@@ -84,8 +84,8 @@ def _card(kind: str, title: str, result: FlameResult, told: str) -> Markup:
         element("p", number(result.miou), class_="value"),
         element("p", f"95 % {interval}" if interval else "no 95 % interval: too few sequences", class_="interval"),
         element("p", told, class_="told"),
-        element("p", element("code", result.signature), class_="signature"),
-        class_=f"card {kind}",
+        element("p", element("code", signature(network, result)), class_="signature"),
+        class_=f"card {title.lower()}",
     )
 
 

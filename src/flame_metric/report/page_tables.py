@@ -67,8 +67,8 @@ def _row(cells: Sequence[Child]) -> Markup:
 
 def setting_text(setting: Setting, fps: Fraction | None) -> str:
     """Say what a setting is."""
-    at = "" if fps is None else f" at {rate(fps)}"
-    return f"{latency_text(setting)}{at}, k = {setting.frame_offset}"
+    known = "" if fps is None else f"{latency_text(setting)} at {rate(fps)}, "  # without a rate, k is no time
+    return f"{known}k = {setting.frame_offset}"
 
 
 # ── scores at a setting ──

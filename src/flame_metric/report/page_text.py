@@ -14,7 +14,19 @@ from flame_metric.report.page_data import Grid, Network, Setting
 from flame_metric.result import FlameResult
 from flame_metric.table import ABSENT, milliseconds_text, rate_text
 
-__all__ = ["UNKNOWN", "command_of", "interval_text", "latency_text", "many", "number", "rate", "scale_text", "summary"]
+__all__ = [
+    "UNKNOWN",
+    "command_of",
+    "interval_text",
+    "latency_text",
+    "many",
+    "number",
+    "rate",
+    "scale_text",
+    "signature",
+    "summary",
+    "warnings_of",
+]
 
 UNKNOWN = "–"
 _MINUS = "\u2212"
@@ -74,6 +86,11 @@ def scale_text(scale: Fraction) -> str:
     return f"{1 / scale}× faster" if scale < 1 else f"{scale}× slower"
 
 
+def signature(network: Network, result: FlameResult) -> str:
+    """Return the signature of a score, which says whether it is of some of the sequences alone."""
+    return result.signature + (" | INCOMPLETE" if network.evaluation.incomplete else "")
+
+
 def many(count: int, noun: str) -> str:
     """Return so many things.
 
@@ -85,8 +102,8 @@ def many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def command_of(network: Network, every: int, time_ns: Fraction) -> str:
-    """Return the command that gives the scores of a setting, from the bank.
+def command_of(network: Network, every: int, time_ns: Fraction, *, has_stream: bool = True) -> str:
+    """Return the command that gives the scores of a setting, from the bank; of a stream only where that has a score.
 
     Examples
     --------
@@ -101,7 +118,7 @@ def command_of(network: Network, every: int, time_ns: Fraction) -> str:
     'flame-metric rescore BANK --latency-ms 38 --every 2 --workers 2 --queue 1'
     """
     median, config = network.trace.median_ns, network.evaluation.flame.config
-    if network.is_traced and time_ns and median:
+    if has_stream and network.is_traced and time_ns and median:
         words = ["--trace", "TRACE", *([] if time_ns == median else ["--scale", str(time_ns / median)])]
         words += ["--seed", str(network.seed)] if network.seed else []
     else:
@@ -110,7 +127,7 @@ def command_of(network: Network, every: int, time_ns: Fraction) -> str:
         words += [] if network.evaluation.bank.fps == config.fps else ["--fps", rate_text(config.fps)]
     words += [] if every == 1 else ["--every", str(every)]
     words += [] if config.before_first == "skip" else ["--before-first", config.before_first]
-    return " ".join(["flame-metric rescore BANK", *words, *_stream_options(network)])
+    return " ".join(["flame-metric rescore BANK", *words, *(_stream_options(network) if has_stream else ())])
 
 
 def _stream_options(network: Network) -> Iterator[str]:
@@ -125,6 +142,14 @@ def _stream_options(network: Network) -> Iterator[str]:
 # ── sentences ──
 
 
+def warnings_of(grid: Grid) -> Iterator[str]:
+    """Say which results are of some of the sequences alone, and why."""
+    for network in grid.networks:
+        if network.evaluation.incomplete is not None:
+            whose = f"{network.name} is " if len(grid.networks) > 1 else ""
+            yield f"{whose}INCOMPLETE: {network.evaluation.incomplete}."
+
+
 def summary(grid: Grid, ranking: Ranking | None) -> list[str]:
     """Say in plain words what was found."""
     if ranking is not None:
@@ -136,12 +161,17 @@ def summary(grid: Grid, ranking: Ranking | None) -> list[str]:
 def _of_one(network: Network) -> Iterator[str]:
     found, flame = network.evaluation, network.evaluation.flame
     delay, offset = _delay(network), flame.frame_offset or 0
+    if not flame.tallies[:, 1].any():
+        yield "Nothing was counted: there are no labelled frames."
+        return
     if found.static is not None:
         miou = number(found.static.miou, 3)
         yield f"On the frames that it was made from, the output of {network.name} has a mean IoU of {miou}."
     if offset:
-        worth = number(flame.miou, 3)
-        yield f"{delay} the scene has moved on by {many(offset, 'frame')}, and the same output is worth {worth}: FLAME."
+        worth = f"the same output is worth {number(flame.miou, 3)}: FLAME."
+        if math.isnan(flame.miou):
+            worth = "no labelled frame shows what the output is then worth: there is no FLAME."
+        yield f"{delay} the scene has moved on by {many(offset, 'frame')}, and {worth}"
     else:
         yield f"{delay} the frame is still the same: FLAME is {number(flame.miou, 3)}."
     if found.streaming is not None:
@@ -170,12 +200,19 @@ def _worst_classes(static: FlameResult, flame: FlameResult) -> Iterator[str]:
         yield f"The delay costs most on {named}."
 
 
+def _all_of(names: list[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last} are" if others else f"{last} is"
+
+
 def _of_several(grid: Grid, ranking: Ranking) -> Iterator[str]:
     first, *others = ranking.contenders
     static = {one.name: one.static.miou for one in ranking.contenders if one.static is not None}
     if len(static) == len(ranking.contenders):
-        best = max(static, key=lambda name: -1.0 if math.isnan(static[name]) else static[name])
-        yield f"Without delay, {best} is best, with a mean IoU of {number(static[best], 3)}."
+        best = max((miou for miou in static.values() if not math.isnan(miou)), default=math.nan)
+        alike = [name for name, miou in static.items() if miou == best]
+        if alike:
+            yield f"Without delay, {_all_of(alike)} best, with a mean IoU of {number(best, 3)}."
     yield f"With the delay of each counted, {first.name} leads: FLAME {number(first.flame.miou, 3)}."
     chance = [
         other.name
