@@ -88,6 +88,9 @@ def test_networks_that_are_alike_share_the_first_place() -> None:
     page = read_page(report_page({name: Small().evaluation() for name in ("b", "a")}))
     lead = page.one("div", class_="lead").text
     assert "Without delay, b and a are best, with a mean IoU of" in lead
+    best = page.one("table", class_="best").rows()
+    assert {cell.rpartition(" ")[0] for row in best[1:] for cell in row[1:] if cell != "–"} == {"b and a"}
+    assert "the best by FLAME would be b and a at 0 to " in page.one("section", id="comparison").text
 
 
 def test_no_delay_at_all() -> None:

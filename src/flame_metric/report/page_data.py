@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 
-import numpy as np
-
 from flame_metric.bank import OffsetBank
 from flame_metric.errors import FlameWarning, StateError
 from flame_metric.latency import LatencyTrace
@@ -187,13 +185,13 @@ class Grid:
         return network.setting(every, self.time_ns(network, scale, stop_ms))
 
     def best(self, every: int, scale: Fraction, stop_ms: int | None) -> tuple[str, float] | None:
-        """Return the network that is best by FLAME, with its score; None if some score is not known."""
+        """Return what is best by FLAME, one network or some that are alike, and its score; None if one is not known."""
         found = [self.setting(network, every, scale, stop_ms) for network in self.networks]
         miou = [math.nan if one is None or one.flame is None else one.flame.miou for one in found]
         if any(map(math.isnan, miou)):
             return None
-        best = int(np.argmax(miou))
-        return self.networks[best].name, miou[best]
+        best = max(miou)
+        return " and ".join(one.name for one, own in zip(self.networks, miou, strict=True) if own == best), best
 
 
 def scored(score: Callable[[], FlameResult]) -> FlameResult | None:
