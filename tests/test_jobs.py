@@ -396,8 +396,10 @@ def test_shards_on_the_command_line(folders, whole, tmp_path, capsys):
     assert bank.read_bytes() == whole.bank.to_bytes()
     assert main(["merge", parts[0]]) == 4
     assert "3 of 6 sequence(s) are in no part" in capsys.readouterr().err
-    assert main(["merge", parts[0], "--allow-partial"]) == 0
-    assert "INCOMPLETE: 3 of 6 sequence(s) are scored." in capsys.readouterr().out
+    assert main(["merge", parts[0], "--allow-partial", "--bank", str(bank)]) == 0
+    printed = capsys.readouterr().out
+    assert "INCOMPLETE: 3 of 6 sequence(s) are scored." in printed
+    assert "INCOMPLETE, and so is what they answer: 3 of 6 sequence(s) are scored" in printed
 
 
 # ── damaged files ──

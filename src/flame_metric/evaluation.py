@@ -281,7 +281,7 @@ def _counted(
         if not counted:
             raise
         raise Interrupted(_scored(question, plan, counted, notes, tuple(skipped))) from None
-    if not counted and skipped:
+    if not counted and skipped and job.shard is None:  # other shares may hold what can be scored
         raise next(iter(skipped.values()))
     with warnings.catch_warnings():
         if job.shard is not None:  # of a part, nothing is said that could be wrong of the whole
@@ -370,9 +370,13 @@ def merged(parts: Sequence[Part], *, allow_partial: bool = False, left_out: Coll
     StateError
         If parts are of different evaluations, two of them hold different counts of one sequence, or sequences are
         missing.
+    DatasetError
+        If all were left out.
     """
     question, counted, first = merge_parts(parts, may_be_missing=None if allow_partial else left_out)
     without = [name for name in first.sequences if name in left_out and name not in counted]
+    if without and not counted:
+        raise DatasetError(f"all {len(without)} sequence(s) are left out for damaged files")
     return scored(question, counted, first.notes, number=len(first.sequences), left_out=without)
 
 

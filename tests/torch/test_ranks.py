@@ -41,6 +41,17 @@ COMMANDS = {
     "damaged on rank 0": ["evaluate", "damaged0", "labels", *SCORES],
     "damaged on rank 1": ["evaluate", "damaged1", "labels", *SCORES],
     "left out": ["evaluate", "damaged1", "labels", *SCORES, "--on-error", "skip", "--json", "left_out.json"],
+    "rank 1 left out": [
+        "evaluate",
+        "damaged13",
+        "labels",
+        *SCORES,
+        "--on-error",
+        "skip",
+        "--json",
+        "rank1_left_out.json",
+    ],
+    "all left out": ["evaluate", "damaged", "labels", *SCORES, "--on-error", "skip"],
     "no folder": ["evaluate", "preds", "labels", *SCORES, "--json", "nowhere/x.json"],
     "sharded": ["evaluate", "preds", "labels", *SCORES, "--journal", "k", "--shard", "1/2"],
     "network": [*NETWORK, "--samples", "30", "--save-trace", "trace.json", "--journal", "n", "--json", "network.json"],
@@ -70,9 +81,10 @@ def folder(tmp_path_factory):
             for frame in range(6):
                 labels = generator.choice(classes, (5, 7)).astype(np.uint8)
                 np.save(root / name / f"clip{clip}" / f"{frame}.npy", labels)
-    for name, clip in (("damaged0", 2), ("damaged1", 3)):
+    for name, clips in (("damaged0", [2]), ("damaged1", [3]), ("damaged13", [1, 3]), ("damaged", range(CLIPS))):
         shutil.copytree(root / "preds", root / name)
-        (root / name / f"clip{clip}" / "4.npy").write_bytes(b"no array")
+        for clip in clips:
+            (root / name / f"clip{clip}" / "4.npy").write_bytes(b"no array")
     return root
 
 
@@ -159,12 +171,21 @@ def test_what_makes_no_sense_ends_before_ranks_are_joined(outcome, name, message
     assert message in outcome[0][name]["err"]
 
 
-def test_sequences_that_are_left_out_are_told_of_once(outcome, folder, monkeypatch, capsys):
-    words = ["left_alone.json" if word == "left_out.json" else word for word in COMMANDS["left out"]]
+@pytest.mark.parametrize(
+    ("name", "file", "clips"),
+    [("left out", "left_out.json", ["clip3"]), ("rank 1 left out", "rank1_left_out.json", ["clip1", "clip3"])],
+)
+def test_sequences_that_are_left_out_are_told_of_once(outcome, folder, monkeypatch, capsys, name, file, clips):  # noqa: PLR0917
+    words = ["left_alone.json" if word == file else word for word in COMMANDS[name]]
     alone(folder, monkeypatch, *words)
-    assert (folder / "left_alone.json").read_text() == (folder / "left_out.json").read_text()
-    assert outcome[0]["left out"]["err"] == capsys.readouterr().err
-    assert json.loads((folder / "left_out.json").read_text())["left_out"] == ["clip3"]
+    assert (folder / "left_alone.json").read_text() == (folder / file).read_text()
+    assert outcome[0][name]["err"] == capsys.readouterr().err
+    assert json.loads((folder / file).read_text())["left_out"] == clips
+
+
+def test_everything_is_left_out(outcome):
+    assert outcome[0]["all left out"]["code"] == 3
+    assert outcome[0]["all left out"]["err"].endswith("error: all 5 sequence(s) are left out for damaged files\n")
 
 
 def test_one_latency_for_all_ranks(outcome, folder, monkeypatch):

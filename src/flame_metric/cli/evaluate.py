@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
     more = []
     if arguments.bank is not None and evaluation.bank is not None:
         save_bank(evaluation.bank, arguments.bank)
-        more.append(bank_note(evaluation.bank, arguments.bank))
+        more.append(bank_note(evaluation.bank, arguments.bank, evaluation.incomplete))
     write_evaluation(evaluation, arguments, *more)
 
 

@@ -50,5 +50,5 @@ def run(arguments: argparse.Namespace) -> None:
         if evaluation.bank is None:
             raise ConfigError("--bank is given, but the parts were counted without --bank or --max-offset")
         save_bank(evaluation.bank, arguments.bank)
-        more.append(bank_note(evaluation.bank, arguments.bank))
+        more.append(bank_note(evaluation.bank, arguments.bank, evaluation.incomplete))
     write_evaluation(evaluation, arguments, *more)

@@ -99,9 +99,10 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--csv", metavar="FILE", help="write the table as CSV; - for standard output")
 
 
-def bank_note(bank: OffsetBank, file: str) -> str:
-    """Say what to do with a bank that was written."""
-    return f"The counts at offsets 0..{bank.max_offset} are in {file}: flame-metric rescore {file} ..."
+def bank_note(bank: OffsetBank, file: str, incomplete: str | None = None) -> str:
+    """Say what to do with a bank that was written; ``incomplete`` is what it lacks, which it cannot say itself."""
+    lacks = "" if incomplete is None else f"; INCOMPLETE, and so is what they answer: {incomplete}"
+    return f"The counts at offsets 0..{bank.max_offset} are in {file}: flame-metric rescore {file} ...{lacks}"
 
 
 def names(text: str) -> list[str]:

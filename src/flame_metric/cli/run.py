@@ -261,7 +261,7 @@ def _write(found: NetworkRun, arguments: argparse.Namespace) -> None:
     bank = found.evaluation.bank
     if arguments.bank is not None and bank is not None:
         save_bank(bank, arguments.bank)
-        more.append(bank_note(bank, arguments.bank))
+        more.append(bank_note(bank, arguments.bank, found.evaluation.incomplete))
     more += [f"Label maps are in {arguments.label_maps}."] if arguments.label_maps is not None else []
     more += [f"Overlays are in {arguments.overlays}."] if arguments.overlays is not None else []
     if found.audit is not None:
