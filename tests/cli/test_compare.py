@@ -63,3 +63,11 @@ def test_errors(results, capsys):
     assert "is no text" in capsys.readouterr().err
     assert main(["compare", good, good]) == 2
     assert "two networks named" in capsys.readouterr().err
+
+
+def test_an_incomplete_result_is_said(results, capsys):
+    files = [str(results / name / "r.json") for name in ("right", "early")]
+    record = json.loads((results / "early" / "r.json").read_text())
+    (results / "early" / "r.json").write_text(json.dumps({**record, "incomplete": "2 of 3 sequence(s) are scored"}))
+    assert main(["compare", *files]) == 0
+    assert capsys.readouterr().err == "flame-metric: warning: early is INCOMPLETE: 2 of 3 sequence(s) are scored\n"

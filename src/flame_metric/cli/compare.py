@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import warnings
+from pathlib import Path
 
 from flame_metric.cli.inputs import named_files, read_evaluation
 from flame_metric.cli.output import check_outputs, write
-from flame_metric.ranking import rank
+from flame_metric.errors import FlameWarning
+from flame_metric.ranking import Contender, rank
 from flame_metric.table import FORMATS
 
 __all__ = ["add_parser", "run"]
@@ -39,8 +42,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Read the results, rank, print."""
     check_outputs(json=arguments.json)
-    ranking = rank([read_evaluation(path).contender(name) for name, path in named_files(arguments.results)])
+    ranking = rank([_contender(name, path) for name, path in named_files(arguments.results)])
     if arguments.json is not None:
         write(ranking.to_json(), arguments.json)
     if arguments.json != "-":
         write(ranking.table(arguments.format))
+
+
+def _contender(name: str, path: Path) -> Contender:
+    evaluation = read_evaluation(path)
+    if evaluation.incomplete is not None:
+        warnings.warn(f"{name} is INCOMPLETE: {evaluation.incomplete}", FlameWarning, stacklevel=2)
+    return evaluation.contender(name)
