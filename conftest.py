@@ -14,6 +14,7 @@ NEEDS = {  # files: packages
     "src/flame_metric/data/image_file.py": ("PIL",),
     "src/flame_metric/data/kitti_step.py": ("PIL",),
     "src/flame_metric/data/label_png.py": ("PIL",),
+    "src/flame_metric/data/remote.py": ("aiohttp", "fsspec"),
     "src/flame_metric/data/video.py": ("av",),
     "src/flame_metric/data/video_folder.py": ("av", "PIL"),
     "src/flame_metric/data/vipseg.py": ("PIL",),

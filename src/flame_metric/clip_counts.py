@@ -10,11 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from flame_metric.counting import CodedMap, Counts, LabelSpace, count_coded
-from flame_metric.data.folder import Frame
+from flame_metric.data.folder import Frame, LabelFile
 from flame_metric.errors import DatasetError, ShapeError
 from flame_metric.iou import mean_iou
 from flame_metric.offset_counts import NETWORK, PERSISTENCE, OffsetCounts, OffsetCountsBuilder
@@ -121,13 +120,13 @@ class _Counter:
             raise AssertionError("unreachable: a labelled frame is compared with itself")
         return _Counted(current.frame.index, own, found)
 
-    def _pair(self, path: Path | str | None, pred: CodedMap | None, current: FrameMaps) -> Counts | None:
+    def _pair(self, path: LabelFile | str | None, pred: CodedMap | None, current: FrameMaps) -> Counts | None:
         if pred is None or current.label is None:
             return None
         try:
             return count_coded(pred, current.label, self.space)
         except ShapeError as error:
-            where = path if isinstance(path, Path) else None
+            where = None if isinstance(path, str) else path
             raise DatasetError(f"{path} and {current.frame.label}: {error}", path=where) from error
 
 

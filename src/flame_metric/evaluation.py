@@ -76,7 +76,8 @@ def evaluate_folders(
     ----------
     predictions, labels : str or path
         ``<root>/<sequence>/<frame>.png`` or one flat sequence; .npy label maps too, and .npy scores (C, H, W) as
-        predictions. Frames are matched by name.
+        predictions. Frames are matched by name. Zip and tar archives too, and addresses of stores and servers
+        (:func:`~flame_metric.data.places.open_place`).
     num_classes, latency_ms, frame_offset, ignore_index, class_names, device, before_first
         As :class:`~flame_metric.FlameMeter` takes them; one of latency, offset and ``trace`` is needed.
     fps : int, float, Fraction or str
@@ -159,8 +160,8 @@ def evaluate_folders(
     plan = question.plan(pred_folder.root, clips)
     notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
     about = {  # what else tells one evaluation from another, wherever its folders lie
-        "predictions": [pred_folder.root.absolute().name, pred_prefix, pred_suffix, repr(pred_map)],
-        "labels": [label_folder.root.absolute().name, label_prefix, label_suffix, repr(label_map)],
+        "predictions": [pred_folder.name, pred_prefix, pred_suffix, repr(pred_map)],
+        "labels": [label_folder.name, label_prefix, label_suffix, repr(label_map)],
     }
     return evaluate_clips(question, plan, source, job, notes=notes, about=about)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flame_metric.data.folder import Clip, Frame
+from flame_metric.data.stored import StoredFolder
 from flame_metric.errors import DatasetError, FlameWarning, shortened
 from flame_metric.schedule import NOTHING_YET
 
@@ -123,7 +124,7 @@ class Plan:
 
     Attributes
     ----------
-    where : Path or str
+    where : Path, StoredFolder or str
         What the predictions are of, for messages: their folder, or the name of a data set.
     clips : tuple of ClipPlan
     frame_offset : int
@@ -133,7 +134,7 @@ class Plan:
         Whether the step of frame numbers is the user's choice.
     """
 
-    where: Path | str
+    where: Path | StoredFolder | str
     clips: tuple[ClipPlan, ...]
     frame_offset: int
     curve: int | None = None
@@ -161,8 +162,8 @@ class Plan:
         return notes
 
     @property
-    def _path(self) -> Path | None:
-        return self.where if isinstance(self.where, Path) else None
+    def _path(self) -> Path | StoredFolder | None:
+        return None if isinstance(self.where, str) else self.where
 
     def _check_score(self, score: str) -> list[str]:
         plans = [plan for plan in self.clips if plan.labelled]

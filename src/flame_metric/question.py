@@ -12,6 +12,7 @@ from typing import Any
 from flame_metric.checks import check_integer
 from flame_metric.config import ScoreConfig, make_config
 from flame_metric.data.folder import Clip
+from flame_metric.data.stored import StoredFolder
 from flame_metric.errors import ConfigError
 from flame_metric.latency import LatencyTrace, as_trace
 from flame_metric.plan import ClipPlan, Plan
@@ -105,7 +106,7 @@ class Question:
             return {}
         return simulate_clips(self.latency, self.stream, lengths, labelled, fps=self.config.fps, seed=self.seed)
 
-    def plan(self, where: Path | str, clips: Sequence[Clip], *, has_step: bool = True) -> Plan:
+    def plan(self, where: Path | StoredFolder | str, clips: Sequence[Clip], *, has_step: bool = True) -> Plan:
         """Return which pairs of frames the scores need; ``where`` and ``has_step`` as :class:`Plan` has them."""
         lengths = {clip.name: clip.frames[-1].index + 1 for clip in clips}
         labelled = {clip.name: [frame.index for frame in clip.frames if frame.label] for clip in clips}

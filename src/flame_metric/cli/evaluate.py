@@ -29,7 +29,8 @@ _LAYOUT = """\
 folders:
   PREDICTIONS and LABELS each hold <sequence>/<frame>.png, or one flat sequence of
   <frame>.png; .npy files work too. Frames are matched by name; the last digits of a
-  name are its frame number.
+  name are its frame number. Each may also be a zip or tar archive, a folder in one, or an
+  address that fsspec knows: labels.zip, zip://val::all.zip, s3://bucket/labels.
 
 examples:
   flame-metric evaluate out/ labels/ --num-classes 19 --fps 17 --latency-ms 76 --ignore-index 255
@@ -54,8 +55,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_LAYOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("predictions", metavar="PREDICTIONS", help="folder of predicted label maps")
-    parser.add_argument("labels", metavar="LABELS", help="folder of ground truth label maps")
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="folder of predicted label maps, archive or address")
+    parser.add_argument("labels", metavar="LABELS", help="folder of ground truth label maps, archive or address")
     parser.add_argument(
         "--num-classes", type=int, required=True, metavar="N", help="number of classes, void not counted"
     )

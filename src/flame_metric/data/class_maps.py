@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from flame_metric.config import checked_names
 from flame_metric.counting import LabelSpace
 from flame_metric.data.folder import LabelFolder
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.paths import check_folder
 from flame_metric.errors import ConfigError, DatasetError, shortened
 
 __all__ = ["ClassMaps", "ClassReader"]
@@ -120,7 +121,8 @@ class ClassMaps:
             raise ConfigError(f"`class_names` holds {len(names)} names, but `num_classes` is {space.num_classes}")
         if isinstance(label_map, str):
             label_map = LabelLookup.parse(label_map)
-        folder = LabelFolder.scan(root, prefix=prefix, suffix=suffix, lookup=label_map)
+        check_folder(Path(root), "a folder")  # on disk: frames and labels are read on access, again and again
+        folder = LabelFolder.scan(Path(root), prefix=prefix, suffix=suffix, lookup=label_map)
         return cls(folder, names or tuple(str(label) for label in range(space.num_classes)), space)
 
     @property
@@ -130,7 +132,7 @@ class ClassMaps:
 
     def named(self, recording: str) -> str:
         """Return the name of a sequence: of a flat folder without names, its own."""
-        return recording or self.folder.root.resolve().name
+        return recording or self.folder.sequence_name
 
     def sequences(self, chosen: Collection[str] | None = None) -> dict[str, Mapping[str, Path]]:
         """Return the label maps by sequence and name of the frame, of some or all sequences.
@@ -144,7 +146,8 @@ class ClassMaps:
         DatasetError
             If two have one name.
         """
-        there = {self.named(name): maps for name, maps in self.folder.sequences.items()}
+        on_disk = cast("Mapping[str, Mapping[str, Path]]", self.folder.sequences)
+        there = {self.named(name): maps for name, maps in on_disk.items()}
         if len(there) < len(self.folder.sequences):
             name = self.named("")
             raise DatasetError(

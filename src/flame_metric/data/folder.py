@@ -1,5 +1,7 @@
 """Folders of label maps: ``<root>/<sequence>/<frame>.png`` or one flat sequence, .npy as well as .png.
 
+They may lie on disk, in an archive, in an object store or on a server (places.py).
+
 Frames are matched by name, never by position: the name is the file's stem without a given prefix and suffix. Its last
 digits are the frame number. On the timeline of a sequence, numbers count in *steps*; a step is the smallest difference
 between two numbers, and a number that is missing on both sides is a hole, not a frame.
@@ -7,14 +9,15 @@ between two numbers, and a number that is missing on both sides is a hole, not a
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +25,15 @@ import numpy.typing as npt
 from flame_metric.checks import check_integer
 from flame_metric.data import MAX_PIXELS
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.data.paths import check_file, check_folder
+from flame_metric.data.paths import check_file
+from flame_metric.data.places import open_place
+from flame_metric.data.stored import StoredFile, StoredFolder
 from flame_metric.errors import DatasetError, LabelError, shortened
 
 __all__ = [
     "Clip",
     "Frame",
+    "LabelFile",
     "LabelFolder",
     "affix_hint",
     "by_recording",
@@ -35,6 +41,10 @@ __all__ = [
     "match_folders",
     "split_name",
 ]
+
+LabelFile = Path | StoredFile
+"""A file of a label map, on disk or elsewhere."""
+File = TypeVar("File", bound=LabelFile)
 
 _EXTENSIONS = (".png", ".npy")
 _LAST_DIGITS = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<after>[^0-9]*)", re.DOTALL)
@@ -46,8 +56,8 @@ class LabelFolder:
 
     Attributes
     ----------
-    root : Path
-    sequences : Mapping of str to Mapping of str to Path
+    root : Path or StoredFolder
+    sequences : Mapping of str to Mapping of str to (Path or StoredFile)
         Sequence id -> frame name -> file.
     is_flat : bool
         Whether the files lie in the root itself. Sequences are then told apart, and named, by what stands before the
@@ -56,8 +66,8 @@ class LabelFolder:
         Applied to every label map that is read.
     """
 
-    root: Path
-    sequences: Mapping[str, Mapping[str, Path]]
+    root: Path | StoredFolder
+    sequences: Mapping[str, Mapping[str, LabelFile]]
     is_flat: bool
     lookup: LabelLookup | None = None
 
@@ -70,6 +80,7 @@ class LabelFolder:
         Parameters
         ----------
         root : str or path
+            A folder, or what else :func:`~flame_metric.data.places.open_place` opens.
         prefix, suffix : str
             Beginning and end of file names that are no part of the frame's name, such as ``"_gtFine_labelIds"``; the
             suffix with or without the extension. Files without them are passed over.
@@ -81,33 +92,46 @@ class LabelFolder:
         DatasetError
             If the folder is missing, holds no label map, or holds some both in the root and in folders below it.
         """
-        root = Path(root)
-        check_folder(root, "a folder")
-        try:
-            flat = files_by_frame(root, prefix, suffix)
-            folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder)]
-            found = {folder.name: files_by_frame(folder, prefix, suffix) for folder in folders}
-            below = {name: frames for name, frames in found.items() if frames}
-            empty = "" if flat or below else _why_empty(root, prefix, suffix)
-        except OSError as error:
-            where = error.filename or root
-            raise DatasetError(f"{where}: cannot be read: {error.strerror or error}", path=where) from error
+        place = open_place(root)
+        if isinstance(place, Path):
+            flat, below, empty = _found_on_disk(place, prefix, suffix)
+        else:
+            flat, below, empty = _found_in_store(place, prefix, suffix)
         if flat and below:
             raise DatasetError(
-                f"{root}: holds label maps itself and in {len(below)} folder(s) such as {next(iter(below))}, expected "
+                f"{place}: holds label maps itself and in {len(below)} folder(s) such as {next(iter(below))}, expected "
                 "one flat sequence or one folder for each sequence",
-                path=root,
+                path=place,
             )
         if not flat and not below:
-            raise DatasetError(f"{root}: holds no label maps{empty}", path=root)
-        return cls(root, by_recording(flat) if flat else below, bool(flat), lookup)
+            raise DatasetError(f"{place}: holds no label maps{empty}", path=place)
+        return cls(place, by_recording(flat) if flat else below, bool(flat), lookup)
 
-    def read(self, path: Path, *, shape: tuple[int, int] | None = None, scores: bool = False) -> npt.NDArray[Any]:
+    @property
+    def name(self) -> str:
+        """The name of the folder, wherever it lies."""
+        return self.root.absolute().name if isinstance(self.root, Path) else self.root.name
+
+    @property
+    def sequence_name(self) -> str:
+        """What its sequence is called if it is flat, and its frames are called by numbers alone."""
+        return self.root.resolve().name if isinstance(self.root, Path) else self.root.name
+
+    def read(
+        self,
+        file: LabelFile,
+        *,
+        content: bytes | None = None,
+        shape: tuple[int, int] | None = None,
+        scores: bool = False,
+    ) -> npt.NDArray[Any]:
         """Read one label map of this folder, mapped to classes.
 
         Parameters
         ----------
-        path : Path
+        file : Path or StoredFile
+        content : bytes, optional
+            What it holds, if that has been read already.
         shape : (int, int), optional
             (H, W) that it must have; compared before the pixels are read.
         scores : bool
@@ -119,20 +143,23 @@ class LabelFolder:
             If the file is missing, damaged, of another shape than ``shape``, no label map, or holds a label that the
             lookup does not know.
         """
-        check_file(path, "a label map")
-        if path.suffix.lower() == ".png":
+        if isinstance(file, StoredFile):
+            content = file.read() if content is None else content
+        else:
+            check_file(file, "a label map")
+        if file.suffix.lower() == ".png":
             # Pillow is optional: .npy works without. One edge may use its neighbour below it, in this one place.
             from flame_metric.data.label_png import read_label_png  # noqa: PLC0415
 
-            labels: npt.NDArray[Any] = read_label_png(path, shape=shape)
+            labels: npt.NDArray[Any] = read_label_png(file, content=content, shape=shape)
         else:
-            labels = _read_npy(path, shape, scores=scores)
+            labels = _read_npy(file, content, shape, scores=scores)
         if self.lookup is None:
             return labels
         try:
             return self.lookup.apply(labels)
         except LabelError as error:
-            raise DatasetError(f"{path}: {error}", path=path) from error
+            raise DatasetError(f"{file}: {error}", path=file) from error
 
 
 @dataclass(frozen=True)
@@ -144,14 +171,14 @@ class Frame:
     index : int
         Its place on the timeline, in steps from the first frame.
     name : str
-    pred, label : Path, str or None
+    pred, label : Path, StoredFile, str or None
         Its files, as far as it has them; text where its maps come from elsewhere.
     """
 
     index: int
     name: str
-    pred: Path | str | None
-    label: Path | str | None
+    pred: LabelFile | str | None
+    label: LabelFile | str | None
 
 
 @dataclass(frozen=True)
@@ -221,28 +248,16 @@ def files_by_frame(
     OSError
         If the folder cannot be read.
     """
-    frames: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        extension = path.suffix.lower()
-        if extension not in extensions or path.name.startswith("."):
-            continue
-        end = suffix if suffix.lower().endswith(extension) else suffix + path.suffix
-        if not (path.name.startswith(prefix) and path.name.endswith(end) and len(path.name) > len(prefix) + len(end)):
-            continue
-        name = path.name[len(prefix) : len(path.name) - len(end)]
-        if name in frames:
-            raise DatasetError(f"{path}: is a second file for frame {name} beside {frames[name].name}", path=path)
-        frames[name] = path
-    return frames
+    return _by_frame(sorted(folder.iterdir()), prefix, suffix, extensions)
 
 
-def split_name(name: str, path: Path) -> tuple[tuple[str, str], int]:
+def split_name(name: str, path: LabelFile | StoredFolder) -> tuple[tuple[str, str], int]:
     """Split the name of a frame into what stands before and after its number, and the number: its last digits.
 
     Parameters
     ----------
     name : str
-    path : Path
+    path : Path, StoredFile or StoredFolder
         Its file, for the message.
 
     Raises
@@ -256,12 +271,12 @@ def split_name(name: str, path: Path) -> tuple[tuple[str, str], int]:
     return (match["before"], match["after"]), int(match["number"])
 
 
-def by_recording(frames: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+def by_recording(frames: Mapping[str, File]) -> dict[str, dict[str, File]]:
     """Split the files of a flat folder by what stands before the frame number: several recordings may share it.
 
     Parameters
     ----------
-    frames : mapping of str to Path
+    frames : mapping of str to (Path or StoredFile)
         Name of a frame -> file.
 
     Raises
@@ -269,7 +284,7 @@ def by_recording(frames: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     DatasetError
         If a name holds no digits.
     """
-    recordings: dict[str, dict[str, Path]] = {}
+    recordings: dict[str, dict[str, File]] = {}
     for name, path in frames.items():
         (before, _), _ = split_name(name, path)
         recordings.setdefault(before.rstrip("_-. "), {})[name] = path
@@ -308,50 +323,138 @@ def affix_hint(
     return "; try " + " ".join(used) if used else ""
 
 
+def _by_frame(
+    files: Iterable[File], prefix: str, suffix: str, extensions: tuple[str, ...] = _EXTENSIONS
+) -> dict[str, File]:
+    frames: dict[str, File] = {}
+    for file in files:
+        extension = file.suffix.lower()
+        if extension not in extensions or file.name.startswith("."):
+            continue
+        end = suffix if suffix.lower().endswith(extension) else suffix + file.suffix
+        if not (file.name.startswith(prefix) and file.name.endswith(end) and len(file.name) > len(prefix) + len(end)):
+            continue
+        name = file.name[len(prefix) : len(file.name) - len(end)]
+        if name in frames:
+            raise DatasetError(f"{file}: is a second file for frame {name} beside {frames[name].name}", path=file)
+        frames[name] = file
+    return frames
+
+
+_Found = tuple[Mapping[str, LabelFile], Mapping[str, Mapping[str, LabelFile]], str]
+"""Files by frame in a folder itself; in folders below it, those that hold some; and why there are none at all."""
+
+
+def _found_on_disk(root: Path, prefix: str, suffix: str) -> _Found:
+    try:
+        flat = files_by_frame(root, prefix, suffix)
+        folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder)]
+        found = {folder.name: files_by_frame(folder, prefix, suffix) for folder in folders}
+        below = {name: frames for name, frames in found.items() if frames}
+        if flat or below:
+            return flat, below, ""
+        files = sorted(path for path in root.rglob("*") if path.suffix.lower() in _EXTENSIONS)
+        return flat, below, _why_empty([(file, file.relative_to(root).parts) for file in files], prefix, suffix)
+    except OSError as error:
+        where = error.filename or root
+        raise DatasetError(f"{where}: cannot be read: {error.strerror or error}", path=where) from error
+
+
+def _found_in_store(root: StoredFolder, prefix: str, suffix: str) -> _Found:
+    files = [file for file in root.files() if file.suffix.lower() in _EXTENSIONS]
+    by_folder: dict[str, list[StoredFile]] = {}
+    for file in files:
+        *folders, _ = file.path.parts
+        if len(folders) < 2 and not "".join(folders).startswith("."):
+            by_folder.setdefault("".join(folders), []).append(file)
+    flat = _by_frame(by_folder.pop("", []), prefix, suffix)
+    found = {name: _by_frame(some, prefix, suffix) for name, some in by_folder.items()}
+    below = {name: frames for name, frames in found.items() if frames}
+    empty = "" if flat or below else _why_empty([(file, file.path.parts) for file in files], prefix, suffix)
+    return flat, below, empty
+
+
 def _is_clip(folder: Path) -> bool:
     return folder.is_dir() and not folder.name.startswith(".")
 
 
-def _why_empty(root: Path, prefix: str, suffix: str) -> str:
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in _EXTENSIONS)
+def _why_empty(files: Sequence[tuple[LabelFile, tuple[str, ...]]], prefix: str, suffix: str) -> str:
+    """Say what is there instead, of files with their paths below the root."""
     if not files:
         return " (.png or .npy) at all"
-    depth = len(files[0].relative_to(root).parts)
-    if depth > 2:
-        return (
-            f" in itself or one folder below, but deeper down, such as {files[0]}; point to the folder above that one"
-        )
-    return f" whose names begin with {prefix!r} and end with {suffix!r}, but others, such as {files[0].name}"
+    example, parts = files[0]
+    if len(parts) > 2:
+        return f" in itself or one folder below, but deeper down, such as {example}; point to the folder above that one"
+    return f" whose names begin with {prefix!r} and end with {suffix!r}, but others, such as {example.name}"
 
 
-def _read_npy(path: Path, shape: tuple[int, int] | None, *, scores: bool) -> npt.NDArray[Any]:
+def _read_npy(
+    file: LabelFile, content: bytes | None, shape: tuple[int, int] | None, *, scores: bool
+) -> npt.NDArray[Any]:
     try:
-        with path.open("rb") as file:
-            is_npy = file.read(6) == b"\x93NUMPY"
-        # The header alone, until its shape is known.
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False) if is_npy else np.empty(0)
+        with _opened(file, content) as opened:
+            if opened.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+                raise DatasetError(f"{file}: is no .npy file, expected an array", path=file)  # noqa: TRY301 - one line
+            opened.seek(0)
+            found, fortran, dtype = _npy_header(opened)
+            _check_npy(file, found, dtype, shape, scores=scores)
+            _check_length(file, opened, dtype.itemsize * math.prod(found))
+            return np.frombuffer(opened.read(), dtype).reshape(found, order="F" if fortran else "C")
+    except DatasetError:
+        raise
     except Exception as error:  # the header is parsed as Python text: much can go wrong
-        raise DatasetError(f"{path}: cannot be read as an array of numbers: {error}", path=path) from error
-    if not is_npy:
-        raise DatasetError(f"{path}: is no .npy file, expected an array", path=path)
-    are_scores = scores and mapped.ndim == 3 and mapped.dtype.kind == "f"
-    if mapped.ndim != 2 and not are_scores:
+        raise DatasetError(f"{file}: cannot be read as an array of numbers: {error}", path=file) from error
+
+
+def _opened(file: LabelFile, content: bytes | None) -> IO[bytes]:
+    if content is not None:
+        return io.BytesIO(content)
+    return Path(file).open("rb")
+
+
+def _npy_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether the first axis is the fastest, and type of an array, which is not read yet."""
+    version = np.lib.format.read_magic(opened)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"its format has version {version}, which is for named fields")
+    return readers[version](opened)
+
+
+def _check_npy(
+    file: LabelFile, found: tuple[int, ...], dtype: np.dtype[Any], shape: tuple[int, int] | None, *, scores: bool
+) -> None:
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never loaded")
+    are_scores = scores and len(found) == 3 and dtype.kind == "f"
+    if len(found) != 2 and not are_scores:
         wanted = "a label map (H, W)" + (" or floating scores (C, H, W)" if scores else "")
-        remedy = "; drop the axis of 1" if mapped.ndim == 3 and 1 in mapped.shape else ""
-        raise DatasetError(f"{path}: holds {mapped.dtype} {mapped.shape}, expected {wanted}{remedy}", path=path)
-    if math.prod(mapped.shape[-2:]) > MAX_PIXELS:
-        raise DatasetError(f"{path}: has shape {mapped.shape}, expected at most {MAX_PIXELS:,} pixels", path=path)
-    if shape is not None and mapped.shape[-2:] != shape:
-        raise DatasetError(f"{path}: has shape {mapped.shape}, expected {shape}; nothing is resized", path=path)
-    return np.array(mapped)
+        remedy = "; drop the axis of 1" if len(found) == 3 and 1 in found else ""
+        raise DatasetError(f"{file}: holds {dtype} {found}, expected {wanted}{remedy}", path=file)
+    if min(found) < 1 or not dtype.itemsize:
+        raise DatasetError(f"{file}: has shape {found}, expected pixels", path=file)
+    if math.prod(found[-2:]) > MAX_PIXELS:
+        raise DatasetError(f"{file}: has shape {found}, expected at most {MAX_PIXELS:,} pixels", path=file)
+    if shape is not None and found[-2:] != shape:
+        raise DatasetError(f"{file}: has shape {found}, expected {shape}; nothing is resized", path=file)
+
+
+def _check_length(file: LabelFile, opened: IO[bytes], wanted: int) -> None:
+    """Refuse an array that is cut short, or is not alone, before memory is taken for it."""
+    begin = opened.tell()
+    there = opened.seek(0, os.SEEK_END) - begin
+    if there != wanted:
+        problem = "is cut short" if there < wanted else "goes on behind its array"
+        raise DatasetError(f"{file}: {problem}: {there:,} bytes, expected {wanted:,}", path=file)
+    opened.seek(begin)
 
 
 def _match_sequences(
     preds: LabelFolder, labels: LabelFolder
-) -> dict[str, tuple[Mapping[str, Path], Mapping[str, Path]]]:
+) -> dict[str, tuple[Mapping[str, LabelFile], Mapping[str, LabelFile]]]:
     if preds.is_flat and labels.is_flat and len(preds.sequences) == len(labels.sequences) == 1:
         (pred_frames,), (label_frames,) = preds.sequences.values(), labels.sequences.values()
-        return {labels.root.resolve().name: (pred_frames, label_frames)}
+        return {labels.sequence_name: (pred_frames, label_frames)}
     if preds.is_flat != labels.is_flat:
         flat, nested = (preds, labels) if preds.is_flat else (labels, preds)
         raise DatasetError(
@@ -369,7 +472,13 @@ def _match_sequences(
     return {name: (preds.sequences[name], frames) for name, frames in labels.sequences.items()}
 
 
-def _match_clip(name: str, preds: Mapping[str, Path], labels: Mapping[str, Path], root: Path, step: int | None) -> Clip:
+def _match_clip(
+    name: str,
+    preds: Mapping[str, LabelFile],
+    labels: Mapping[str, LabelFile],
+    root: Path | StoredFolder,
+    step: int | None,
+) -> Clip:
     patterns = [{split_name(frame, files[frame])[0] for frame in files} for files in (labels, preds)]
     for files, found in zip((labels, preds), patterns, strict=True):
         if len(found) > 1:

@@ -8,6 +8,7 @@ checksums: one that ends early is found, one that is damaged in its middle may d
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.checks import check_integer
-from flame_metric.data import MAX_PIXELS
+from flame_metric.data import MAX_IMAGE_BYTES, MAX_PIXELS
 from flame_metric.data.paths import check_file
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, ShapeError
 from flame_metric.files import write_whole
@@ -110,8 +111,9 @@ class ImageFile(NamedTuple):
 
 
 def read_image(
-    path: Path,
+    path: str | os.PathLike[str],
     *,
+    content: bytes | None = None,
     shape: tuple[int, int] | None,
     wanted: str,
     jpeg: str | None,
@@ -121,7 +123,9 @@ def read_image(
 
     Parameters
     ----------
-    path : Path
+    path : str or path
+    content : bytes, optional
+        What the file holds, where it does not lie on disk.
     shape : (int, int), optional
         (H, W) that it must have.
     wanted : str
@@ -136,19 +140,23 @@ def read_image(
     DatasetError
         If the file is missing, no image of that kind or size, damaged, an animation, or larger than 64 million pixels.
     """
-    check_file(path, wanted)
+    if content is None:
+        check_file(Path(path), wanted)
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") if content is None else io.BytesIO(content) as file:
             data = file.read(_HEADER.size)
             if data.startswith(_JPEG_START) and jpeg is None:
-                data += file.read()
+                data += file.read(MAX_IMAGE_BYTES)
                 header = _jpeg_header(path, data)
             else:
                 header = _png_header(path, data, wanted, jpeg)
             _check_header(path, header, complaint(header), shape)
-            data += file.read()
+            data += file.read(MAX_IMAGE_BYTES)
+            is_larger = bool(file.read(1))
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+    if is_larger:
+        raise DatasetError(f"{path}: is larger than {MAX_IMAGE_BYTES:,} bytes, which no such image is", path=path)
     if not _has_end(header, data):
         raise DatasetError(f"{path}: is damaged or cut short: its end is missing", path=path)
     pixels, rotated = _decode(path, data, header)
@@ -242,7 +250,7 @@ def write_gif(path: Path, pictures: Iterable[npt.NDArray[np.uint8]], *, fps: Fps
     write_whole(path, content.getvalue())
 
 
-def _png_header(path: Path, head: bytes, wanted: str, jpeg: str | None) -> ImageHeader:
+def _png_header(path: str | os.PathLike[str], head: bytes, wanted: str, jpeg: str | None) -> ImageHeader:
     if len(head) < _HEADER.size or not head.startswith(_SIGNATURE):
         found = "is no PNG file" if jpeg else "is neither a PNG nor a JPEG file"
         found = f"is a JPEG file: {jpeg}" if head.startswith(_JPEG_START) else found
@@ -255,7 +263,7 @@ def _png_header(path: Path, head: bytes, wanted: str, jpeg: str | None) -> Image
     return ImageHeader(True, width, height, bits, colours, samples, bool(interlacing))
 
 
-def _jpeg_header(path: Path, data: bytes) -> ImageHeader:
+def _jpeg_header(path: str | os.PathLike[str], data: bytes) -> ImageHeader:
     """Go through the segments before the pixels until one gives the size."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
@@ -270,7 +278,9 @@ def _jpeg_header(path: Path, data: bytes) -> ImageHeader:
     raise DatasetError(f"{path}: is damaged or cut short: a JPEG file that does not say its size", path=path)
 
 
-def _check_header(path: Path, header: ImageHeader, complaint: str | None, shape: tuple[int, int] | None) -> None:
+def _check_header(
+    path: str | os.PathLike[str], header: ImageHeader, complaint: str | None, shape: tuple[int, int] | None
+) -> None:
     size = (header.height, header.width)
     if complaint is not None:
         raise DatasetError(f"{path}: is {complaint}", path=path)
@@ -288,7 +298,7 @@ def _has_end(header: ImageHeader, data: bytes) -> bool:
     return _JPEG_END in data[max(0, data.rfind(_JPEG_SCAN)) :]  # a preview before the pixels has an end too
 
 
-def _decode(path: Path, data: bytes, header: ImageHeader) -> tuple[npt.NDArray[Any], bool]:
+def _decode(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> tuple[npt.NDArray[Any], bool]:
     formats = ("PNG",) if header.is_png else ("JPEG",)
     try:
         if header.is_png:

@@ -19,7 +19,7 @@ __all__ = ["read_label_png"]
 
 
 def read_label_png(
-    path: str | os.PathLike[str], *, shape: tuple[int, int] | None = None
+    path: str | os.PathLike[str], *, content: bytes | None = None, shape: tuple[int, int] | None = None
 ) -> npt.NDArray[np.unsignedinteger[Any]]:
     """Read a PNG label map.
 
@@ -27,6 +27,8 @@ def read_label_png(
     ----------
     path : str or path
         A PNG file with one channel: grey of 1, 2, 4, 8 or 16 bits, or a palette image, whose indices are the labels.
+    content : bytes, optional
+        What the file holds, where it does not lie on disk; ``path`` then only stands in messages.
     shape : (int, int), optional
         (H, W) that it must have, compared with the header before anything is decoded.
 
@@ -51,7 +53,8 @@ def read_label_png(
            [  1, 255]], dtype=uint8)
     """
     header, labels, *_ = read_image(
-        Path(path),
+        path if content is not None else Path(path),
+        content=content,
         shape=shape,
         wanted="a PNG label map",
         jpeg="its compression changes labels",

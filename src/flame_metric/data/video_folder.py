@@ -99,7 +99,7 @@ def video_folder(
     root = maps.folder.root
     if maps.folder.is_flat:
         raise DatasetError(
-            f"{root}: holds label maps itself, expected a folder for each video, such as {root / next(iter(files))}",
+            f"{root}: holds label maps itself, expected a folder for each video, such as {root}/{next(iter(files))}",
             path=root,
         )
     chosen = maps.sequences(sequences)

@@ -1,0 +1,217 @@
+"""Zip and tar archives as folders: their files are read where they lie, nothing is unpacked to disk.
+
+An archive that ends early, or is damaged where it lists its files, is refused: a list that is cut would become a score
+of the files that are left. A zip file verifies the checksum of what it holds; a tar file has none, so the checksums
+are those of the PNG files in it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tarfile
+import threading
+import weakref
+import zipfile
+from pathlib import PurePosixPath
+from typing import IO, Protocol
+
+from flame_metric.data.stored import StoredFile
+from flame_metric.errors import DatasetError
+
+__all__ = ["Archive", "ArchiveFolder", "archive_kind", "open_archive"]
+
+_TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_ENDINGS = (".zip", *_TAR_ENDINGS)
+_ZIP_END_BYTES = 2**16 + 200  # the longest comment, and the records around it
+_BLOCK = 512  # of a tar file, whose end are blocks of zeros
+
+
+class Archive(Protocol):
+    """What both kinds of archives are asked for."""
+
+    def members(self) -> list[tuple[str, int, str]]:
+        """Return name, bytes and version of each file."""
+
+    def read(self, key: str) -> bytes:
+        """Return what a file holds."""
+
+
+def archive_kind(name: str) -> str | None:
+    """Return "zip" or "tar" for a file that is an archive by its ending, None for others.
+
+    Examples
+    --------
+    >>> archive_kind("labels.zip"), archive_kind("labels.TAR.GZ"), archive_kind("labels.png")
+    ('zip', 'tar', None)
+    """
+    ending = _ending(name)
+    return None if not ending else "zip" if ending == ".zip" else "tar"
+
+
+class ArchiveFolder:
+    """A folder in an archive.
+
+    Parameters
+    ----------
+    archive : Archive
+        What :func:`open_archive` opened.
+    address : str
+        Of the archive, for messages.
+    inner : str
+        The folder in it; "" for all of it.
+    """
+
+    def __init__(self, archive: Archive, address: str, inner: str = "") -> None:
+        self._archive, self._address = archive, address
+        self._inner = PurePosixPath(inner.strip("/"))
+        self._lock = threading.Lock()  # all files of an archive share one position
+
+    @property
+    def name(self) -> str:
+        """Name of the folder; of a whole archive that of its file without the ending."""
+        if self._inner.name:
+            return self._inner.name
+        name = self._address.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        return name[: len(name) - len(_ending(name))] or name
+
+    def __str__(self) -> str:
+        """Return its address."""
+        return f"{self._address}/{self._inner}" if self._inner.name else self._address
+
+    def __fspath__(self) -> str:
+        """Return its address."""
+        return str(self)
+
+    def files(self) -> list[StoredFile]:
+        """Return all files below it."""
+        found: dict[PurePosixPath, StoredFile] = {}
+        is_there = not self._inner.name
+        for key, size, version in self._archive.members():
+            path = PurePosixPath(key.lstrip("/"))
+            if ".." in path.parts or "\0" in key:
+                raise DatasetError(f"{self._address}: holds a file called {key!r}, expected names below it", path=self)
+            if not path.is_relative_to(self._inner):
+                continue
+            is_there = True
+            file = StoredFile(self, path.relative_to(self._inner), key, size, version)
+            if file.path in found:
+                raise DatasetError(f"{file}: is in the archive twice, expected each file once", path=file)
+            found[file.path] = file
+        if not is_there:
+            raise DatasetError(f"{self}: is missing, expected a folder in the archive", path=self)
+        return sorted(found.values(), key=lambda file: file.path.parts)
+
+    def read(self, file: StoredFile, stop: threading.Event) -> bytes:
+        """Return what a file holds."""
+        try:
+            with self._lock:
+                content = self._archive.read(file.key)
+        except DatasetError:  # of a store that cannot be reached
+            raise
+        except Exception as error:  # readers of archives may raise anything on bytes from outside
+            reason = str(error) or type(error).__name__
+            raise DatasetError(f"{file}: is damaged or cut short: {reason}", path=file) from error
+        if len(content) != file.size:
+            raise DatasetError(
+                f"{file}: is damaged: it holds {len(content):,} bytes, its archive says {file.size}", path=file
+            )
+        return content
+
+    def stamp(self, file: StoredFile) -> str:
+        """Return what the archive says of the content."""
+        return file.version
+
+
+def open_archive(opened: IO[bytes], address: str, kind: str) -> Archive:
+    """Open an archive and read which files it holds.
+
+    Parameters
+    ----------
+    opened : binary file
+        Is closed with the archive, when nobody uses it any more.
+    address : str
+        For messages.
+    kind : {"zip", "tar"}
+
+    Raises
+    ------
+    DatasetError
+        If it is no such archive, damaged or cut short.
+    """
+    try:
+        archive = _Zip(opened) if kind == "zip" else _Tar(opened)
+    except Exception as error:  # as above
+        opened.close()
+        if isinstance(error, DatasetError):  # of a store that cannot be reached
+            raise
+        reason = str(error) or type(error).__name__
+        raise DatasetError(f"{address}: is no {kind} archive, damaged or cut short: {reason}", path=address) from error
+    weakref.finalize(archive, opened.close)
+    return archive
+
+
+def _ending(name: str) -> str:
+    return next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+
+
+class _Zip:
+    """A zip file; a member's checksum is verified when it is read."""
+
+    def __init__(self, opened: IO[bytes]) -> None:
+        self._zip = zipfile.ZipFile(opened)
+        there, claimed = len(self._zip.infolist()), _claimed_members(opened)
+        if there != claimed:
+            raise ValueError(f"it lists {there:,} file(s), and says that it holds {claimed:,}")
+
+    def members(self) -> list[tuple[str, int, str]]:
+        found = (member for member in self._zip.infolist() if not member.is_dir())
+        return [(member.filename, member.file_size, f"{member.file_size} {member.CRC:08x}") for member in found]
+
+    def read(self, key: str) -> bytes:
+        return self._zip.read(key)
+
+
+def _claimed_members(opened: IO[bytes]) -> int:
+    """Return how many members the end of a zip file tells of: `zipfile` lists what it finds, and does not compare."""
+    opened.seek(max(0, opened.seek(0, os.SEEK_END) - _ZIP_END_BYTES))
+    end = opened.read()
+    number: int = struct.unpack_from("<H", end, end.rindex(b"PK\5\6") + 10)[0]
+    if number == 0xFFFF and (large := end.rfind(b"PK\6\6")) >= 0:  # or more: another record has room for the number
+        (number,) = struct.unpack_from("<Q", end, large + 32)
+    return number
+
+
+class _Tar:
+    """A tar file, whose list of members is believed where zeros follow it to the end."""
+
+    def __init__(self, opened: IO[bytes]) -> None:
+        self._tar = tarfile.open(fileobj=opened, mode="r:*")  # noqa: SIM115 - stays open
+        self._files = {member.name: member for member in self._tar.getmembers() if not member.isdir()}
+        number = sum(not member.isdir() for member in self._tar.getmembers())
+        if len(self._files) < number:
+            raise ValueError("it holds a file twice, expected each once")
+        self._check_end()
+
+    def _check_end(self) -> None:
+        """Refuse what `tarfile` takes for the end, without a word, though it is none."""
+        file = self._tar.fileobj
+        if file is None:
+            raise AssertionError("unreachable: the archive is open")
+        file.seek(self._tar.offset)
+        block = file.read(_BLOCK)
+        if len(block) < _BLOCK or any(block):
+            raise ValueError("no end of the archive follows its last file")
+        while block := file.read(2**16):
+            if any(block):
+                raise ValueError("more follows its end; expected one archive, not several in a row")
+
+    def members(self) -> list[tuple[str, int, str]]:
+        return [(name, member.size, f"{member.size} {member.mtime}") for name, member in self._files.items()]
+
+    def read(self, key: str) -> bytes:
+        opened = self._tar.extractfile(self._files[key]) if self._files[key].isreg() else None
+        if opened is None:
+            raise ValueError("it is a link or a device, expected a file")
+        with opened:
+            return opened.read()

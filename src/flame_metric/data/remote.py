@@ -1,0 +1,366 @@
+"""Label maps in object stores and on servers (fsspec): ``s3://bucket/labels``, ``https://host/labels``, ...
+
+A request that fails, stalls or ends early is made again, a few times; then it is an error. Folders are listed one by
+one, since fsspec's own walk passes over those that it cannot list, which would make a score of what is left.
+Credentials and other options come from where fsspec takes them: its configuration files, environment variables, and
+those of the store's own client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import io
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import IO, Any, TypeVar
+from urllib.parse import unquote
+
+from flame_metric.data.stored import READERS, StoredFile, check_size
+from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
+
+try:
+    import aiohttp
+    import fsspec
+except ImportError as error:
+    raise MissingExtraError(
+        "reading from object stores and servers needs fsspec: pip install 'flame-metric[remote]'"
+    ) from error
+
+__all__ = ["Patience", "RemoteFolder", "open_remote", "open_remote_file", "shown"]
+
+T = TypeVar("T")
+
+_VERSIONS = ("ETag", "etag", "Content-MD5", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+_FINAL_STATUS = frozenset(range(400, 500)) - {408, 425, 429}  # to ask again would change nothing
+_BUFFER_BYTES = 2**16
+_POLL_S = 0.5  # how soon Ctrl-C ends a request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to wait for a store, and how often to ask it.
+
+    Attributes
+    ----------
+    attempts : int
+        Requests for one thing, all together.
+    pause_s : float
+        Seconds before the second one; each further pause is twice as long.
+    timeout_s : float
+        Seconds that a request may take,
+    per_mib_s : float
+        and as many more for each MiB of the file.
+    """
+
+    attempts: int = 5
+    pause_s: float = 0.5
+    timeout_s: float = 30.0
+    per_mib_s: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteFolder:
+    """A folder of a file system that fsspec knows.
+
+    Attributes
+    ----------
+    system : fsspec.AbstractFileSystem
+    root : str
+        Of the folder, as the system calls it.
+    address : str
+        As it is shown: without passwords.
+    patience : Patience
+    """
+
+    system: Any
+    root: str
+    address: str
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        name = self.address.rstrip("/").rpartition("/")[2]
+        return unquote(name) if _is_http(self.address) else name
+
+    def __str__(self) -> str:
+        """Return its address."""
+        return self.address
+
+    def __fspath__(self) -> str:
+        """Return its address."""
+        return self.address
+
+    def files(self) -> list[StoredFile]:
+        """Return the files in it and one folder below."""
+        self.system.invalidate_cache()
+        files, folders = self._list(self.root, PurePosixPath())
+        with ThreadPoolExecutor(READERS) as pool:
+            below = pool.map(lambda folder: self._list(*folder)[0], folders)
+            return sorted([*files, *(file for some in below for file in some)], key=lambda file: file.path.parts)
+
+    def read(self, file: StoredFile, stop: threading.Event) -> bytes:
+        """Return what a file holds."""
+        if file.size is None:
+            found = self._ask(lambda: self._call("info", file.key, stop=stop), file, stop)
+            file = replace(file, size=found.get("size"))
+            check_size(file, file.size)
+
+        def request() -> bytes:
+            if file.size is None:
+                return self._streamed(file)
+            content: bytes = self._call("cat_file", file.key, stop=stop, size=file.size)
+            if len(content) != file.size:
+                raise OSError(f"{len(content):,} of {file.size:,} bytes came")
+            return content
+
+        return self._ask(request, file, stop)
+
+    def stamp(self, file: StoredFile) -> str:
+        """Return what the store says of the content."""
+        if file.size is not None:
+            return file.version
+        return _version(self._ask(lambda: self._call("info", file.key), file))
+
+    def _streamed(self, file: StoredFile) -> bytes:
+        """Read a file whose size nobody tells: it may be without end."""
+        content, begun = bytearray(), time.monotonic()
+        with self.system.open(file.key, "rb", block_size=0) as opened:
+            while part := opened.read(2**20):
+                content += part
+                check_size(file, len(content))
+                if time.monotonic() - begun > self.patience.timeout_s + self.patience.per_mib_s * len(content) / 2**20:
+                    raise TimeoutError
+        return bytes(content)
+
+    def _list(self, key: str, place: PurePosixPath) -> tuple[list[StoredFile], list[tuple[str, PurePosixPath]]]:
+        """Return the files in a folder, and its folders with their places."""
+        shown = f"{self.address}/{place}" if place.parts else self.address
+        entries = self._ask(lambda: self._call("ls", key, detail=True), shown)
+        files, folders = [], []
+        for entry in entries:
+            name = self._name(str(entry["name"]), key)
+            if name is None:
+                continue
+            if entry["type"] == "directory":
+                folders.append((str(entry["name"]), place / name))
+            else:
+                files.append(StoredFile(self, place / name, str(entry["name"]), entry.get("size"), _version(entry)))
+        return files, [folder for folder in folders if not folder[1].name.startswith(".")]
+
+    def _name(self, key: str, folder: str) -> str | None:
+        """Return the name of an entry of a folder; None if it is none: the folder itself, a link on a page."""
+        if _is_http(key):
+            name = key.removeprefix(f"{folder.rstrip('/')}/").rstrip("/")
+            if "/" in name or "?" in name or "#" in name:
+                return None
+            name = unquote(name)
+        else:
+            name = key.rstrip("/").rpartition("/")[2]
+            if key.rstrip("/") == folder.rstrip("/"):
+                return None
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            return None
+        return name
+
+    def _call(
+        self, method: str, key: str, *, stop: threading.Event | None = None, size: int | None = None, **options: Any
+    ) -> Any:
+        """Call a method of the system; one that is asynchronous may take its time and no longer."""
+        system = self.system
+        if not system.async_impl:
+            return getattr(system, method)(key, **options)
+        seconds = self.patience.timeout_s + self.patience.per_mib_s * (size or 0) / 2**20
+        return _awaited(getattr(system, f"_{method}")(key, **options), system.loop, seconds, stop)
+
+    def _ask(self, request: Callable[[], T], what: object, stop: threading.Event | None = None) -> T:
+        return _insist(request, what, self.patience, stop or threading.Event())
+
+
+def open_remote(address: str, *, patience: Patience | None = None) -> RemoteFolder:
+    """Open a folder of a store or server; nothing is asked of it yet.
+
+    Parameters
+    ----------
+    address : str
+        ``"s3://bucket/labels"``, ``"https://host/labels"``: a scheme that fsspec knows.
+    patience : Patience, optional
+
+    Raises
+    ------
+    ConfigError
+        If there is no such scheme, or the address does not fit it.
+    MissingExtraError
+        If the scheme needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import fsspec
+    >>> with fsspec.open("memory://maps/clip/0001.png", "wb") as file:
+    ...     _ = file.write(b"...")
+    >>> [str(file) for file in open_remote("memory://maps").files()]
+    ['memory://maps/clip/0001.png']
+    """
+    system, root = _system(address)
+    return RemoteFolder(system, root.rstrip("/"), shown(address).rstrip("/"), patience or Patience())
+
+
+def open_remote_file(address: str, *, patience: Patience | None = None) -> IO[bytes]:
+    """Open a file of a store or server, to be read anywhere in it; reads that fail are tried again.
+
+    Raises
+    ------
+    ConfigError, MissingExtraError
+        As :func:`open_remote` raises them.
+    DatasetError
+        If it is missing or cannot be read; each later read raises it too.
+    """
+    system, root = _system(address)
+    return io.BufferedReader(_SteadyFile(system, root, shown(address), patience or Patience()), _BUFFER_BYTES)
+
+
+class _SteadyFile(io.RawIOBase):
+    """A remote file whose reads are tried again."""
+
+    def __init__(self, system: Any, root: str, address: str, patience: Patience) -> None:
+        super().__init__()
+        self._address, self._patience, self._position = address, patience, 0
+        self._file = self._ask(lambda: system.open(root, "rb"))
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = self._file.seek(0, io.SEEK_END) if whence == io.SEEK_END else self._position if whence else 0
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._ask(lambda: self._part(len(buffer)))
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        if not self.closed and hasattr(self, "_file"):
+            self._file.close()
+        super().close()
+
+    def _part(self, length: int) -> bytes:
+        try:
+            self._file.seek(self._position)
+            content: bytes = self._file.read(length)
+        except ValueError as error:  # what fsspec raises where a server gives files from their beginning alone
+            raise DatasetError(
+                f"{self._address}: cannot be read in parts: {_reason(error)}; simplecache::{self._address} fetches all "
+                "of it first",
+                path=self._address,
+            ) from error
+        return content
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        return _insist(request, self._address, self._patience, threading.Event())
+
+
+def _system(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and what it calls the address."""
+    try:
+        system, root = fsspec.core.url_to_fs(address, **_options(address))
+    except ImportError as error:
+        raise MissingExtraError(f"{shown(address)}: {error}") from error
+    except Exception as error:
+        raise ConfigError(
+            f"{shown(address)}: cannot be opened: {_reason(error)}; expected a folder, an archive, or an address that "
+            "fsspec knows"
+        ) from error
+    return system, str(root)
+
+
+def _options(address: str) -> dict[str, Any]:
+    """Return what servers are asked with: content that is compressed on the way could grow without bound."""
+    scheme = address.rpartition("::")[2].partition("://")[0]
+    if scheme not in ("http", "https"):
+        return {}
+    client = {
+        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=Patience.timeout_s, sock_read=Patience.timeout_s),
+        "headers": {"Accept-Encoding": "identity"},
+        "auto_decompress": False,
+    }
+    return {scheme: {"client_kwargs": client}} if "::" in address else {"client_kwargs": client}
+
+
+def _insist(request: Callable[[], T], what: object, patience: Patience, stop: threading.Event) -> T:
+    """Make a request until it is answered, a few times."""
+    for attempt in range(1, patience.attempts + 1):
+        try:
+            return request()
+        except DatasetError:
+            raise
+        except Exception as error:
+            if isinstance(error, FileNotFoundError):
+                raise DatasetError(f"{what}: is missing", path=str(what)) from error
+            if attempt == patience.attempts or _is_final(error) or stop.wait(patience.pause_s * 2 ** (attempt - 1)):
+                times = f"after {attempt} attempts" if attempt > 1 else "at all"
+                raise DatasetError(f"{what}: cannot be read, {times}: {_reason(error)}", path=str(what)) from error
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _is_final(error: Exception) -> bool:
+    if getattr(error, "status", None) in _FINAL_STATUS:
+        return True
+    return isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError | MemoryError | ValueError)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError | concurrent.futures.TimeoutError):
+        return "no answer came in time"
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return f"the server answers {status} {getattr(error, 'message', '')}".rstrip()
+    return shown(str(error).partition("\n")[0]) or type(error).__name__
+
+
+def _awaited(request: Awaitable[T], loop: asyncio.AbstractEventLoop, seconds: float, stop: threading.Event | None) -> T:
+    """Wait for an asynchronous request from a thread, and give it up when its time is over."""
+
+    async def bounded() -> T:
+        return await asyncio.wait_for(request, seconds)
+
+    future = asyncio.run_coroutine_threadsafe(bounded(), loop)
+    try:
+        while True:
+            done, _ = concurrent.futures.wait([future], _POLL_S)
+            if done:
+                return future.result()
+            if stop is not None and stop.is_set():
+                raise TimeoutError
+    finally:
+        future.cancel()
+
+
+def shown(text: str) -> str:
+    """Return an address without what is secret in it: user, password, signature.
+
+    Examples
+    --------
+    >>> shown("https://me:secret@host/all.zip?signature=0123")
+    'https://host/all.zip'
+    """
+    return re.sub(r"(?<=://)[^/@\s]*@", "", re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text))
+
+
+def _is_http(key: str) -> bool:
+    return key.startswith(("http://", "https://"))
+
+
+def _version(entry: Mapping[str, Any]) -> str:
+    return " ".join(str(entry[name]) for name in ("size", *_VERSIONS) if entry.get(name) is not None)

@@ -1,0 +1,220 @@
+"""Zip and tar archives as folders: what is in them, or an error; never a list that was cut."""
+
+import io
+import tarfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from flame_metric.data.archives import archive_kind
+from flame_metric.data.places import open_place
+from flame_metric.data.stored import StoredFile
+from flame_metric.errors import DatasetError
+
+FILES = {"a/0001.png": b"one", "a/0002.png": b"two", "b/0001.png": b"three" * 1000}
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+def pack(path: Path, files=None) -> Path:
+    files = FILES if files is None else files
+    if path.name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return path
+    kind = {"tar": "", "tgz": "gz"}.get(path.suffix[1:], path.suffix[1:])
+    with tarfile.open(path, f"w:{kind}") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_files_of_an_archive(ending: str, tmp_path: Path) -> None:
+    path = pack(tmp_path / f"labels{ending}")
+    folder = open_place(str(path))
+    files = folder.files()
+    assert {str(file.path): file.read() for file in files} == FILES
+    assert [file.size for file in files] == [3, 3, 5000]
+    assert (folder.name, str(folder), str(files[0])) == ("labels", str(path), f"{path}/a/0001.png")
+    assert files[0].parent == f"{path}/a"
+    kind = archive_kind(path.name)
+    inner = open_place(f"{kind}://a::{path}")
+    assert [file.read() for file in inner.files()] == [b"one", b"two"]
+    assert (inner.name, str(inner)) == ("a", f"{path}/a")
+    assert [file.read() for file in open_place(f"{kind}::{path}").files()] == list(FILES.values())
+
+
+def test_names_of_any_form(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.tar", {"./a/1.png": b"1", "/b/2.png": b"2"})
+    assert [str(file.path) for file in open_place(path).files()] == ["a/1.png", "b/2.png"]
+    with pytest.raises(
+        DatasetError, match=r"labels\.zip: holds a file called 'a/\.\./\.\./x\.png', expected names below"
+    ):
+        open_place(pack(tmp_path / "labels.zip", {"a/../../x.png": b""})).files()
+
+
+def test_a_stamp_changes_with_the_content(tmp_path: Path) -> None:
+    stamps = []
+    for content in (b"one", b"two"):
+        (file,) = open_place(pack(tmp_path / "labels.zip", {"1.png": content})).files()
+        stamps.append(file.stamp())
+    assert stamps[0] != stamps[1]
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar"])
+def test_the_same_file_twice(ending: str, tmp_path: Path) -> None:
+    """Programs that unpack take the last one; which is meant is for the user to say."""
+    with pytest.raises(DatasetError, match="twice, expected each"):
+        open_place(pack(tmp_path / f"labels{ending}", {"1.png": b"1", "./1.png": b"2"})).files()
+
+
+def test_the_same_name_twice_in_a_tar_file(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.tar", {"1.png": b"1"})
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(tarfile.TarInfo("1.png"))
+    with pytest.raises(DatasetError, match=r"labels\.tar: is no tar archive, .*: it holds a file twice"):
+        open_place(path)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_cut_anywhere_it_is_an_error(ending: str, tmp_path: Path) -> None:
+    """`tarfile` ends its list without a word at a header that is cut."""
+    path = pack(tmp_path / f"labels{ending}")
+    content = path.read_bytes()
+    lengths = range(0, len(content), 512 if ending == ".tar" else max(1, len(content) // 40))
+    end = len(content.rstrip(b"\0")) + 512 if ending == ".tar" else len(content)  # zeros at the end may be fewer
+    for length in lengths:
+        path.write_bytes(content[:length])
+        if length >= end:
+            continue
+        with pytest.raises(DatasetError, match=r"labels\.\S+: (is no \w+ archive, damaged|is damaged) or cut short"):
+            assert {str(file.path): file.read() for file in open_place(path).files()} == FILES
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_damaged_header_in_a_tar_file_does_not_end_it(number: int, tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.tar", {f"{number}.png": b"x" for number in range(3)})
+    content = bytearray(path.read_bytes())
+    content[number * 1024 + 150] ^= 0xFF  # in its checksum
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match="is no tar archive, damaged or cut short"):
+        open_place(path)
+
+
+def test_two_tar_files_in_a_row(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.tar")
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(DatasetError, match="more follows its end; expected one archive"):
+        open_place(path)
+
+
+def test_every_flipped_byte_of_a_zip_file_shows_or_is_harmless(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.zip", {"1.png": b"label map", "2.png": b"another"})
+    content = path.read_bytes()
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x5A]) + content[position + 1 :])
+        try:
+            found = {file.name: file.read() for file in open_place(path).files()}
+        except DatasetError:
+            continue
+        assert {*found.values()} <= {b"label map", b"another"}
+        assert len(found) == 2
+
+
+@pytest.mark.parametrize("number", [0xFFFF, 0x10000])
+def test_as_many_files_as_there_are(number: int, tmp_path: Path) -> None:
+    """From 65,535 on, a zip file keeps their number elsewhere."""
+    path = pack(tmp_path / "labels.zip", {f"{number}": b"" for number in range(number)})
+    assert len(open_place(path).files()) == number
+
+
+@pytest.mark.parametrize("kind", ["link", "device"])
+def test_links_and_devices_are_no_label_maps(kind: str, tmp_path: Path) -> None:
+    member = tarfile.TarInfo("2.png")
+    member.type, member.linkname = (tarfile.SYMTYPE, "/etc/passwd") if kind == "link" else (tarfile.CHRTYPE, "")
+    with tarfile.open(tmp_path / "labels.tar", "w") as archive:
+        archive.addfile(member)
+    (file,) = open_place(tmp_path / "labels.tar").files()
+    with pytest.raises(DatasetError, match=r"2\.png: is damaged or cut short: it is a link or a device"):
+        file.read()
+
+
+def test_a_bomb_is_refused_by_what_it_claims(tmp_path: Path, monkeypatch) -> None:
+    path = pack(tmp_path / "labels.zip", {"1.png": bytes(2_000_000)})
+    assert path.stat().st_size < 3000
+    monkeypatch.setattr("flame_metric.data.stored._MOST_BYTES", {".png": 1_000_000})
+    (file,) = open_place(path).files()
+    with pytest.raises(DatasetError, match=r"1\.png: has 2,000,000 bytes, expected at most 1,000,000"):
+        file.read()
+
+
+def test_a_file_that_is_larger_than_the_archive_says(tmp_path: Path) -> None:
+    """No more is unpacked than was claimed, and the checksum does not fit then."""
+    path = pack(tmp_path / "labels.zip", {"1.png": bytes(1_000_000)})
+    content = path.read_bytes()
+    path.write_bytes(content.replace((1_000_000).to_bytes(4, "little"), (100).to_bytes(4, "little")))
+    (file,) = open_place(path).files()
+    assert file.size == 100
+    with pytest.raises(DatasetError, match=r"1\.png: is damaged or cut short: Bad CRC-32"):
+        file.read()
+
+
+def test_a_password_is_no_crash(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.zip", {"1.png": b"x"})
+    content = bytearray(path.read_bytes())
+    for start in (6, content.index(b"PK\x01\x02") + 8):
+        content[start] |= 1  # the flag of encryption
+    path.write_bytes(content)
+    (file,) = open_place(path).files()
+    with pytest.raises(DatasetError, match=r"1\.png: is damaged or cut short: .*encrypted"):
+        file.read()
+
+
+def test_many_threads_read_one_archive(tmp_path: Path) -> None:
+    files = {f"{number}.png": bytes([number]) * 3000 for number in range(40)}
+    for ending in (".zip", ".tar"):
+        stored = open_place(pack(tmp_path / f"labels{ending}", files)).files()
+        with ThreadPoolExecutor(8) as pool:
+            contents = list(pool.map(StoredFile.read, stored))
+        assert {file.name: content for file, content in zip(stored, contents, strict=True)} == files
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nothing.zip", "nothing.zip: is missing, expected a folder or an archive"),
+        ("nothing", "nothing: is missing, expected a folder or an archive"),
+        ("text.png", "text.png: is no folder, expected a folder or an archive"),
+        ("zip::nothing.zip", "nothing.zip: is missing, expected a zip archive"),
+        ("zip::folder", "folder: is no file, expected a zip archive"),
+        ("zip::text.png", "text.png: is no zip archive, damaged or cut short: File is not a zip file"),
+        ("tar::text.png", "text.png: is no tar archive, damaged or cut short"),
+        ("text.zip", "text.zip: is no zip archive, damaged or cut short: File is not a zip file"),
+    ],
+)
+def test_what_is_no_archive(address: str, message: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in ("text.png", "text.zip"):
+        (tmp_path / name).write_text("text")
+    with pytest.raises(DatasetError, match=message):
+        open_place(address)
+
+
+def test_a_folder_that_is_not_in_the_archive(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.zip")
+    with pytest.raises(DatasetError, match=r"labels\.zip/c: is missing, expected a folder in the archive"):
+        open_place(f"zip://c::{path}").files()
+
+
+def test_folders_may_be_called_like_archives_and_addresses(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("labels.zip", "zip::x"):
+        (tmp_path / name).mkdir()
+        assert open_place(name) == Path(name)
+    assert open_place(Path("labels.zip")) == Path("labels.zip")

@@ -1,0 +1,234 @@
+"""Object stores and servers: files are read whole or not at all, and a list that is not whole is no list."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from file_server import FileServer
+from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
+
+fsspec = pytest.importorskip("fsspec", reason="addresses need fsspec")
+remote = pytest.importorskip("flame_metric.data.remote", reason="addresses need fsspec and aiohttp")
+
+HASTY = remote.Patience(attempts=3, pause_s=0.0, timeout_s=0.3)
+
+
+@pytest.fixture
+def memory():
+    system = fsspec.filesystem("memory")
+    yield system
+    for path in system.find("/"):
+        system.rm(path)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for clip, frame in (("a", 1), ("a", 2), ("b clip", 1)):
+        (tmp_path / "labels" / clip).mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "labels" / clip / f"{frame:04}.npy", np.full((2, 3), frame, np.uint8))
+    return tmp_path
+
+
+@pytest.fixture
+def server(tree):
+    with FileServer(tree) as running:
+        yield running
+
+
+def opened(server, folder="labels"):
+    return remote.open_remote(f"{server.address}/{folder}", patience=HASTY)
+
+
+def test_a_store_in_memory(memory):
+    for path in ("maps/b/2.npy", "maps/b/1.npy", "maps/0.npy", "maps/.git/3.npy", "maps/a/deep/4.npy", "other/5.npy"):
+        memory.pipe_file(path, path.encode())
+    folder = remote.open_remote("memory://maps/")
+    files = folder.files()
+    assert [str(file.path) for file in files] == ["0.npy", "b/1.npy", "b/2.npy"]
+    assert (folder.name, str(folder), str(files[1])) == ("maps", "memory://maps", "memory://maps/b/1.npy")
+    assert files[1].read() == b"maps/b/1.npy"
+    before = files[1].stamp()
+    memory.pipe_file("maps/b/1.npy", b"longer than it was before")
+    assert folder.files()[1].stamp() != before
+
+
+def test_a_store_that_has_changed_is_listed_anew(memory):
+    memory.pipe_file("maps/1.npy", b"1")
+    assert len(remote.open_remote("memory://maps").files()) == 1
+    memory.pipe_file("maps/2.npy", b"2")
+    assert len(remote.open_remote("memory://maps").files()) == 2
+
+
+def test_a_file_that_is_gone_or_has_grown(memory):
+    memory.pipe_file("maps/1.npy", b"1")
+    (file,) = remote.open_remote("memory://maps", patience=HASTY).files()
+    memory.pipe_file("maps/1.npy", b"12")
+    with pytest.raises(DatasetError, match=r"1\.npy: cannot be read, after 3 attempts: 2 of 1 bytes came"):
+        file.read()
+    memory.rm("maps/1.npy")
+    with pytest.raises(DatasetError, match=r"memory://maps/1\.npy: is missing") as caught:
+        file.read()
+    assert caught.value.path == "memory://maps/1.npy"
+
+
+def test_a_server(server, tree):
+    files = opened(server).files()
+    assert [str(file.path) for file in files] == ["a/0001.npy", "a/0002.npy", "b clip/0001.npy"]
+    assert files[2].read() == (tree / "labels/b clip/0001.npy").read_bytes()
+    assert files[0].stamp() == files[0].stamp() != ""
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "cut", "reset", "stall"])
+def test_what_fails_is_tried_again(server, tree, fault):
+    server.faults["0002.npy"] = (fault, 2)
+    file = opened(server).files()[1]
+    assert file.read() == (tree / "labels/a/0002.npy").read_bytes()
+    assert server.faults["0002.npy"] == (fault, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("500", "the server answers 500 Internal Server Error"),
+        ("cut", ""),
+        ("reset", "Server disconnected"),
+        ("stall", "no answer came in time"),
+    ],
+)
+def test_a_limit_and_then_an_error(server, fault, reason):
+    server.faults["0002.npy"] = (fault, None)
+    file = opened(server).files()[1]
+    with pytest.raises(DatasetError, match=rf"/labels/a/0002\.npy: cannot be read, after 3 attempts: .*{reason}"):
+        file.read()
+    # The client by itself asks again, once, where a connection that was open has been closed.
+    assert server.requests["GET", "/labels/a/0002.npy"] in ((3, 4, 5, 6) if fault == "reset" else (3,))
+
+
+def test_what_is_final_is_asked_once(server):
+    server.faults["0002.npy"] = ("403", None)
+    with pytest.raises(DatasetError, match=r"cannot be read, at all: the server answers 403 Forbidden"):
+        opened(server).files()[1].read()
+    assert server.requests["GET", "/labels/a/0002.npy"] == 1
+
+
+@pytest.mark.parametrize("fault", ["500", "cut", "reset", "stall"])
+@pytest.mark.parametrize("folder", ["/labels/", "/labels/b%20clip/"])
+def test_a_folder_that_cannot_be_listed_is_an_error(server, folder, fault):
+    """fsspec's walk leaves such a folder out, and the score would be one of fewer labels."""
+    if fault == "cut":  # a page is no file
+        server.give = lambda handler, _: handler.send_error(503)
+    server.faults[folder] = (fault, 2)
+    assert len(opened(server).files()) == 3
+    server.faults[folder] = (fault, None)
+    with pytest.raises(DatasetError, match="cannot be read, after 3 attempts"):
+        opened(server).files()
+
+
+def test_no_such_folder(server, memory):
+    with pytest.raises(DatasetError, match=r"/nothing: is missing"):
+        opened(server, "nothing").files()
+    with pytest.raises(DatasetError, match="memory://nothing: is missing"):
+        remote.open_remote("memory://nothing").files()
+
+
+def test_sizes_that_nobody_tells(server):
+    server.faults["0001.npy"] = ("unsized", None)
+    files = opened(server).files()
+    assert files[0].read() == files[0].read() != b""
+
+
+def test_a_file_without_end(server, monkeypatch):
+    server.faults["0001.npy"] = ("endless", None)
+    monkeypatch.setattr("flame_metric.data.stored._MOST_BYTES_OF_OTHERS", 300_000)
+    with pytest.raises(DatasetError, match=r"0001\.npy: has \d+,\d+ bytes, expected at most 300,000"):
+        opened(server).files()[0].read()
+
+
+def test_a_file_without_end_that_comes_slowly(server, monkeypatch):
+    server.faults["0001.npy"] = ("endless", None)
+    file = replace(opened(server), patience=remote.Patience(attempts=1, timeout_s=30)).files()[0]
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=count(step=20).__next__))
+    with pytest.raises(DatasetError, match="no answer came in time"):
+        file.read()
+
+
+def test_larger_than_any_label_map(memory, monkeypatch):
+    monkeypatch.setattr("flame_metric.data.stored._MOST_BYTES", {".png": 10})
+    memory.pipe_file("maps/1.png", bytes(11))
+    (file,) = remote.open_remote("memory://maps").files()
+    with pytest.raises(DatasetError, match=r"1\.png: has 11 bytes, expected at most 10"):
+        file.read()
+
+
+def test_nothing_is_tried_again_once_it_is_stopped(server):
+    server.faults["0002.npy"] = ("500", None)
+    file, stop = opened(server).files()[1], threading.Event()
+    stop.set()
+    with pytest.raises(DatasetError, match="cannot be read, at all"):
+        file.read(stop)
+    assert server.requests["GET", "/labels/a/0002.npy"] == 1
+
+
+def test_a_request_that_stalls_ends_when_it_is_stopped(server, monkeypatch):
+    monkeypatch.setattr(remote, "_POLL_S", 0.01)
+    server.faults["0002.npy"] = ("stall", None)
+    file = replace(opened(server), patience=remote.Patience(timeout_s=3600)).files()[1]
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(file.read, stop)
+        server.stalled.wait(60)
+        stop.set()
+        assert isinstance(reading.exception(60), DatasetError)
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("nothing://x", ConfigError, "nothing://x: cannot be opened: Protocol not known: nothing; expected a folder"),
+        ("s3://bucket/labels", MissingExtraError, "s3://bucket/labels: Install s3fs"),
+    ],
+)
+def test_addresses_that_cannot_be_opened(address, error, message):
+    with pytest.raises(error, match=message):
+        remote.open_remote(address)
+
+
+def test_passwords_are_not_shown():
+    assert remote.shown("ftp://me:secret@host/x") == "ftp://host/x"
+    assert remote.shown("zip://a::https://u:p@host/x.zip?sig=1#z") == "zip://a::https://host/x.zip"
+    assert remote.shown("s3://bucket/what?") == "s3://bucket/what?"
+    reason = remote._reason(ValueError("no https://u:p@host/x?sig=1 here\nmore"))
+    assert reason == "no https://host/x here"
+
+
+def test_a_page_may_link_to_more_than_files(tmp_path):
+    (tmp_path / "labels").mkdir()
+    links = (
+        "1.npy",
+        "1.npy",
+        "?C=N;O=D",
+        "../",
+        "sub/x.npy",
+        "https://elsewhere/2.npy",
+        "%2e%2e%2f3.npy",
+        "#top",
+        "4%20a.npy",
+    )
+    page = "".join(f'<a href="{link}">x</a>' for link in links)
+    (tmp_path / "labels" / "index.html").write_text(page)
+    with FileServer(tmp_path) as server:
+        assert [file.name for file in opened(server).files()] == ["1.npy", "4 a.npy"]
+
+
+def test_an_answer_that_is_packed_on_the_way_is_not_unpacked(server):
+    """A few bytes could become gigabytes."""
+    client = remote._options("https://host/x")["client_kwargs"]
+    assert client["headers"] == {"Accept-Encoding": "identity"}
+    assert client["auto_decompress"] is False
+    assert remote._options("zip::https://host/x.zip") == {"https": {"client_kwargs": client}}
+    assert remote._options("s3://bucket") == {}

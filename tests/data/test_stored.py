@@ -1,0 +1,96 @@
+"""Reading ahead: in order, bounded by bytes, and what fails comes in its place."""
+
+import threading
+from pathlib import PurePosixPath
+
+import pytest
+
+from flame_metric.data.stored import StoredFile, read_ahead
+from flame_metric.errors import DatasetError
+
+
+class Store:
+    """Counts what was fetched and not taken yet."""
+
+    name = "store"
+
+    def __init__(self, gate=None):
+        self.begun, self.gate, self.stopped = [], gate, []
+        self.entered, self.left = threading.Event(), threading.Event()
+
+    def __str__(self):
+        return "store"
+
+    def read(self, file, stop):
+        self.begun.append(file.key)
+        self.entered.set()
+        if self.gate is not None:
+            self.gate.wait(60)
+        self.stopped.append(stop.is_set())
+        self.left.set()
+        if file.key == "bad":
+            raise DatasetError("bad: is damaged", path="bad")
+        return bytes(file.size or 5)
+
+    def files_of(self, sizes):
+        return [
+            StoredFile(self, PurePosixPath(f"{number}.npy"), str(number), size) for number, size in enumerate(sizes)
+        ]
+
+
+def test_everything_comes_in_order():
+    files = Store().files_of([number % 7 for number in range(300)])
+    found = list(read_ahead(((file.key, [file]) for file in files), ahead_bytes=20))
+    assert [item for item, _ in found] == [str(number) for number in range(300)]
+    assert [len(contents[0]) for _, contents in found] == [number % 7 or 5 for number in range(300)]
+
+
+def test_items_without_files_and_with_several():
+    one, other = Store().files_of([1, 2])
+    found = list(read_ahead([("none", []), ("both", [one, other])]))
+    assert [(item, [len(content) for content in contents]) for item, contents in found] == [
+        ("none", []),
+        ("both", [1, 2]),
+    ]
+
+
+def test_an_error_comes_in_its_place():
+    store = Store()
+    files = [*store.files_of([1, 1]), StoredFile(store, PurePosixPath("bad.npy"), "bad", 1)]
+    found = [contents[0] for _, contents in read_ahead((None, [file]) for file in files)]
+    assert found[:2] == [b"\0", b"\0"]
+    assert isinstance(found[2], DatasetError)
+
+
+@pytest.mark.parametrize(("sizes", "most"), [([10] * 50, 3), ([30] * 50, 1), ([1000] * 50, 1), ([1] * 200, 30)])
+def test_no_more_is_fetched_than_may_wait(sizes, most):
+    """Of 30 bytes that may wait: so many files of this size; a larger one comes alone."""
+    store = Store()
+    taken = 0
+    for _ in read_ahead(((None, [file]) for file in store.files_of(sizes)), ahead_bytes=30):
+        assert len(store.begun) - taken <= most + 1
+        taken += 1
+    assert taken == len(sizes)
+
+
+def test_files_that_do_not_tell_their_size_are_few():
+    store = Store()
+    reading = read_ahead(((None, [file]) for file in store.files_of([None] * 100)), ahead_bytes=2**25)
+    next(reading)
+    assert len(store.begun) <= 5  # as if each had 8 MiB
+    reading.close()
+
+
+def test_whoever_stops_early_waits_for_nothing_and_tells_the_threads():
+    gate = threading.Event()
+    store, slow = Store(), Store(gate)
+    first, last = store.files_of([1, 1])
+    (stalled,) = slow.files_of([1])
+    reading = read_ahead((("first", [first]), ("stalled", [stalled]), ("last", [last])), ahead_bytes=2)
+    assert next(reading)[0] == "first"
+    assert slow.entered.wait(60)
+    reading.close()
+    assert not slow.left.is_set()
+    gate.set()
+    assert slow.left.wait(60)
+    assert slow.stopped == [True]

@@ -1,0 +1,94 @@
+"""A web server on this machine that lists folders and gives files, and fails where a test wants it to."""
+
+import contextlib
+import threading
+from collections import Counter
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class FileServer:
+    """Serve a folder; ``faults`` maps the end of a path to (what goes wrong, how often: None for always).
+
+    "500", "403", "429" are answered instead; "cut" promises more bytes than come; "reset" closes the connection;
+    "stall" says nothing until the server is stopped; "endless" gives no size and never ends; "unsized" gives no size.
+    """
+
+    def __init__(self, root):
+        self.faults, self.requests = {}, Counter()
+        self.stalled, self.released = threading.Event(), threading.Event()
+        outer = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def __init__(self, *arguments):
+                super().__init__(*arguments, directory=str(root))
+
+            def log_message(self, *_):
+                pass
+
+            def do_HEAD(self):
+                outer.answer(self, super().do_HEAD)
+
+            def do_GET(self):
+                outer.answer(self, super().do_GET)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.lock = threading.Lock()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def fault(self, command, path):
+        """Return what goes wrong with this request, if anything does."""
+        with self.lock:
+            self.requests[command, path] += 1
+            for end, (kind, times) in self.faults.items():
+                if path.endswith(end) and times != 0 and (command == "GET" or kind in ("endless", "unsized")):
+                    self.faults[end] = (kind, None if times is None else times - 1)
+                    return kind
+        return None
+
+    def answer(self, handler, usual):
+        kind = self.fault(handler.command, handler.path)
+        if kind is None:
+            usual()
+        elif kind.isdigit():
+            handler.send_error(int(kind))
+        elif kind == "stall":
+            self.stalled.set()
+            self.released.wait()
+            handler.close_connection = True
+        elif kind == "reset":
+            handler.close_connection = True
+        else:
+            self.give(handler, kind)
+
+    def give(self, handler, kind):
+        content = Path(handler.translate_path(handler.path)).read_bytes()
+        handler.send_response(200)
+        handler.close_connection = True
+        if kind == "cut":
+            handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        if handler.command == "HEAD":
+            return
+        with contextlib.suppress(OSError):  # the client may have gone
+            if kind == "cut":
+                handler.wfile.write(content[: len(content) // 2])
+            elif kind == "unsized":
+                handler.wfile.write(content)
+            while kind == "endless":
+                handler.wfile.write(bytes(2**16))
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
