@@ -141,7 +141,7 @@ def test_never_a_short_score(server, folders, capsys, fault):
 def test_a_list_that_fails_is_no_shorter_list(server, capsys):
     server.faults = {"labels/clip%201/": ("500", None)}
     assert main(["evaluate", f"{server.address}/preds", f"{server.address}/labels", *WORDS]) == 3
-    assert "/labels/clip 1: cannot be read, after 3 attempts: the server answers 500" in capsys.readouterr().err
+    assert "/labels/clip 1: cannot be read after 3 attempts: the server answers 500" in capsys.readouterr().err
 
 
 def test_a_journal_goes_on_and_notices_other_files(server, folders, whole, tmp_path, monkeypatch):

@@ -70,6 +70,15 @@ from flame_metric.report import plot_latencies
 figure, axes = plot_latencies(latency_report(LatencyTrace([26, 27, 25, 40]), fps=17))
 figure.savefig("latencies.png")
 """,
+    "remote": """
+import fsspec
+import numpy as np
+from flame_metric.data.remote import open_remote
+with fsspec.open("memory://maps/clip/1.npy", "wb") as file:
+    np.save(file, np.eye(4, dtype=np.uint8))
+(file,) = open_remote("memory://maps").files()
+assert file.read().startswith(b"\\x93NUMPY")
+""",
     "torch": """
 from flame_metric import FlameMetric
 import torch

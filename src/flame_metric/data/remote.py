@@ -309,8 +309,8 @@ def _insist(request: Callable[[], T], what: object, patience: Patience, stop: th
             if isinstance(error, FileNotFoundError):
                 raise DatasetError(f"{what}: is missing", path=str(what)) from error
             if attempt == patience.attempts or _is_final(error) or stop.wait(patience.pause_s * 2 ** (attempt - 1)):
-                times = f"after {attempt} attempts" if attempt > 1 else "at all"
-                raise DatasetError(f"{what}: cannot be read, {times}: {_reason(error)}", path=str(what)) from error
+                times = f" after {attempt} attempts" if attempt > 1 else ""
+                raise DatasetError(f"{what}: cannot be read{times}: {_reason(error)}", path=str(what)) from error
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
