@@ -232,3 +232,10 @@ def test_an_answer_that_is_packed_on_the_way_is_not_unpacked(server):
     assert client["auto_decompress"] is False
     assert remote._options("zip::https://host/x.zip") == {"https": {"client_kwargs": client}}
     assert remote._options("s3://bucket") == {}
+
+
+def test_what_is_configured_for_servers_is_kept(monkeypatch):
+    monkeypatch.setitem(fsspec.config.conf, "https", {"client_kwargs": {"trust_env": True, "headers": {"X-Key": "1"}}})
+    client = remote._options("https://host/x")["client_kwargs"]
+    assert client["trust_env"] is True
+    assert client["headers"] == {"X-Key": "1", "Accept-Encoding": "identity"}

@@ -177,7 +177,7 @@ class RemoteFolder:
         if not system.async_impl:
             return getattr(system, method)(key, **options)
         seconds = self.patience.timeout_s + self.patience.per_mib_s * (size or 0) / 2**20
-        return _awaited(getattr(system, f"_{method}")(key, **options), system.loop, seconds, stop)
+        return _awaited(lambda: getattr(system, f"_{method}")(key, **options), system.loop, seconds, stop)
 
     def _ask(self, request: Callable[[], T], what: object, stop: threading.Event | None = None) -> T:
         return _insist(request, what, self.patience, stop or threading.Event())
@@ -290,9 +290,11 @@ def _options(address: str) -> dict[str, Any]:
     scheme = address.rpartition("::")[2].partition("://")[0]
     if scheme not in ("http", "https"):
         return {}
+    configured = fsspec.config.conf.get(scheme, {}).get("client_kwargs", {})  # would be replaced, not completed
     client = {
         "timeout": aiohttp.ClientTimeout(total=None, sock_connect=Patience.timeout_s, sock_read=Patience.timeout_s),
-        "headers": {"Accept-Encoding": "identity"},
+        **configured,
+        "headers": {**configured.get("headers", {}), "Accept-Encoding": "identity"},
         "auto_decompress": False,
     }
     return {scheme: {"client_kwargs": client}} if "::" in address else {"client_kwargs": client}
@@ -329,11 +331,13 @@ def _reason(error: Exception) -> str:
     return shown(str(error).partition("\n")[0]) or type(error).__name__
 
 
-def _awaited(request: Awaitable[T], loop: asyncio.AbstractEventLoop, seconds: float, stop: threading.Event | None) -> T:
+def _awaited(
+    request: Callable[[], Awaitable[T]], loop: asyncio.AbstractEventLoop, seconds: float, stop: threading.Event | None
+) -> T:
     """Wait for an asynchronous request from a thread, and give it up when its time is over."""
 
     async def bounded() -> T:
-        return await asyncio.wait_for(request, seconds)
+        return await asyncio.wait_for(request(), seconds)
 
     future = asyncio.run_coroutine_threadsafe(bounded(), loop)
     try:
