@@ -713,7 +713,7 @@ CLIPS = [
     ([A, A, A], [B, B, [[0.0, 1.0]]], LabelError, "`target` holds float64 values"),
     ([A, A, A], [B, B, [["a", "b"]]], LabelError, "`target` holds <U1 values"),
     ([A, A, A], [B, B, [0, 1]], ShapeError, r"`target` has shape \(2,\), expected one label map"),
-    ([A, A, A], [B, B, np.zeros((0, 2), int)], ShapeError, r"`target` has shape \(0, 2\), expected one label map"),
+    ([A, A, A], [B, B, np.zeros((0, 2), int)], ShapeError, r"`target` has shape \(0, 2\), expected at least one pixel"),
     ([A, A, A], [B, B, [[0], [1]]], ShapeError, r"`pred` has shape \(1, 2\) and `target` \(2, 1\), expected the same"),
     (
         [A, [[0, 1, 1]], [[0, 1, 1]]],

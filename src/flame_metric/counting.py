@@ -295,8 +295,10 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
             f"{' or its scores (C, H, W)' if argument == 'pred' else ''}; take it out of its batch with {argument}[0]"
         )
     _check_labels(array, argument, space)
-    if array.ndim != 2 or not array.size:
+    if array.ndim != 2:
         raise ShapeError(f"`{argument}` has shape {array.shape}, expected one label map (H, W)")
+    if not array.size:
+        raise ShapeError(f"`{argument}` has shape {array.shape}, expected at least one pixel")
     flat = array.reshape(-1)
     starts = _run_starts(flat)
     kept = flat if starts is None else flat[starts]
