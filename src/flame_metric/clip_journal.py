@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from flame_metric._version import __version__
 from flame_metric.bank import OffsetBank
 from flame_metric.clip_counts import CountedClip
-from flame_metric.errors import StateError, shortened
+from flame_metric.errors import FlameWarning, StateError, shortened
 from flame_metric.journal import Journal, differences, parse_journal, read_journal
 from flame_metric.offset_counts import NETWORK, PERSISTENCE
 from flame_metric.plan import FLAME, STATIC, STREAMING, Plan
@@ -191,10 +192,16 @@ def merge_parts(
     ------
     StateError
         If the parts are of different evaluations, two of them hold different counts of one clip, or clips are missing.
+
+    Warns
+    -----
+    FlameWarning
+        If clips are in several parts, with identical counts: each is taken once.
     """
     first = parts[0]
     counted: dict[str, CountedClip] = {}
     origin: dict[str, Part] = {}
+    twice: set[str] = set()
     for part in parts:
         if part.configuration != first.configuration:
             unlike = differences(part.configuration, first.configuration)
@@ -207,8 +214,16 @@ def merge_parts(
                     f"{part.path} and {origin[name].path} hold different counts of sequence {name!r}, expected each "
                     "clip once, or identical copies"
                 )
+            twice.update({name} & counted.keys())
             counted.setdefault(name, clip)
             origin.setdefault(name, part)
+    if twice:
+        names = shortened(name for name in first.sequences if name in twice)
+        warnings.warn(
+            f"{len(twice)} sequence(s) are in several parts with identical counts and were taken once: {names}",
+            FlameWarning,
+            stacklevel=3,
+        )
     missing = [name for name in first.sequences if name not in counted]
     if may_be_missing is not None and not set(missing) <= {*may_be_missing}:
         raise StateError(

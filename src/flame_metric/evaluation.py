@@ -373,6 +373,11 @@ def merged(parts: Sequence[Part], *, allow_partial: bool = False, left_out: Coll
         missing.
     DatasetError
         If all were left out.
+
+    Warns
+    -----
+    FlameWarning
+        If sequences are in several parts, with identical counts.
     """
     question, counted, first = merge_parts(parts, may_be_missing=None if allow_partial else left_out)
     without = [name for name in first.sequences if name in left_out and name not in counted]
