@@ -102,7 +102,7 @@ class Evaluation:
     bank : OffsetBank or None
         The counts at every offset, if they were asked for; not in JSON.
     incomplete : str or None
-        What is missing, if something is: such scores are of some of the sequences.
+        What is missing, if something is: such scores are of some of the sequences, and their table says INCOMPLETE.
     left_out : tuple of str
         Sequences that were left out for damaged files.
     """
@@ -161,6 +161,8 @@ class Evaluation:
             ("valid pixels", *(result.valid_fraction for result in results)),
             ("label maps", *(result.num_pairs for result in results)),
         ]
+        if self.incomplete is not None:  # a row: what stands below is a comment in LaTeX, and not in CSV
+            summary.append(("INCOMPLETE", *(None for _ in results)))
         text = Table(columns, rows, tuple(summary), self._below()).render(format)
         return text if self.curve is None or format == "csv" else f"{text}\n{self.curve.table(format)}"
 
