@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-for package in ("torch", "torchmetrics", "sklearn"):
+for package in ("PIL", "torch", "torchmetrics", "sklearn"):
     pytest.importorskip(package, reason="the peers are not installed")
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
