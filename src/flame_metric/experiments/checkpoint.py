@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,7 +23,7 @@ from torch import Tensor
 from flame_metric.errors import StateError
 from flame_metric.experiments.recipe import Recipe
 from flame_metric.files import write_whole
-from flame_metric.models.weights import CHECKPOINT_FORMAT, sealed, unsealed
+from flame_metric.models.weights import CHECKPOINT_FORMAT, load_tensors, sealed, unsealed
 
 __all__ = ["Checkpoint", "check_same_training", "fingerprint", "identity_of", "read_checkpoint", "write_checkpoint"]
 
@@ -94,9 +93,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if inside is None:
         raise StateError(f"{path} is no checkpoint, or damaged: its checksum is wrong; {remedy}")
     try:
-        values = torch.load(io.BytesIO(inside), map_location="cpu", weights_only=True)
-    except (EOFError, pickle.UnpicklingError, RuntimeError) as error:
-        raise StateError(f"{path} is no checkpoint: {(str(error).splitlines() or [''])[0]}; {remedy}") from error
+        values = load_tensors(io.BytesIO(inside))
+    except Exception as error:  # a reader may raise anything on bytes from outside
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise StateError(f"{path} is no checkpoint: {reason}; {remedy}") from error
     names = {"format", *(part.name for part in fields(Checkpoint))}
     if not isinstance(values, dict) or values.get("format") != CHECKPOINT_FORMAT or values.keys() != names:
         raise StateError(f"{path} is no checkpoint of the format {CHECKPOINT_FORMAT!r}; {remedy}")

@@ -14,9 +14,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +26,16 @@ from torch import Tensor, nn
 from flame_metric.checks import check_path
 from flame_metric.errors import ConfigError, DatasetError, shortened
 
-__all__ = ["CHECKPOINT_FORMAT", "IMAGENET_FILES", "fit", "load_backbone", "read_state", "sealed", "unsealed"]
+__all__ = [
+    "CHECKPOINT_FORMAT",
+    "IMAGENET_FILES",
+    "fit",
+    "load_backbone",
+    "load_tensors",
+    "read_state",
+    "sealed",
+    "unsealed",
+]
 
 CHECKPOINT_FORMAT = "flame-metric checkpoint 1"
 
@@ -76,7 +87,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     file = check_path(path)
     _verify(file)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = load_tensors(file)
     except Exception as error:  # a reader may raise anything on bytes from outside
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise DatasetError(
@@ -95,6 +106,16 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         held = type(state).__name__ + (f" of {shortened(map(str, state))}" if isinstance(state, Mapping) else "")
         raise DatasetError(f"{file} holds {held}, expected a state_dict: tensors under names", path=file)
     return _unwrapped(dict(state))
+
+
+def load_tensors(file: Path | BinaryIO) -> Any:
+    """Return what ``torch.save`` wrote, on the CPU: tensors and plain containers of them, and no other objects.
+
+    What is refused raises anything, as bytes from outside do; what PyTorch would warn of besides is no use to anybody.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
