@@ -170,10 +170,13 @@ def _latex_text(text: str) -> str:
     return printable(text).translate(_LATEX)
 
 
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # East Asian spreadsheets take the wide ones too
+
+
 def _csv_cell(cell: Cell) -> Cell:
     """Text that a spreadsheet would run as a formula is quoted; NaN is an empty cell."""
     if isinstance(cell, str):
-        return "'" + printable(cell) if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else printable(cell)
+        return "'" + printable(cell) if cell.startswith(_FORMULAS) else printable(cell)
     if isinstance(cell, float):
         return None if math.isnan(cell) else repr(float(cell))
     return cell
