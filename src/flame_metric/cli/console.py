@@ -45,7 +45,8 @@ def report(kind: str, message: str) -> None:
 def tell(error: FlameError, *, debug: bool) -> None:
     """Print one line on what went wrong, or where it did."""
     if debug:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            print(printable(line), file=sys.stderr)
     else:
         report("error", str(error))
 
