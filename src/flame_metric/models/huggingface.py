@@ -119,7 +119,7 @@ def _check_folder(path: Path) -> None:
         )
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path / 'config.json'} cannot be read: {error}", path=path / "config.json") from error
     elsewhere = [
         f"{name}: {value!r}"
