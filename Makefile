@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 
-.PHONY: demo test test-base test-clients lint docs dist clean
+.PHONY: demo test test-base test-clients lint docs dist audit clean
 
 demo: $(VENV)/.demo
 	$(RUN) -m flame_metric demo --out demo-output
@@ -47,6 +47,10 @@ dist: $(VENV)/.dist
 	$(RUN) tools/check_dist.py dist $(if $(value TAG),--tag "$$TAG")
 	$(RUN) -u tools/check_install.py dist $(if $(EXTRAS),--extras $(EXTRAS))
 
+# Known advisories on the versions that are pinned, and on the lowest that are allowed; asks a service on the net.
+audit: $(VENV)/.audit
+	$(RUN) tools/audit_dependencies.py
+
 clean:
 	rm -rf $(VENV) demo-output build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
@@ -72,6 +76,10 @@ $(VENV)/.base: $(SOURCES) | $(RUN)
 
 $(VENV)/.dist: $(SOURCES) | $(RUN)
 	$(PIP) build packaging twine
+	touch $@
+
+$(VENV)/.audit: $(SOURCES) | $(RUN)
+	$(PIP) packaging pip-audit
 	touch $@
 
 $(RUN):
