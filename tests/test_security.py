@@ -184,7 +184,14 @@ CARRIERS = [
     Carrier("a pickle as a journal", "job", PICKLE, [*FRAMES, "--journal", "job", "--resume"], 4),
     Carrier("a pickle as a part", "job", PICKLE, ["merge", "job"], 4),
     Carrier("a pickle as a trace", "t.json", PICKLE, [*EVALUATE, "--trace", "t.json"], 3),
-    Carrier("a pickle as a description", "d.toml", PICKLE, ["run", "flame_metric.demo:segmenter", "folders:d.toml"], 3),
+    Carrier(
+        "a pickle as a description",
+        "d.toml",
+        PICKLE,
+        ["run", "flame_metric.demo:segmenter", "folders:d.toml"],
+        3,
+        "PIL",
+    ),
     Carrier("a pickle as weights", "w.pth", PICKLE, WEIGHTS, 3, "torch"),
     Carrier("weights with an object", "w.pth", lambda: as_torch(legacy=False), WEIGHTS, 3, "torch"),
     Carrier("weights of old with an object", "w.pth", lambda: as_torch(legacy=True), WEIGHTS, 3, "torch"),
@@ -280,7 +287,12 @@ BOMBS = [
     Carrier("a deep trace", "t.json", b'{"a":' + DEEP, [*EVALUATE, "--trace", "t.json"], 3),
     Carrier("a deep journal", "job", DEEP + b"\n", ["merge", "job"], 4),
     Carrier(
-        "a deep description", "d.toml", b"a = " + DEEP, ["run", "flame_metric.demo:segmenter", "folders:d.toml"], 3
+        "a deep description",
+        "d.toml",
+        b"a = " + DEEP,
+        ["run", "flame_metric.demo:segmenter", "folders:d.toml"],
+        3,
+        "PIL",
     ),
     Carrier("a deep config", "hf/config.json", DEEP, run("hf"), 3, "transformers"),
     Carrier(
