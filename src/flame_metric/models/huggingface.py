@@ -83,7 +83,10 @@ def load_huggingface(
             path, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
         processor = transformers.AutoImageProcessor.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False, **_with_pillow()
+            path,
+            local_files_only=True,
+            trust_remote_code=False,
+            backend="pil",  # it needs no torchvision
         )
     _check_weights(found, path)
     _check_classes(network.config, num_classes, class_names, path)
@@ -131,11 +134,6 @@ def _check_folder(path: Path) -> None:
             f"{path / 'config.json'} asks for what lies elsewhere ({elsewhere[0]}), expected all in this folder",
             path=path / "config.json",
         )
-
-
-def _with_pillow() -> dict[str, Any]:
-    """Return the option by which transformers takes the processor that needs no torchvision."""
-    return {"backend": "pil"} if int(transformers.__version__.partition(".")[0]) >= 5 else {"use_fast": False}
 
 
 @contextmanager
