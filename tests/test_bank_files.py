@@ -178,6 +178,21 @@ def test_no_array_is_unpickled(saved: bytes, file: Path, monkeypatch: pytest.Mon
     assert [path.name for path in file.parent.iterdir()] == ["bank.npz"]
 
 
+def test_no_header_is_written_that_would_not_be_read(saved: bytes, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = arrays_of(saved)["header"].size
+    monkeypatch.setattr("flame_metric.bank._MOST_HEADER", size - 1)
+    with pytest.raises(
+        StateError, match=f"the header takes {size} bytes, expected at most {size - 1}; use shorter ids"
+    ):
+        OffsetBank.from_bytes(saved)
+    monkeypatch.setattr("flame_metric.bank._MOST_HEADER", size)
+    bank = OffsetBank.from_bytes(saved)
+    monkeypatch.setattr("flame_metric.bank._MOST_HEADER", size - 1)
+    with pytest.raises(StateError, match="the header takes"):
+        bank.save(file)
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32, np.uint64, np.complex64, "U5", "datetime64[s]"])
 def test_arrays_of_another_dtype(saved: bytes, file: Path, dtype: Any) -> None:
     for name, array in arrays_of(saved).items():

@@ -62,6 +62,8 @@ __all__ = ["OffsetBank"]
 _FORMAT = "flame-metric bank 1"
 _SETTINGS = ("num_classes", "max_offset", "fps", "ignore_index", "class_names", "persistence")
 _MAX_OFFSET = 10_000
+_MOST_HEADER = 2**26  # bytes: a million sequences, whose names have 60 characters each
+_BEFORE_ARRAY = 128  # bytes that NumPy writes before those of an array of one axis
 Offsets = npt.NDArray[np.int64]
 
 
@@ -311,14 +313,24 @@ class OffsetBank:
             If ``path`` names no file.
         OSError
             If the file cannot be written.
+        StateError
+            If the ids of its sequences take more than 64 MB.
         """
         write_whole(check_path(path), self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """Return what :meth:`save` writes."""
+        """Return what :meth:`save` writes.
+
+        Raises
+        ------
+        StateError
+            If the ids of its sequences take more than 64 MB.
+        """
         header = {"format": _FORMAT, **self._settings(), "sequences": self.sequences}
         arrays = {name: getattr(self._joined(), name) for name in ARRAYS}
-        return packed_arrays({**arrays, "header": np.frombuffer(json.dumps(header).encode(), np.uint8)})
+        text = json.dumps(header).encode()
+        _check_header(len(text))
+        return packed_arrays({**arrays, "header": np.frombuffer(text, np.uint8)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OffsetBank:
@@ -367,6 +379,7 @@ class OffsetBank:
     @classmethod
     def _read(cls, archive: zipfile.ZipFile) -> OffsetBank:
         """Read a bank: each array gives the shape that is expected of the next."""
+        _check_header(archive.getinfo("header.npy").file_size - _BEFORE_ARRAY)
         record = load_record(read_array(archive, "header", np.uint8, (None,)).tobytes(), _FORMAT)
         with reading(_FORMAT):
             odd = record.keys() ^ {"format", *_SETTINGS, "sequences"}
@@ -710,6 +723,12 @@ class OffsetBank:
                 f"{self.sequences[everything.clip_of(int(missing[0]))]!r} is None, but is on screen at frame {frame} "
                 f"({missing.size} such label(s))"
             )
+
+
+def _check_header(size: int) -> None:
+    """Refuse a header that a small file blows up, and to write one that would be refused."""
+    if size > _MOST_HEADER:
+        raise StateError(f"the header takes {size:,} bytes, expected at most {_MOST_HEADER:,}; use shorter ids")
 
 
 def _checked_ids(names: Any) -> list[str]:
