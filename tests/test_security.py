@@ -26,6 +26,7 @@ import pytest
 
 import flame_metric
 from damaged_files import npy, npy_header, write_label_maps
+from flame_metric import OffsetBank
 from flame_metric.cli import main
 from flame_metric.errors import FlameError
 from flame_metric.table import Table
@@ -140,19 +141,29 @@ EVALUATE = ["evaluate", "preds", "labels", "--num-classes", "3", "--fps", "10"]
 RUN = ["run", "synthetic:videos=1,num_frames=3,height=32,width=64", "--frame-offset", "1"]
 
 
-def as_npz(content: bytes) -> bytes:
+def bank_with(name: str, content: bytes) -> bytes:
+    """Return a bank of which one array was replaced by something else."""
+    bank = OffsetBank(3, max_offset=1, fps=10)
+    bank.update_sequence([[[0, 1]], [[2, 1]]], [[[0, 1]], [[2, 2]]], sequence="clip")
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("header", "counts", "tallies"):
-            archive.writestr(f"{name}.npy", content)
+    with (
+        zipfile.ZipFile(io.BytesIO(bank.to_bytes())) as sound,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bad,
+    ):
+        for member in sound.namelist():
+            bad.writestr(member, content if member == f"{name}.npy" else sound.read(member))
     return buffer.getvalue()
 
 
-def as_torch(*, legacy: bool) -> bytes:
+def as_torch(*, zipped: bool = True) -> bytes:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     buffer = io.BytesIO()
-    torch.save({"weight": Intruder()}, buffer, _use_new_zipfile_serialization=not legacy)
+    torch.save({"weight": Intruder()}, buffer, _use_new_zipfile_serialization=zipped)
     return buffer.getvalue()
+
+
+def old_torch() -> bytes:
+    return as_torch(zipped=False)
 
 
 def run(model: str, *options: str) -> list[str]:
@@ -161,44 +172,46 @@ def run(model: str, *options: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Carrier:
-    """A pickle in a file of some kind, and the command that reads it."""
+    """A file, the command that reads it, and a part of what that says."""
 
     name: str
     file: str
     content: bytes | Callable[[], bytes]
     words: list[str]
     code: int
+    says: str
     needs: str = ""
 
 
 FRAMES = [*EVALUATE, "--frame-offset", "1"]
 WEIGHTS = run("swiftnet-r18", "--weights", "w.pth")
+PAGE = ["report", "a.json"]
+BANK = ["rescore", "bank.npz", "--frame-offset", "1"]
+FOLDERS = ["run", "flame_metric.demo:segmenter", "folders:d.toml", "--frame-offset", "0"]
+NO_ARRAY = "1.npy: cannot be read as an array of numbers"
 CARRIERS = [
-    Carrier("an array of objects", "preds/1.npy", OBJECTS, FRAMES, 3),
-    Carrier("a pickle as a label map", "labels/1.npy", PICKLE, FRAMES, 3),
-    Carrier("a pickle as a PNG", "labels/1.png", PICKLE, FRAMES, 3, "PIL"),
-    Carrier("a pickle as a bank", "bank.npz", PICKLE, ["rescore", "bank.npz", "--frame-offset", "1"], 4),
-    Carrier("a bank of objects", "bank.npz", as_npz(OBJECTS), ["rescore", "bank.npz", "--frame-offset", "1"], 4),
-    Carrier("a pickle as a result", "a.json", PICKLE, ["compare", "a.json", "a.json"], 3),
-    Carrier("a pickle on a page", "a.json", PICKLE, ["report", "a.json"], 3),
-    Carrier("a pickle as a journal", "job", PICKLE, [*FRAMES, "--journal", "job", "--resume"], 4),
-    Carrier("a pickle as a part", "job", PICKLE, ["merge", "job"], 4),
-    Carrier("a pickle as a trace", "t.json", PICKLE, [*EVALUATE, "--trace", "t.json"], 3),
+    Carrier("an array of objects", "preds/1.npy", OBJECTS, FRAMES, 3, NO_ARRAY),
+    Carrier("a pickle as a label map", "labels/1.npy", PICKLE, FRAMES, 3, "1.npy: is no .npy file"),
+    Carrier("a pickle as a PNG", "labels/1.png", PICKLE, FRAMES, 3, "1.png: is no PNG file", "PIL"),
+    Carrier("a pickle as a bank", "bank.npz", PICKLE, BANK, 4, "File is not a zip file"),
+    Carrier("a bank of objects", "bank.npz", lambda: bank_with("counts", OBJECTS), BANK, 4, "`counts` is object"),
+    Carrier("a header of objects", "bank.npz", lambda: bank_with("header", OBJECTS), BANK, 4, "`header` is object"),
     Carrier(
-        "a pickle as a description",
-        "d.toml",
-        PICKLE,
-        ["run", "flame_metric.demo:segmenter", "folders:d.toml"],
-        3,
-        "PIL",
+        "a bank of pickles", "bank.npz", lambda: bank_with("counts", PICKLE), BANK, 4, "`counts` does not begin as"
     ),
-    Carrier("a pickle as weights", "w.pth", PICKLE, WEIGHTS, 3, "torch"),
-    Carrier("weights with an object", "w.pth", lambda: as_torch(legacy=False), WEIGHTS, 3, "torch"),
-    Carrier("weights of old with an object", "w.pth", lambda: as_torch(legacy=True), WEIGHTS, 3, "torch"),
-    Carrier("a pickle as a program", "n.pt2", PICKLE, run("n.pt2"), 3, "torch"),
-    Carrier("weights as a program", "n.pt2", lambda: as_torch(legacy=False), run("n.pt2"), 3, "torch"),
-    Carrier("a pickle as a model", "n.onnx", PICKLE, run("n.onnx"), 3, "onnxruntime"),
-    Carrier("weights of transformers", "hf/pytorch_model.bin", PICKLE, run("hf"), 3, "transformers"),
+    Carrier("a pickle as a result", "a.json", PICKLE, ["compare", "a.json", "a.json"], 3, "a.json: is no text"),
+    Carrier("a pickle on a page", "a.json", PICKLE, PAGE, 3, "a.json: is no text"),
+    Carrier("a pickle as a journal", "job", PICKLE, [*FRAMES, "--journal", "job", "--resume"], 4, "job: "),
+    Carrier("a pickle as a part", "job", PICKLE, ["merge", "job"], 4, "job: "),
+    Carrier("a pickle as a trace", "t.json", PICKLE, [*EVALUATE, "--trace", "t.json"], 3, "t.json: "),
+    Carrier("a pickle as a description", "d.toml", PICKLE, FOLDERS, 3, "d.toml: is no TOML file", "PIL"),
+    Carrier("a pickle as weights", "w.pth", PICKLE, WEIGHTS, 3, "w.pth cannot be read as weights", "torch"),
+    Carrier("weights with an object", "w.pth", as_torch, WEIGHTS, 3, "w.pth cannot be read as weights", "torch"),
+    Carrier("old weights with an object", "w.pth", old_torch, WEIGHTS, 3, "w.pth cannot be read as weights", "torch"),
+    Carrier("a pickle as a program", "n.pt2", PICKLE, run("n.pt2"), 3, "n.pt2 ", "torch"),
+    Carrier("weights as a program", "n.pt2", as_torch, run("n.pt2"), 3, "n.pt2 ", "torch"),
+    Carrier("a pickle as a model", "n.onnx", PICKLE, run("n.onnx"), 3, "n.onnx ", "onnxruntime"),
+    Carrier("weights of old", "hf/pytorch_model.bin", PICKLE, run("hf"), 3, "hf cannot be loaded", "transformers"),
 ]
 
 
@@ -226,6 +239,7 @@ def test_no_file_is_unpickled(carrier: Carrier, world: Path, capsys: pytest.Capt
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("flame-metric: error: ")
+    assert carrier.says in err
     assert err.count("\n") == 1
     assert not (world / "ran").exists()
 
@@ -237,7 +251,7 @@ def test_no_sealed_checkpoint_is_unpickled(tmp_path: Path, monkeypatch: pytest.M
     from flame_metric.models.weights import sealed  # noqa: PLC0415
 
     monkeypatch.chdir(tmp_path)
-    for content in (PICKLE, as_torch(legacy=False), as_torch(legacy=True), b"\x80\x02}q\x00K", b"PK\3\4", b""):
+    for content in (PICKLE, as_torch(), old_torch(), b"\x80\x02}q\x00K", b"PK\3\4", b""):
         (tmp_path / "checkpoint.pt").write_bytes(content + sealed(content))
         with pytest.raises(FlameError, match=r"checkpoint\.pt is no checkpoint"):
             read_checkpoint(tmp_path / "checkpoint.pt")
@@ -257,52 +271,39 @@ def test_the_intruder_would_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # ── bombs ──
 
 DEEP = b"[" * 1_000_000
-BANK = ["rescore", "bank.npz", "--frame-offset", "1"]
-FOLDERS = b'frames = "frames"\nlabels = "labels"\nfps = 10\nclasses = 3\n'
+DESCRIPTION = b'frames = "frames"\nlabels = "labels_of_frames"\nfps = 10\nclasses = 3\n'
 
 
-def npz_bomb() -> bytes:
-    """A bank whose header is half a gigabyte of zeros, in half a megabyte: as many as it may claim."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("counts", "frames", "header", "tallies"):
-            with archive.open(f"{name}.npy", "w") as member:
-                member.write(npy_header((5 * 10**8,)))
-                for _ in range(500 if name == "header" else 0):
-                    member.write(bytes(10**6))
-    return buffer.getvalue()
+def zeros(number: int, claimed: int) -> bytes:
+    """Return an array of bytes that are 0."""
+    return npy_header((claimed,)) + bytes(number)
 
 
 def jpeg_header(width: int, height: int) -> bytes:
     return b"\xff\xd8\xff\xc0\x00\x11\x08" + struct.pack(">HH", height, width) + b"\x03" + bytes(9)
 
 
+def large_header() -> bytes:
+    """A bank whose header is 200 MB of zeros, in a fifth of a MB."""
+    return bank_with("header", zeros(2 * 10**8, 2 * 10**8))
+
+
+def false_header() -> bytes:
+    return bank_with("header", zeros(10, 10**12))
+
+
 BOMBS = [
-    Carrier("an array of 10**12", "labels/1.npy", npy_header((10**6, 10**6)), FRAMES, 3),
-    Carrier("an array of 10**12 floats", "preds/1.npy", npy_header((10**10, 10, 10), "<f8"), FRAMES, 3),
-    Carrier("a bank of zeros", "bank.npz", npz_bomb, BANK, 4),
-    Carrier("a bank that claims 10**12", "bank.npz", as_npz(npy_header((10**12,))), BANK, 4),
-    Carrier("a deep result", "a.json", DEEP, ["compare", "a.json", "a.json"], 4),
-    Carrier("a deep result on a page", "a.json", DEEP, ["report", "a.json"], 3),
-    Carrier("a deep trace", "t.json", b'{"a":' + DEEP, [*EVALUATE, "--trace", "t.json"], 3),
-    Carrier("a deep journal", "job", DEEP + b"\n", ["merge", "job"], 4),
-    Carrier(
-        "a deep description",
-        "d.toml",
-        b"a = " + DEEP,
-        ["run", "flame_metric.demo:segmenter", "folders:d.toml"],
-        3,
-        "PIL",
-    ),
-    Carrier("a deep config", "hf/config.json", DEEP, run("hf"), 3, "transformers"),
-    Carrier(
-        "a JPEG of 60,000x60,000",
-        "frames/1.jpg",
-        jpeg_header(60_000, 60_000),
-        ["run", "flame_metric.demo:segmenter", "folders:d.toml", "--frame-offset", "0"],
-        3,
-        "PIL",
-    ),
+    Carrier("an array of 10**12", "labels/1.npy", npy_header((10**6, 10**6)), FRAMES, 3, NO_ARRAY),
+    Carrier("an array of 10**12 floats", "preds/1.npy", npy_header((10**10, 10, 10), "<f8"), FRAMES, 3, NO_ARRAY),
+    Carrier("a bank of zeros", "bank.npz", large_header, BANK, 4, "the header takes 200,000,000 bytes, expected"),
+    Carrier("a bank that claims 10**12", "bank.npz", false_header, BANK, 4, "holds 10 bytes, expected 1000000000000"),
+    Carrier("a deep result", "a.json", DEEP, ["compare", "a.json", "a.json"], 4, "a.json: this is no"),
+    Carrier("a deep result on a page", "a.json", DEEP, PAGE, 3, "a.json: is neither a result, a bank nor a trace"),
+    Carrier("a deep trace", "t.json", b'{"a":' + DEEP, [*EVALUATE, "--trace", "t.json"], 3, "t.json: this is no"),
+    Carrier("a deep journal", "job", DEEP + b"\n", ["merge", "job"], 4, "job: line 1 is damaged"),
+    Carrier("a deep description", "d.toml", b"a = " + DEEP, FOLDERS, 3, "d.toml: is no TOML file", "PIL"),
+    Carrier("a deep config", "hf/config.json", DEEP, run("hf"), 3, "hf/config.json cannot be read", "transformers"),
+    Carrier("a JPEG of 60,000x60,000", "frames/1.jpg", jpeg_header(60_000, 60_000), FOLDERS, 3, "60000x60000", "PIL"),
 ]
 
 
@@ -312,7 +313,15 @@ def test_a_small_file_takes_little_memory(bomb: Carrier, world: Path, capsys: py
     if bomb.needs and find_spec(bomb.needs) is None:
         pytest.skip(f"{bomb.needs} is not installed")
     content = bomb.content if isinstance(bomb.content, bytes) else bomb.content()
-    write_label_maps(world, {"d.toml": FOLDERS, "hf/preprocessor_config.json": b"{}", bomb.file: content})
+    write_label_maps(
+        world,
+        {
+            "d.toml": DESCRIPTION,
+            "labels_of_frames/1.npy": np.zeros((6, 8), int),
+            "hf/preprocessor_config.json": b"{}",
+            bomb.file: content,
+        },
+    )
     tracemalloc.start()
     try:
         code = main(bomb.words)
@@ -322,6 +331,7 @@ def test_a_small_file_takes_little_memory(bomb: Carrier, world: Path, capsys: py
     out, err = capsys.readouterr()
     assert (code, out) == (bomb.code, "")
     assert err.startswith("flame-metric: error: ")
+    assert bomb.says in err
     assert err.count("\n") == 1
     assert peak < 20 * len(content) + 32_000_000, "decoded before it was looked at"
 
