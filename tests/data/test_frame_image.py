@@ -251,3 +251,16 @@ def test_an_animation_is_refused(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
     with pytest.raises(DatasetError, match="is an animation, expected one image"):
         read_frame_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("size", [(9_000, 9_000), (23, 16)])
+def test_a_jpeg_with_two_sizes_is_refused_before_it_is_decoded(size: tuple[int, int], tmp_path: Path) -> None:
+    """Pillow believes the last one, and makes room for it."""
+    content = jpeg()
+    place = content.index(b"\xff\xc0")
+    frame = content[place : place + 19]
+    other = frame[:5] + struct.pack(">HH", *size) + frame[9:]
+    file = write(tmp_path, content.replace(frame, frame + other))
+    wanted = rf"is damaged or cut short: its size is 24x16, and then {size[1]}x{size[0]}"
+    with pytest.raises(DatasetError, match=wanted):
+        read_frame_image(file)

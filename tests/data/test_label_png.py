@@ -86,6 +86,41 @@ def test_several_channels_are_refused(colour: int, pixel: bytes, message: str, t
 
 
 GOOD = png(4, 2, 8, 0, [b"\x00\x01\x02\x03", b"\x04\x05\x06\x07"])
+HEADER = struct.pack(">IIBBBBB", 4, 2, 8, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (chunk(b"IHDR", struct.pack(">IIBBBBB", 13_000, 13_000, 8, 2, 0, 0, 0)), "holds 2 headers, expected one"),
+        (chunk(b"IHDR", HEADER), "holds 2 headers, expected one"),
+        (chunk(b"DDAT", zlib.compress(bytes(10))), "holds a chunk 'DDAT', which no reader may pass over"),
+        (chunk(b"ABCD", b""), "holds a chunk 'ABCD', which no reader may pass over"),
+        (chunk(b"IDAT", b"") + chunk(b"tEXt", b"a\0b"), "its pixels are in 2 pieces"),
+    ],
+)
+def test_chunks_that_readers_take_in_unlike_ways(more: bytes, message: str, tmp_path: Path) -> None:
+    """Pillow believes the last of two headers, and then takes 1.6 GB for a file of half a megabyte."""
+    file = tmp_path / "a.png"
+    file.write_bytes(png(4, 2, 8, 0, [bytes(4), bytes(4)], more=more))
+    with pytest.raises(DatasetError, match=f"a.png: is damaged: {message}"):
+        read_label_png(file)
+
+
+@pytest.mark.parametrize("interlacing", [2, 6, 255])
+def test_interlacing_that_is_unknown(interlacing: int, tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    header = chunk(b"IHDR", HEADER[:-1] + bytes([interlacing]))
+    file.write_bytes(SIGNATURE + header + GOOD[len(SIGNATURE) + len(header) :])
+    with pytest.raises(DatasetError, match=f"a.png: is damaged: there is no interlacing {interlacing}"):
+        read_label_png(file)
+
+
+def test_what_stands_behind_the_end_is_passed_over(tmp_path: Path) -> None:
+    """It belongs to no image: neither pixels nor chunks are looked for there."""
+    file = tmp_path / "a.png"
+    file.write_bytes(GOOD + chunk(b"IHDR", HEADER) + chunk(b"ABCD", b"") + b"more")
+    assert read_label_png(file).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """PNG and JPEG files (Pillow): the samples that are in the file, or an error that names it; PNG and GIF files written.
 
 Size and kind are compared with what is wanted before anything is decoded. The checksum of every chunk of a PNG is
-verified; without that, a flipped bit in a compressed stream often decodes to other samples in silence. A JPEG has no
-checksums: one that ends early is found, one that is damaged in its middle may decode to other colours.
+verified; without that, a flipped bit in a compressed stream often decodes to other samples in silence. Chunks that
+programs read in unlike ways are refused. A JPEG has no checksums: one that ends early is found, one that is damaged in
+its middle may decode to other colours.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">8s4x4sIIBBxxB")  # signature, name, width, height, bit depth, colour type, interlacing
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _END = b"IEND\xaeB`\x82"  # name and checksum of the last chunk, which is always empty
+_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})  # chunks that every reader has to know
 _COLOURS = {  # colour type of a PNG: its name, samples of a pixel
     0: ("grey (1 channel)", 1),
     2: ("RGB (3 channels)", 3),
@@ -159,6 +161,8 @@ def read_image(
         raise DatasetError(f"{path}: is larger than {MAX_IMAGE_BYTES:,} bytes, which no such image is", path=path)
     if not _has_end(header, data):
         raise DatasetError(f"{path}: is damaged or cut short: its end is missing", path=path)
+    names = [name for name, _ in _chunks(data)] if header.is_png else []
+    _check_chunks(path, names)
     pixels, rotated = _decode(path, data, header)
     # Pillow leaves rows that are not there at 0. That shows in the last row, or anywhere if it is interlaced.
     if (
@@ -167,8 +171,7 @@ def read_image(
         and _pixel_bytes(data, header) < header.pixel_bytes
     ):
         raise DatasetError(f"{path}: is cut short: it holds fewer rows than its header says", path=path)
-    names = frozenset(name for name, _ in _chunks(data)) if header.is_png else frozenset()
-    return ImageFile(header, pixels, names, rotated)
+    return ImageFile(header, pixels, frozenset(names), rotated)
 
 
 def write_png(path: Path, pixels: npt.NDArray[Any]) -> None:
@@ -259,6 +262,8 @@ def _png_header(path: str | os.PathLike[str], head: bytes, wanted: str, jpeg: st
     _, chunk, width, height, bits, colour, interlacing = _HEADER.unpack(head)
     if chunk != b"IHDR":
         raise DatasetError(f"{path}: is damaged: its first chunk is no header", path=path)
+    if interlacing > 1:
+        raise DatasetError(f"{path}: is damaged: there is no interlacing {interlacing}, expected 0 or 1", path=path)
     colours, samples = _COLOURS.get(colour, (f"of unknown colour type {colour}", 1))
     return ImageHeader(True, width, height, bits, colours, samples, bool(interlacing))
 
@@ -292,10 +297,29 @@ def _check_header(
         raise DatasetError(f"{path}: has shape {size}, expected {shape}; nothing is resized", path=path)
 
 
+def _check_chunks(path: Path, names: Sequence[bytes]) -> None:
+    """Refuse a PNG that programs read in unlike ways: Pillow believes the last of two headers, whatever its size."""
+    unknown = [name for name in names if not name[0] & 0x20 and name not in _CRITICAL]  # upper case: critical
+    pieces = [name for name, _ in groupby(names)].count(b"IDAT")
+    found = f"holds {names.count(b'IHDR')} headers, expected one" if names.count(b"IHDR") > 1 else ""
+    if unknown:
+        found = f"holds a chunk {unknown[0].decode('latin-1')!r}, which no reader may pass over and none knows"
+    elif pieces > 1:
+        found = f"its pixels are in {pieces} pieces, expected them together"
+    if found:
+        raise DatasetError(f"{path}: is damaged: {found}", path=path)
+
+
 def _has_end(header: ImageHeader, data: bytes) -> bool:
     if header.is_png:
         return _END in data
     return _JPEG_END in data[max(0, data.rfind(_JPEG_SCAN)) :]  # a preview before the pixels has an end too
+
+
+def _check_size(size: tuple[int, int], header: ImageHeader) -> None:
+    """Refuse an image that Pillow takes for one of another size, before it makes room for that."""
+    if size != (header.width, header.height):
+        raise ValueError(f"its size is {header.width}x{header.height}, and then {size[0]}x{size[1]}")
 
 
 def _decode(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> tuple[npt.NDArray[Any], bool]:
@@ -305,6 +329,7 @@ def _decode(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> t
             with Image.open(io.BytesIO(data), formats=formats) as image:
                 image.verify()  # checksums of all chunks; the image cannot be used afterwards
         with Image.open(io.BytesIO(data), formats=formats) as image:
+            _check_size(image.size, header)
             images = getattr(image, "n_frames", 1)
             pixels = np.asarray(image)
             rotated = image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
@@ -323,9 +348,9 @@ def _decode(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> t
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Go through the chunks of a PNG whose checksums are right: name, content."""
-    position = 8
-    while position + 8 <= len(data):
+    """Go through the chunks of a PNG up to its end: name, content."""
+    position, name = 8, b""
+    while position + 8 <= len(data) and name != b"IEND":
         length, name = struct.unpack_from(">I4s", data, position)
         yield name, data[position + 8 : position + 8 + length]
         position += length + 12
