@@ -423,6 +423,15 @@ def test_sums_past_int64_do_not_wrap(kind):
         kind.from_json(json.dumps(record))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["sequences", "id", "frame_offset", "labelled"])
+def test_a_name_that_comes_twice(kind, name):
+    """Some readers take the first, some the last: two programs would find unlike scores in one file."""
+    twice = TEXTS[kind].replace(f'"{name}": ', f'"{name}": null, "{name}": ', 1)
+    with pytest.raises(StateError, match=f"'{name}' comes twice in one object"):
+        kind.from_json(twice)
+
+
 # ── any edit: refused, or a record that works ──
 
 JSON = st.recursive(

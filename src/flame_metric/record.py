@@ -91,10 +91,10 @@ def load_record(text: str | bytes, format: str) -> dict[str, Any]:
     Raises
     ------
     StateError
-        If it is no JSON, or of another format.
+        If it is no JSON, names something twice in one object, or is of another format.
     """
     try:
-        record = json.loads(text, parse_constant=_refuse_constant)
+        record = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (ValueError, TypeError, RecursionError) as error:
         raise StateError(f"this is no {format!r} record: {error}") from error
     found = record.get("format") if isinstance(record, dict) else type(record).__name__
@@ -113,6 +113,16 @@ def reading(format: str) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, FlameError) as error:
         detail = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise StateError(f"this {format!r} record is incomplete or damaged: {detail}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its entries; of two with one name, some programs read the first, some the last."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} comes twice in one object")
+        found[name] = value
+    return found
 
 
 def _refuse_constant(name: str) -> float:
