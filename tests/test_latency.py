@@ -170,3 +170,20 @@ def test_traces_travel_in_pickles_and_copies():
     trace = LatencyTrace([70, 76.5], replay="random", warmup_ms=[90], metadata={"device": "GPU", "inputs": {"n": 4}})
     assert pickle.loads(pickle.dumps(trace)) == trace
     assert copy.deepcopy(trace) == trace
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("latency_ms,latency_ms\n1,2\n", "the CSV has 2 columns named latency_ms, expected one"),
+        ("latency_ms\n" + "1" * 200_000, "the CSV is damaged in line 1: field larger than field limit"),
+    ],
+)
+def test_csv_that_readers_take_in_unlike_ways(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        LatencyTrace.from_csv(text)
+
+
+def test_csv_with_line_ends_of_any_kind() -> None:
+    for end in ("\n", "\r\n", "\r"):
+        assert LatencyTrace.from_csv(end.join(["latency_ms", "1", "2"])) == LatencyTrace([1, 2])

@@ -336,10 +336,16 @@ def numbers_from_csv(text: str, column: str) -> list[Fraction]:
     Raises
     ------
     ConfigError
-        If there is no such column, or an entry is no number.
+        If there is no such column or more than one, an entry is no number, or this is no CSV.
     """
     check_kind("text", text, str, "CSV text")
-    rows = csv.DictReader(io.StringIO(text))
-    if column not in (rows.fieldnames or ()):
-        raise ConfigError(f"the CSV has the columns {rows.fieldnames or []}, expected one named {column}")
-    return [exact_fraction(f"{column} in line {rows.line_num}", row[column]) for row in rows]
+    rows = csv.DictReader(io.StringIO(text, newline=""))  # line ends are for the reader to find
+    try:
+        names = list(rows.fieldnames or ())
+        if column not in names:
+            raise ConfigError(f"the CSV has the columns {names}, expected one named {column}")
+        if names.count(column) > 1:
+            raise ConfigError(f"the CSV has {names.count(column)} columns named {column}, expected one")
+        return [exact_fraction(f"{column} in line {rows.line_num}", row[column]) for row in rows]
+    except csv.Error as error:
+        raise ConfigError(f"the CSV is damaged in line {rows.line_num}: {error}") from error
