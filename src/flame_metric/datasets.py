@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flame_metric.checks import check_choice, check_integer
+from flame_metric.data.paths import expanded
 from flame_metric.data.synthetic import CLASS_NAMES, VOID, synthetic_video
 from flame_metric.errors import ConfigError
 from flame_metric.sequence import VideoDataset
@@ -161,20 +162,16 @@ def _root_and_options(name: str, kind: DatasetKind, parts: list[str]) -> tuple[s
     if kind.rooted and not root:
         place = kind.form.partition(":")[2]
         raise ConfigError(f"the data set is {name!r} without {place}, expected {kind.form}")
-    return _expanded(root) if kind.rooted else None, found
+    return expanded(root) if kind.rooted else None, found
 
 
 def _is_root(parts: list[str]) -> bool:
-    return os.path.exists(_expanded(",".join(parts)))  # noqa: PTH110 - Path.exists may raise
+    return os.path.exists(expanded(",".join(parts)))  # noqa: PTH110 - Path.exists may raise
 
 
 def _begin_with_root(parts: list[str]) -> bool:
     """Whether there is something of a shorter name: then what follows is meant as an option."""
     return any(",".join(parts[:count]).strip() and _is_root(parts[:count]) for count in range(1, len(parts)))
-
-
-def _expanded(root: str) -> str:
-    return os.path.expanduser(root)  # noqa: PTH111 - Path.expanduser raises where there is no such home
 
 
 def _open_synthetic(_: str | None, split: str | None, **options: Any) -> VideoDataset:

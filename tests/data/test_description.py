@@ -367,3 +367,11 @@ def test_the_page_shows_video_files_that_are_read(tmp_path: Path) -> None:
     dataset = described(videos(tmp_path, "monday.mp4", number=121, labels="{:06}"), text)
     assert dataset.num_classes == 19
     assert [(video.name, len(video.frames), video.labelled) for video in dataset.sequences] == [("monday", 121, (3,))]
+
+
+@pytest.mark.parametrize("key", ["frames", "labels"])
+def test_a_home_that_no_name_can_hold(key: str, tmp_path: Path) -> None:
+    paths = {"frames": ".", "labels": ".", key: "~nobody\\u0000"}
+    text = f"""frames = "{paths["frames"]}"\nlabels = "{paths["labels"]}"\nfps = 15\nclasses = 2"""
+    with pytest.raises(DatasetError, match=r"is missing|is no folder|holds no"):
+        described(tmp_path, text)

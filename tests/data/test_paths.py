@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flame_metric import DatasetError
-from flame_metric.data.paths import check_file, check_folder, exists, is_file, is_folder
+from flame_metric.data.paths import check_file, check_folder, exists, expanded, is_file, is_folder
 from flame_metric.datasets import DATASETS, open_dataset
 
 TOO_LONG = "x" * 300
@@ -84,3 +84,9 @@ def test_a_data_set_in_a_closed_folder(name: str, closed: Path) -> None:
         open_dataset(f"{name}:{closed / 'street'}")
     with pytest.raises(DatasetError, match="x: cannot be read: File name too long"):
         open_dataset(f"{name}:{closed.parent / TOO_LONG}")
+
+
+def test_a_home_with_a_nul_is_nobodys() -> None:
+    """`os.path.expanduser` raises what no caller expects."""
+    assert expanded("~nobody\0") == "~nobody\0"
+    assert expanded("~") == str(Path("~").expanduser())

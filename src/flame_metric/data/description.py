@@ -29,7 +29,7 @@ from typing import Any
 from flame_metric.data import VIDEO_EXTENSIONS
 from flame_metric.data.frame_folder import frame_folder
 from flame_metric.data.frame_image import FRAME_EXTENSIONS
-from flame_metric.data.paths import check_file, check_folder, exists, is_file, is_folder
+from flame_metric.data.paths import check_file, check_folder, exists, expanded, is_file, is_folder
 from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.sequence import VideoDataset
 
@@ -90,7 +90,7 @@ def described_dataset(path: str | os.PathLike[str], *, split: str | None = None)
     options["name"] = record.get("name", path.stem) + (f" {split}" if split else "")
     if split is not None:
         options["sequences"] = _sequences(path, record, split)
-    frames, labels = (path.parent / os.path.expanduser(record[key]) for key in ("frames", "labels"))  # noqa: PTH111
+    frames, labels = (path.parent / expanded(record[key]) for key in ("frames", "labels"))
     reader, foreign = (_videos, _OF_IMAGES) if _are_videos(frames) else (frame_folder, _OF_VIDEOS)
     for key in foreign:
         if key in record:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flame_metric.errors import DatasetError
 
-__all__ = ["check_file", "check_folder", "exists", "is_file", "is_folder"]
+__all__ = ["check_file", "check_folder", "exists", "expanded", "is_file", "is_folder"]
 
 
 def is_folder(path: Path) -> bool:
@@ -61,6 +61,14 @@ def check_file(path: Path, expected: str) -> None:
     """Refuse what is no file: a pipe would be waited for, and never end; otherwise as :func:`check_folder`."""
     if not is_file(path):
         raise DatasetError(f"{path}: is {_found(path, 'no file')}, expected {expected}", path=path)
+
+
+def expanded(path: str) -> str:
+    """Put the home for a ``~`` at the beginning; one that nobody has, or no name can hold, stays as it is."""
+    try:
+        return os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises where there is no such home
+    except ValueError:  # a NUL
+        return path
 
 
 def _found(path: Path, other: str) -> str:
