@@ -208,3 +208,12 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(DatasetError, match="cannot be read: Permission denied"):
         LabelFolder.scan(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["<U0", "|V0", "|S0"])
+def test_numbers_of_no_bytes_are_refused(dtype: str, tmp_path: Path) -> None:
+    """64 million of them fit into a file of 200 bytes, and NumPy's copy takes 256 MB."""
+    head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (8000, 8000), }}\n".encode()
+    (tmp_path / "1.npy").write_bytes(b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head + bytes(100))
+    with pytest.raises(DatasetError, match=r"1\.npy: holds values of no bytes \(.*\), expected numbers"):
+        LabelFolder.scan(tmp_path).read(tmp_path / "1.npy")

@@ -426,12 +426,14 @@ def _check_npy(
 ) -> None:
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never loaded")
+    if not dtype.itemsize:  # any number of them fits into no file at all
+        raise DatasetError(f"{file}: holds values of no bytes ({dtype}), expected numbers", path=file)
     are_scores = scores and len(found) == 3 and dtype.kind == "f"
     if len(found) != 2 and not are_scores:
         wanted = "a label map (H, W)" + (" or floating scores (C, H, W)" if scores else "")
         remedy = "; drop the axis of 1" if len(found) == 3 and 1 in found else ""
         raise DatasetError(f"{file}: holds {dtype} {found}, expected {wanted}{remedy}", path=file)
-    if min(found) < 1 or not dtype.itemsize:
+    if min(found) < 1:
         raise DatasetError(f"{file}: has shape {found}, expected pixels", path=file)
     if math.prod(found[-2:]) > MAX_PIXELS:
         raise DatasetError(f"{file}: has shape {found}, expected at most {MAX_PIXELS:,} pixels", path=file)

@@ -297,7 +297,7 @@ def _check_header(
         raise DatasetError(f"{path}: has shape {size}, expected {shape}; nothing is resized", path=path)
 
 
-def _check_chunks(path: Path, names: Sequence[bytes]) -> None:
+def _check_chunks(path: str | os.PathLike[str], names: Sequence[bytes]) -> None:
     """Refuse a PNG that programs read in unlike ways: Pillow believes the last of two headers, whatever its size."""
     unknown = [name for name in names if not name[0] & 0x20 and name not in _CRITICAL]  # upper case: critical
     pieces = [name for name, _ in groupby(names)].count(b"IDAT")
