@@ -116,6 +116,13 @@ def test_interlacing_that_is_unknown(interlacing: int, tmp_path: Path) -> None:
         read_label_png(file)
 
 
+def test_a_header_that_is_too_long(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(SIGNATURE + chunk(b"IHDR", HEADER + b"\0") + GOOD[len(SIGNATURE) + 25 :])
+    with pytest.raises(DatasetError, match=r"a\.png: is damaged: its first chunk is no header"):
+        read_label_png(file)
+
+
 def test_what_stands_behind_the_end_is_passed_over(tmp_path: Path) -> None:
     """It belongs to no image: neither pixels nor chunks are looked for there."""
     file = tmp_path / "a.png"

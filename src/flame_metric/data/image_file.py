@@ -35,7 +35,8 @@ except ImportError as error:
 __all__ = ["ImageFile", "ImageHeader", "read_image", "write_gif", "write_png"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_HEADER = struct.Struct(">8s4x4sIIBBxxB")  # signature, name, width, height, bit depth, colour type, interlacing
+_HEADER = struct.Struct(">8sI4sIIBBxxB")  # signature, length, name, width, height, bits, colour type, interlacing
+_HEADER_BYTES = 13
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _END = b"IEND\xaeB`\x82"  # name and checksum of the last chunk, which is always empty
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})  # chunks that every reader has to know
@@ -259,8 +260,8 @@ def _png_header(path: str | os.PathLike[str], head: bytes, wanted: str, jpeg: st
         found = f"is a JPEG file: {jpeg}" if head.startswith(_JPEG_START) else found
         found = "is empty" if not head else "holds a PNG signature and no image" if head[:8] == _SIGNATURE else found
         raise DatasetError(f"{path}: {found}, expected {wanted}", path=path)
-    _, chunk, width, height, bits, colour, interlacing = _HEADER.unpack(head)
-    if chunk != b"IHDR":
+    _, length, chunk, width, height, bits, colour, interlacing = _HEADER.unpack(head)
+    if (length, chunk) != (_HEADER_BYTES, b"IHDR"):
         raise DatasetError(f"{path}: is damaged: its first chunk is no header", path=path)
     if interlacing > 1:
         raise DatasetError(f"{path}: is damaged: there is no interlacing {interlacing}, expected 0 or 1", path=path)
