@@ -71,3 +71,9 @@ def test_an_incomplete_result_is_said(results, capsys):
     (results / "early" / "r.json").write_text(json.dumps({**record, "incomplete": "2 of 3 sequence(s) are scored"}))
     assert main(["compare", *files]) == 0
     assert capsys.readouterr().err == "flame-metric: warning: early is INCOMPLETE: 2 of 3 sequence(s) are scored\n"
+
+
+def test_a_name_that_no_file_can_have(capsys):
+    """The system refuses to look for it; that is no traceback."""
+    assert main(["compare", "a" * 300, "b" * 300]) == 3
+    assert "cannot be read: File name too long" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ def split_name(text: str) -> tuple[str, str]:
     >>> split_name("SwiftNet=a/result.json"), split_name("result.json")
     (('SwiftNet', 'a/result.json'), ('', 'result.json'))
     """
-    if Path(text).exists():
+    if os.path.exists(text):  # noqa: PTH110 - Path.exists raises where no file can have such a name
         return "", text
     name, _, file = text.rpartition("=")
     return name, file
