@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 
-.PHONY: demo test test-base test-clients lint docs dist audit clean
+.PHONY: demo test test-base test-clients lint fuzz docs dist audit clean
 
 demo: $(VENV)/.demo
 	$(RUN) -m flame_metric demo --out demo-output
@@ -29,6 +29,10 @@ lint: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(RUN) -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
 	@echo "The documentation begins at build/docs/index.html."
+
+# Damaged and hostile files for whatever reads files. FUZZ="--target bank --engine atheris --executions 1000000": others.
+fuzz: $(VENV)/.fuzz
+	$(RUN) tools/fuzz.py $(FUZZ)
 
 # With Hugging Face transformers, ONNX Runtime, Lightning and mmengine: what the tests above skip.
 test-clients: $(VENV)/.clients
@@ -60,6 +64,10 @@ $(VENV)/.demo: $(SOURCES) | $(RUN)
 
 $(VENV)/.dev: $(SOURCES) | $(RUN)
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.fuzz: $(SOURCES) | $(RUN)
+	$(PIP) --editable '.[dev,fuzz]'
 	touch $@
 
 $(VENV)/.docs: $(SOURCES) | $(RUN)

@@ -1,0 +1,1 @@
+"""A fuzzer of whatever reads files from strangers; ``tools/fuzz.py`` is its command."""

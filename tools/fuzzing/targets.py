@@ -1,0 +1,571 @@
+"""Places at which bytes from strangers come in: files that show the way, and what has to hold of whatever is read.
+
+A target raises nothing if its input was read and is sound, an error of this package if it was refused, and anything
+else if a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import functools
+import io
+import json
+import os
+import tomllib
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from flame_metric import FlameMeter, FlameResult, LatencyTrace, OffsetBank, StreamConfig, confusion_matrix
+from flame_metric.cli import _parser
+from flame_metric.cli.inputs import read_evaluation, read_networks, split_name
+from flame_metric.cli.options import read_arrivals, read_trace, stream_config
+from flame_metric.clip_journal import read_part
+from flame_metric.data.folder import LabelFolder
+from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.splits import listed_videos
+from flame_metric.data.vspw_labels import read_class_names
+from flame_metric.datasets import open_dataset
+from flame_metric.errors import ConfigError, FlameError
+from flame_metric.evaluation import evaluate_folders, merged
+from flame_metric.journal import Journal
+from flame_metric.offset_counts import ARRAYS
+from flame_metric.ranking import Ranking
+from flame_metric.timing import MAX_NS, as_fps
+from fuzzing import hostile, mutations, png
+from fuzzing.promises import BrokenPromiseError, plain_json, require, sound_evaluation, sound_result
+
+__all__ = ["TARGETS", "Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place where bytes come in.
+
+    Attributes
+    ----------
+    name : str
+    seeds : callable
+        From a folder to write in to inputs that are read.
+    run : callable
+        Read an input, in that folder.
+    mutate : callable
+        Changes an input, knowing of what kind it is.
+    hostile : callable
+        From the seeds to inputs that were made to do harm.
+    most_mib : int
+        By so much an input may raise the memory of the process at most.
+    needs : tuple of str
+        Packages.
+    """
+
+    name: str
+    seeds: Callable[[Path], Sequence[bytes]]
+    run: Callable[[bytes, Path], None]
+    mutate: mutations.Mutate
+    hostile: Callable[[Sequence[bytes]], Sequence[bytes]] = hostile.texts
+    most_mib: int = 256
+    needs: tuple[str, ...] = ()
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether what it needs is installed."""
+        return all(find_spec(package) for package in self.needs)
+
+
+def _file(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")
+
+
+# ── images and arrays ──
+
+
+def _png_seeds(_: Path) -> list[bytes]:
+    return [hostile.picture(bits, colour, interlacing) for bits, colour in hostile.KINDS for interlacing in (0, 1)]
+
+
+def _label_png(content: bytes, folder: Path) -> None:
+    from flame_metric.data.label_png import read_label_png  # noqa: PLC0415 - Pillow is optional
+
+    _as_specified(content, read_label_png(_file(folder, "labels.png", content)))
+
+
+def _frame_image(content: bytes, folder: Path) -> None:
+    from flame_metric.data.frame_image import read_frame_image  # noqa: PLC0415 - Pillow is optional
+
+    frame = read_frame_image(_file(folder, "frame.png", content))
+    require(frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3, "a frame is RGB of 8 bits")
+    if content.startswith(png.SIGNATURE):
+        _as_specified(content, frame)
+
+
+def _as_specified(content: bytes, pixels: Any) -> None:
+    try:
+        wanted = png.decoded(content)
+    except ValueError as error:
+        raise BrokenPromiseError(f"read, but the specification of PNG says: {error}") from error
+    if wanted is not None:
+        wanted = wanted[..., : pixels.shape[2]] if pixels.ndim == 3 else wanted
+        require(pixels.shape == wanted.shape and (pixels == wanted).all(), "samples are those of the specification")
+
+
+def _frame_seeds(folder: Path) -> list[bytes]:
+    from PIL import Image  # noqa: PLC0415 - Pillow is optional
+
+    seeds = [hostile.picture(8, colour, interlacing, opaque=True) for colour in (2, 6) for interlacing in (0, 1)]
+    for options in ({}, {"progressive": True}, {"quality": 95, "subsampling": 0}):
+        buffer = io.BytesIO()
+        pixels = np.random.default_rng(0).integers(0, 256, (13, 17, 3), np.uint8)
+        Image.fromarray(pixels).save(buffer, "JPEG", **options)
+        seeds.append(buffer.getvalue())
+    return seeds
+
+
+def _npy_seeds(_: Path) -> list[bytes]:
+    arrays = [np.arange(12).reshape(3, 4).astype(dtype) for dtype in ("uint8", "<i8", ">i2", "uint16")]
+    arrays += [np.asfortranarray(arrays[1]), np.random.default_rng(0).random((12, 3, 4), np.float32)]
+    return [hostile.npy(array) for array in arrays]
+
+
+def _label_npy(content: bytes, folder: Path) -> None:
+    path = _file(folder, "labels.npy", content)
+    labels = LabelFolder(folder, {}, True).read(path, scores=True)
+    target = np.zeros(labels.shape[-2:], np.uint8)
+    matrix = confusion_matrix(labels, target, num_classes=12, ignore_index=255)
+    require(matrix.sum() == target.size, "each pixel is counted")
+    if labels.dtype.kind != "f":
+        again = np.load(path, allow_pickle=False)
+        require(matrix[0].tolist() == [int((again == label).sum()) for label in (*range(12), 255)], "as it lies there")
+        mapped = LabelFolder(folder, {}, True, LabelLookup({0: 1}, "*")).read(path)
+        require((mapped == np.where(again == 0, 1, again)).all(), "a label map maps")
+
+
+# ── records ──
+
+
+_ONE, _BOTH = ("a",), ("a", "b")  # with one sequence there is no interval, which takes the most time
+
+
+def _clips() -> dict[str, list[Any]]:
+    draw = np.random.default_rng(1)
+    labels = draw.choice([0, 1, 2, 255], (2, 5, 3, 4), p=[0.4, 0.3, 0.2, 0.1]).astype(np.uint8)
+    return {name: list(maps) for name, maps in zip(_BOTH, labels, strict=True)}
+
+
+def _meter(names: Sequence[str] = _BOTH, **options: Any) -> FlameMeter:
+    meter = FlameMeter(3, **{"latency_ms": 26, "fps": "50/3", "ignore_index": 255, **options})
+    for name in names:
+        meter.update_sequence(_clips()[name], _clips()["a"], sequence=name)
+    meter.update([[0, 1]], [[0, 2]], sequence="open" if names else "")
+    return meter
+
+
+def _result_seeds(_: Path) -> list[bytes]:
+    return [_meter().compute().to_json().encode(), _meter((), class_names=["x", "y", "z"]).compute().to_json().encode()]
+
+
+def _result(content: bytes, _: Path) -> None:
+    sound_result(FlameResult.from_json(_text(content)), _written(content))
+
+
+def _written(content: bytes) -> Any:
+    try:
+        return plain_json(content)
+    except ValueError as error:
+        raise BrokenPromiseError(f"read, but no strict reader of JSON would: {error}") from error
+
+
+def _meter_seeds(_: Path) -> list[bytes]:
+    return [_meter().to_json().encode(), _meter((), device="GTX").to_json().encode()]
+
+
+def _meter_state(content: bytes, _: Path) -> None:
+    meter = FlameMeter.from_json(_text(content))
+    require(FlameMeter.from_json(meter.to_json()).to_json() == meter.to_json(), "what is written is read again")
+    sound_result(meter.compute(), _written(content))
+    other = FlameMeter.from_config(meter.config)
+    other.merge(meter)
+    require(other.to_json() == meter.to_json(), "nothing is lost in a merge")
+
+
+def _bank(names: Sequence[str], *, persistence: bool) -> OffsetBank:
+    bank = OffsetBank(3, max_offset=2, fps=15, ignore_index=255, persistence=persistence)
+    for name in names:
+        labels = _clips()[name]
+        targets = [labels[0], None, *labels[2:]]
+        bank.update_sequence(_clips()["a"], targets, sequence=name)
+    return bank
+
+
+def _bank_seeds(_: Path) -> list[bytes]:
+    return [_bank(_ONE, persistence=True).to_bytes(), _bank(_BOTH, persistence=False).to_bytes()]
+
+
+def _bank_file(content: bytes, folder: Path) -> None:
+    path = _file(folder, "bank.npz", content)
+    bank = OffsetBank.load(path)
+    again = OffsetBank.from_bytes(bank.to_bytes())
+    written, read = _arrays(content), _arrays(bank.to_bytes())
+    if list(bank.sequences) == _written(written["header"].tobytes())["sequences"]:
+        require(all(np.array_equal(written[name], read[name]) for name in ARRAYS), "counts are as written")
+    for offset in range(min(bank.max_offset, 4) + 1):
+        with contextlib.suppress(_DECLINED):
+            result = bank.score(frame_offset=offset)
+            sound_result(result)
+            require(again.score(frame_offset=offset) == result, "what is written is read again")
+    if bank.fps is not None and all(int(bank.counts_of(name).num_frames[0]) < 1000 for name in bank.sequences):
+        with contextlib.suppress(_DECLINED):
+            sound_result(bank.stream(50, StreamConfig(extra_latency_ms=30)))
+
+
+def _arrays(content: bytes) -> dict[str, Any]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {
+            name: np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False) for name in ("header", *ARRAYS)
+        }
+
+
+_DECLINED = FlameError
+"""What a question to a bank may end in: a prediction was not given, or an offset is out of reach."""
+
+
+def _job(folder: Path, names: Sequence[str], **options: Any) -> Any:
+    folder = folder / "-".join(names)
+    for side in ("preds", "labels"):
+        for name in names:
+            (folder / side / name).mkdir(parents=True, exist_ok=True)
+            for number, array in enumerate(_clips()[name if side == "labels" else "a"]):
+                np.save(folder / side / name / f"{number:04}.npy", array)
+    settings = {"num_classes": 3, "fps": 15, "latency_ms": 60, "ignore_index": 255, **options}
+    return evaluate_folders(folder / "preds", folder / "labels", **settings)
+
+
+def _evaluation_seeds(folder: Path) -> list[bytes]:
+    whole = _job(folder, _ONE, stream=StreamConfig(), max_offset=2, class_names=["x", "y", "z"])
+    return [_job(folder, _BOTH).to_json().encode(), whole.to_json().encode()]
+
+
+def _evaluation(content: bytes, folder: Path) -> None:
+    evaluation = read_evaluation(_file(folder, "result.json", content))
+    _written(content)
+    sound_evaluation(evaluation)
+    contender = evaluation.contender("one")
+    ranking = Ranking((contender, evaluation.contender("other")))
+    require(ranking.table() and ranking.to_json(), "it can be compared")
+
+
+def _journal_seeds(folder: Path) -> list[bytes]:
+    trace = LatencyTrace([40.0, 60.0, 95.5], replay="random")
+    seeds = []
+    banked = {"latency_ms": None, "trace": trace, "keep_bank": True, "max_offset": 2}
+    for names, options in ((_BOTH, {}), (_ONE, banked)):
+        path = folder / f"{len(names)}.jsonl"
+        _job(folder, names, journal=path, **options)
+        seeds.append(path.read_bytes())
+    return seeds
+
+
+def _journal(content: bytes, folder: Path) -> None:
+    path = _file(folder, "job.jsonl", content)
+    part = read_part(path)
+    with Journal(path, part.configuration, resume=True) as journal:
+        require(journal.records.keys() == part.counted.keys(), "a job goes on with what is there")
+    again = read_part(path)
+    require(again.configuration == part.configuration, "going on changes nothing")
+    require(again.counted.keys() == part.counted.keys(), "going on loses nothing")
+    sound_evaluation(merged([part], allow_partial=True))
+
+
+def _trace_seeds(_: Path) -> list[bytes]:
+    trace = LatencyTrace([70, 76.5, 82, 90], warmup_ms=[200], metadata={"device": "GTX 1080 Ti", "batch": 1})
+    table = b'time,latency_ms,note\r\n0,70,\r\n1,76.5,"a, b"\r\n2,1/3,x\r\n'
+    return [trace.to_json().encode(), trace.to_csv().encode(), b"\xef\xbb\xbf" + table, b"arrival_ms\n0\n33.5\n70\n"]
+
+
+def _trace(content: bytes, folder: Path) -> None:
+    path = _file(folder, "trace", content)
+    if content.startswith(b"arrival_ms"):
+        arrivals = read_arrivals(str(path))
+        require(arrivals == _column(content, "arrival_ms"), "times are as written")
+        return
+    with contextlib.suppress(FlameError):
+        LatencyTrace.from_csv(_text(content))
+    trace = read_trace(str(path))
+    require(all(0 <= sample <= MAX_NS for sample in (*trace.samples_ns, *trace.warmup_ns)), "latencies are in range")
+    require(LatencyTrace.from_json(trace.to_json()) == trace, "what is written is read again")
+    require(LatencyTrace.from_csv(trace.to_csv()).samples_ns == trace.samples_ns, "and as CSV")
+    require(min(trace.samples_ns) <= trace.median_ns <= max(trace.samples_ns), "a median is between")
+    plain = content.removeprefix(b"\xef\xbb\xbf")
+    if plain.lstrip()[:1] == b"{":
+        require(list(trace.samples_ns) == _written(plain)["samples_ns"], "samples are as written")
+    else:
+        samples = _column(content, "latency_ms")
+        require([round(sample * 10**6) for sample in samples] == list(trace.samples_ns), "samples are as written")
+
+
+def _column(content: bytes, name: str) -> list[Fraction]:
+    rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if row]
+    require(rows[0].count(name) == 1, "a column that is read is there once")
+    return [Fraction(row[rows[0].index(name)]) for row in rows[1:]]
+
+
+# ── descriptions, lists, options ──
+
+
+def _description_seeds(folder: Path) -> list[bytes]:
+    for video, shift in (("monday", 0), ("tuesday", 1)):
+        for side, kind in (("frames", 2), ("labels", 0)):
+            (folder / side / video).mkdir(parents=True, exist_ok=True)
+            for number in (0, 2, 4):
+                content = hostile.picture(8, kind, 0, classes=3, shift=shift)
+                (folder / side / video / f"f_{number:04}.png").write_bytes(content)
+    everything = """name = "street"
+frames = "frames"
+labels = "labels"
+fps = "30000/1001"
+class_names = ["road", "sky", "car"]
+ignore_index = 255
+label_map = "0:0,1:1,2:2,*:255"
+label_prefix = "f_"
+frame_prefix = "f_"
+step = 2
+train = ["monday"]
+val = [
+  "tuesday", # a comment
+]
+"""
+    return [everything.encode(), b"frames='frames'\nlabels='labels'\nfps=15.5\nclasses=3\n"]
+
+
+def _description(content: bytes, folder: Path) -> None:
+    from flame_metric.data.description import described_dataset  # noqa: PLC0415 - Pillow is optional
+
+    path = _file(folder, "data.toml", content)
+    if not _stays(content, folder):
+        return
+    for split in (None, "val"):
+        try:
+            dataset = described_dataset(path, split=split)
+        except ConfigError:
+            require(split, "without a split no option is wrong")
+            continue
+        require(dataset.sequences, "a data set has sequences")
+        for video in dataset.sequences[:3]:
+            require(len(video.frames) == len(video.targets), "as many label maps as frames")
+            require(video.frames[0].shape[:2] == (9, 11), "frames are read")
+            target = next(target for target in video.targets if target is not None)
+            valid = target[target != dataset.ignore_index]
+            require(valid.size == 0 or 0 <= valid.min() <= valid.max() < dataset.num_classes, "labels are classes")
+
+
+def _stays(content: bytes, folder: Path) -> bool:
+    """Whether what is described lies in the folder: a description may lead anywhere, and a search might last."""
+    try:
+        paths = [tomllib.loads(content.decode("utf-8-sig"))[key] for key in ("frames", "labels")]
+        places = [Path(os.path.normpath(folder / path)) for path in paths]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return True
+    return all(place.is_relative_to(folder) for place in places)
+
+
+def _list_seeds(_: Path) -> list[bytes]:
+    return [b"monday\ntuesday\n", b"\xef\xbb\xbfgoat/00000.jpg\r\ngoat/00001.jpg\r\n\r\ncamel/00000.jpg"]
+
+
+def _list(content: bytes, folder: Path) -> None:
+    path = _file(folder, "val.txt", content)
+    for of_line in (lambda line: line.partition("/")[0], *(() if b"/" in content else (str,))):
+        names = listed_videos(path, of_line=of_line)
+        require(names and len(set(names)) == len(names), "each video comes once")
+        for name in names:
+            inside = Path(os.path.normpath(folder / name))
+            require(inside.parent == folder and inside.name == name, f"{name!r} is a folder of the data set")
+
+
+def _colours_seeds(_: Path) -> list[bytes]:
+    return [b"64 128 64\tAnimal\n192 0 128\t\tArchway\n0 0 0 Void\n"]
+
+
+def _colours(content: bytes, folder: Path) -> None:
+    from flame_metric.data.camvid_labels import read_colours  # noqa: PLC0415 - Pillow is optional
+
+    colours = read_colours(_file(folder, "label_colors.txt", content))
+    require(colours and all(0 <= colour < 2**24 for colour in colours), "colours have three bytes")
+
+
+def _names_seeds(_: Path) -> list[bytes]:
+    return [json.dumps({f"name {number}": str(number) for number in range(1, 125)}).encode()]
+
+
+def _names(content: bytes, folder: Path) -> None:
+    _file(folder, "label_num_dic_final.json", content)
+    names = read_class_names(folder)
+    written = plain_json(content.removeprefix(b"\xef\xbb\xbf"))
+    require(
+        len(names) == 124 and all(str(written[name]) == str(label + 1) for label, name in enumerate(names)), "as named"
+    )
+
+
+def _lookup_seeds(_: Path) -> list[bytes]:
+    return [b"0:0,255:1", b"0:0,*:1", b"11:255,*:*", b" 7 : 0 , 8:1,*:255", b"0:300,1:0"]
+
+
+def _lookup(content: bytes, _: Path) -> None:
+    text = content.decode("utf-8", "replace")
+    lookup = LabelLookup.parse(text)
+    sides = [part.split(":") for part in text.split(",")]
+    parts = {source.strip(): target.strip() for source, target in sides}
+    default = parts.pop("*", None)
+    wanted = {int(source): int(target) for source, target in parts.items()}
+    labels = np.array([*range(300), *wanted], np.uint16)
+    if default is None:
+        labels = labels[np.isin(labels, list(wanted))]
+    others = {"*": labels.tolist(), None: labels.tolist()}.get(default) or [int(default or 0)] * len(labels)
+    expected = [wanted.get(label, other) for label, other in zip(labels.tolist(), others, strict=True)]
+    require(lookup.apply(labels).tolist() == expected, "a label map maps as a dictionary does")
+
+
+_COMMANDS = (
+    "simulate\n--latency-ms\n76\n--fps\n24\n--workers\n2\n--queue\nunlimited\n--tie\nstrict\n--stride\n2",
+    "evaluate\np\nl\n--num-classes\n19\n--fps\n30000/1001\n--latency-ms\n76\n--label-map\n0:0,*:1\n--shard\n2/4\n"
+    "--class-names\na,b\n--ignore-index\n255\n--extra-latency-ms\n1.5",
+    "run\nm:f\nsynthetic\n--mean\n0.4,0.5,0.6\n--jobs\n2\n--latency-ms\n5",
+    "latency\nm:f\n--shape\n3,1024,2048\n--fps\n17\n--samples\n20",
+    "compare\nSwiftNet=result.json\nresult.json",
+    "rescore\nbank.npz\n--latency-ms\n76\n--every\n2\n--target-miou\n0.8",
+    "data\nsynthetic:videos=4,height=128,width=256,fps=15\nval",
+    "data\nfolders:data.toml\ntrain",
+)
+
+
+def _command_seeds(folder: Path) -> list[bytes]:
+    (folder / "result.json").write_bytes(_evaluation_seeds(folder / "evaluated")[0])
+    (folder / "data.toml").write_bytes(_description_seeds(folder)[0])
+    return [command.encode() for command in _COMMANDS]
+
+
+def _command(content: bytes, folder: Path) -> None:
+    """Take a command apart as the command line does, and read what needs no file that exists."""
+    given = content.decode("utf-8", "surrogateescape").replace("\0", "").split("\n")  # no argument holds a NUL
+    if given[0] == "data":
+        with contextlib.chdir(folder):
+            name, *rest = [*given[1:], None]
+            dataset = open_dataset(name or "", split=rest[0])
+            require(dataset.sequences and dataset.num_classes >= 2, "a data set has sequences")
+        return
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            arguments = _commands().parse_args(given)
+        except SystemExit as refused:
+            raise ConfigError(f"exit code {refused.code}") from None
+    _values(arguments, folder)
+
+
+@functools.cache
+def _commands() -> argparse.ArgumentParser:
+    return _parser()
+
+
+def _values(arguments: argparse.Namespace, folder: Path) -> None:
+    values = vars(arguments)
+    if "workers" in values and isinstance(values["workers"], int | str | None) and "tie" in values:
+        stream_config(arguments)
+    if values.get("fps") is not None:
+        require(as_fps(values["fps"]) > 0, "a rate is above 0")
+    with contextlib.chdir(folder):
+        for text in values.get("results", ()):
+            require(text.endswith(split_name(text)[1]), "a file is what stands behind the name")
+            read_networks([text])
+
+
+# ── networks ──
+
+
+def _program_seeds(folder: Path) -> list[bytes]:
+    import torch  # noqa: PLC0415 - PyTorch is optional
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU()).eval()
+    size = torch.export.Dim("height", min=8, max=64)
+    example = torch.zeros(1, 3, 16, 16)
+    seeds = []
+    for number, shapes in enumerate((None, ({2: size},))):
+        path = folder / f"network{number}.pt2"
+        torch.export.save(torch.export.export(network, (example,), dynamic_shapes=shapes), path)
+        seeds.append(path.read_bytes())
+    return seeds
+
+
+def _program(content: bytes, folder: Path) -> None:
+    import torch  # noqa: PLC0415 - PyTorch is optional
+
+    from flame_metric.models.pt2 import read_program  # noqa: PLC0415
+
+    program = read_program(_file(folder, "network.pt2", content), device=torch.device("cpu"))
+    require(str(program.sizes), "its sizes can be shown")
+    for shape in ((1, 3, 16, 16), (2, 3, 8, 64), (0, 0, 0, 0)):
+        program.sizes.faults(shape)
+
+
+def _onnx_seeds(_: Path) -> list[bytes]:
+    entry = hostile.field(1, b"location") + hostile.field(2, b"weights.bin")
+    tensor = hostile.field(13, entry) + b"\x08\x05"
+    node = hostile.field(5, hostile.field(5, tensor))
+    return [
+        hostile.field(7, hostile.field(5, tensor) + hostile.field(1, node)) + b"\x08\x09",
+        hostile.field(25, hostile.field(7, node)),
+    ]
+
+
+def _onnx(content: bytes, folder: Path) -> None:
+    from flame_metric.models.onnx_data import check_external_data, external_locations  # noqa: PLC0415 - needs PyTorch
+
+    _file(folder, "weights.bin", b"")
+    with contextlib.suppress(OSError):  # the caller tells it
+        check_external_data(_file(folder, "network.onnx", content))
+        for location in external_locations(content):
+            require((folder / location).resolve().is_relative_to(folder.resolve()), "weights lie in the folder")
+
+
+_IMAGES, _TORCH = ("PIL",), ("torch",)
+TARGETS: Mapping[str, Target] = MappingProxyType(
+    {
+        target.name: target
+        for target in (
+            Target("label-png", _png_seeds, _label_png, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
+            Target("frame-image", _frame_seeds, _frame_image, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
+            Target("label-npy", _npy_seeds, _label_npy, mutations.array, hostile.arrays),
+            Target("result", _result_seeds, _result, mutations.json_text, hostile.records),
+            Target("meter", _meter_seeds, _meter_state, mutations.json_text, hostile.records),
+            Target("evaluation", _evaluation_seeds, _evaluation, mutations.json_text, hostile.records),
+            Target("bank", _bank_seeds, _bank_file, mutations.archive, hostile.archives),
+            Target("journal", _journal_seeds, _journal, mutations.json_lines, hostile.records),
+            Target("trace", _trace_seeds, _trace, mutations.lines_or_json, hostile.traces),
+            Target(
+                "description", _description_seeds, _description, mutations.lines, hostile.descriptions, needs=_IMAGES
+            ),
+            Target("list", _list_seeds, _list, mutations.lines),
+            Target("colours", _colours_seeds, _colours, mutations.lines, needs=_IMAGES),
+            Target("class-names", _names_seeds, _names, mutations.json_text, hostile.records),
+            Target("label-map", _lookup_seeds, _lookup, mutations.lines),
+            Target("command", _command_seeds, _command, mutations.lines),
+            Target("program", _program_seeds, _program, mutations.archive, hostile.archives, needs=_TORCH),
+            Target("onnx-data", _onnx_seeds, _onnx, mutations.any_bytes, hostile.messages, needs=_TORCH),
+        )
+    }
+)
+"""All targets, by name."""
