@@ -140,6 +140,7 @@ def test_what_stands_behind_the_end_is_passed_over(tmp_path: Path) -> None:
         (GOOD[:40], "is damaged or cut short"),
         (GOOD[:-1], "is damaged or cut short"),
         (GOOD[:-12], "is damaged or cut short"),
+        (GOOD[:-11] + b"\x3f" + GOOD[-10:], "is damaged or cut short: its end is missing"),
         (SIGNATURE + chunk(b"IDAT", bytes(20)), "is damaged: its first chunk is no header"),
     ],
 )

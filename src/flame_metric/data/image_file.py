@@ -38,7 +38,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">8sI4sIIBBxxB")  # signature, length, name, width, height, bits, colour type, interlacing
 _HEADER_BYTES = 13
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_END = b"IEND\xaeB`\x82"  # name and checksum of the last chunk, which is always empty
+_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: its length, as it is always empty, name and checksum
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})  # chunks that every reader has to know
 _COLOURS = {  # colour type of a PNG: its name, samples of a pixel
     0: ("grey (1 channel)", 1),
