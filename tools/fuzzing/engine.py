@@ -6,8 +6,10 @@ than `MOST_SECONDS`, memory above the bound of the target, or a process that die
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
+import io
 import multiprocessing
 import os
 import signal
@@ -156,7 +158,8 @@ def _work(job: Job, folder: Path, sender: Connection) -> None:
     if job.engine == "atheris":
         import atheris  # noqa: PLC0415 - optional
 
-        with atheris.instrument_imports(include=["flame_metric"]):
+        # Each module is told on standard error.
+        with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["flame_metric"]):
             target = _target(job.target)
     else:
         target = _target(job.target)
@@ -187,27 +190,30 @@ def _guided(job: Job, watch: _Watch, seeds: Sequence[bytes], sender: Connection)
     """Let the coverage of the code choose which inputs are changed further; this never returns."""
     import atheris  # noqa: PLC0415 - optional
 
-    target, corpus = watch.target, watch.folder / "corpus"
+    target, corpus, pool = watch.target, watch.folder / "corpus", list(seeds)
     corpus.mkdir()
     for number, content in enumerate([*seeds, *target.hostile(seeds)]):
-        watch.reads(content)
-        if len(content) < _MOST_BYTES:
+        if watch.reads(content) and len(content) < _MOST_BYTES:  # what is refused is changed into what is refused
             (corpus / f"{number:05}").write_bytes(content)
     last = watch.report.executions + job.executions
 
     def one(content: bytes) -> None:
-        watch.reads(bytes(content))
+        if watch.reads(bytes(content)) and len(pool) < _POOL:
+            pool.append(bytes(content))
         if watch.report.executions >= last:
             sender.send(watch.report)
             os._exit(0)  # libFuzzer knows no other end that leaves this process its say
 
     def mutate(content: bytes, limit: int, seed: int) -> bytes:
         draw = Random(seed)
-        changed = atheris.Mutate(bytes(content), limit) if draw.random() < 0.3 else target.mutate(draw, bytes(content))
+        # libFuzzer prefers what is short, which soon is no file of this kind any more.
+        chosen = bytes(content) if draw.randrange(2) else draw.choice(pool)
+        changed = atheris.Mutate(chosen, limit) if draw.random() < 0.2 else target.mutate(draw, chosen)
         return bytes(changed[:limit])
 
-    options = [f"-seed={job.seed + 1}", f"-max_len={_MOST_BYTES}", "-rss_limit_mb=0", "-timeout=0", "-verbosity=0"]
-    atheris.Setup([sys.argv[0], *options, str(corpus)], one, custom_mutator=mutate)
+    options = ("-rss_limit_mb=0", "-timeout=0", "-verbosity=0", "-mutate_depth=1", "-reduce_inputs=0")
+    arguments = [sys.argv[0], f"-seed={job.seed + 1}", f"-max_len={_MOST_BYTES}", *options, str(corpus)]
+    atheris.Setup(arguments, one, custom_mutator=mutate)
     atheris.Fuzz()
 
 
