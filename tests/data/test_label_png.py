@@ -123,6 +123,27 @@ def test_a_header_that_is_too_long(tmp_path: Path) -> None:
         read_label_png(file)
 
 
+def frame(width: int, height: int) -> bytes:
+    return chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 1, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        frame(2, 1),
+        chunk(b"acTL", struct.pack(">II", 1, 0)) + frame(2, 1),
+        chunk(b"acTL", struct.pack(">II", 1, 0)) + frame(4, 2),
+        chunk(b"fdAT", bytes(4)),
+    ],
+)
+def test_what_is_part_of_an_animation_is_refused(more: bytes, tmp_path: Path) -> None:
+    """Pillow decodes the part of the image of which such a chunk speaks, and leaves the rest at 0."""
+    file = tmp_path / "a.png"
+    file.write_bytes(png(4, 2, 8, 0, [b"\x01\x02\x03\x04", b"\x05\x06\x07\x08"], more=more))
+    with pytest.raises(DatasetError, match=r"a\.png: is an animation, expected one image"):
+        read_label_png(file)
+
+
 def test_what_stands_behind_the_end_is_passed_over(tmp_path: Path) -> None:
     """It belongs to no image: neither pixels nor chunks are looked for there."""
     file = tmp_path / "a.png"

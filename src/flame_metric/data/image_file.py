@@ -40,6 +40,7 @@ _HEADER_BYTES = 13
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: its length, as it is always empty, name and checksum
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})  # chunks that every reader has to know
+_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 _COLOURS = {  # colour type of a PNG: its name, samples of a pixel
     0: ("grey (1 channel)", 1),
     2: ("RGB (3 channels)", 3),
@@ -309,6 +310,8 @@ def _check_chunks(path: str | os.PathLike[str], names: Sequence[bytes]) -> None:
         found = f"its pixels are in {pieces} pieces, expected them together"
     if found:
         raise DatasetError(f"{path}: is damaged: {found}", path=path)
+    if _ANIMATION & {*names}:  # Pillow decodes the part of the image of which they speak, and leaves the rest at 0
+        raise DatasetError(f"{path}: is an animation, expected one image", path=path)
 
 
 def _has_end(header: ImageHeader, data: bytes) -> bool:
