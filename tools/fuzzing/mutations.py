@@ -204,8 +204,8 @@ def _edited(draw: Random, record: Any) -> Any:
         holder.insert(step, json.loads(json.dumps(holder[step])))
     elif kind == 3 and isinstance(holder, dict):
         holder[draw.choice(("", "id", "version", "a", "scores"))] = holder[step]
-    elif kind == 4 and isinstance(holder[step], int | float):
-        holder[step] += draw.choice((-1, 1, 0.5, 2**40))
+    elif kind == 4 and isinstance(holder[step], int):
+        holder[step] += draw.choice((-1, 1, 2**40))
     elif kind == 5:
         holder[step] = draw.choice(_NUMBERS)
     else:
