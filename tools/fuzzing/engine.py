@@ -212,7 +212,8 @@ def _guided(job: Job, watch: _Watch, seeds: Sequence[bytes], sender: Connection)
         return bytes(changed[:limit])
 
     options = ("-rss_limit_mb=0", "-timeout=0", "-verbosity=0", "-mutate_depth=1", "-reduce_inputs=0")
-    arguments = [sys.argv[0], f"-seed={job.seed + 1}", f"-max_len={_MOST_BYTES}", *options, str(corpus)]
+    numbers = (f"-seed={job.seed + 1}", f"-max_len={_MOST_BYTES}", f"-artifact_prefix={watch.folder}/")
+    arguments = [sys.argv[0], *numbers, *options, str(corpus)]
     atheris.Setup(arguments, one, custom_mutator=mutate)
     atheris.Fuzz()
 
