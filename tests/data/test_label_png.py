@@ -123,6 +123,28 @@ def test_a_header_that_is_too_long(tmp_path: Path) -> None:
         read_label_png(file)
 
 
+def test_an_end_that_is_none(tmp_path: Path) -> None:
+    """Pillow does not ask for the checksum of the last chunk; what stands behind it is no end either."""
+    file = tmp_path / "a.png"
+    file.write_bytes(GOOD[:-4] + b"\0\0\0\0" + chunk(b"IEND", b""))
+    with pytest.raises(DatasetError, match=r"a\.png: is damaged or cut short: its end is missing"):
+        read_label_png(file)
+
+
+def test_pixels_whose_own_checksum_is_wrong(tmp_path: Path) -> None:
+    """Pillow stops at the last pixel; counting the rows of an interlaced image ended in a traceback."""
+    file = tmp_path / "a.png"
+    header = struct.pack(">IIBBBBB", 11, 9, 1, 0, 0, 0, 1)
+    parts = (
+        "789c63f8cff899218d7137c3",
+        "59866f8c9798d631ac64fccfe0c1e8caa4c26ccc728ac1c78d51eb1713930e73121303030044070c03",
+    )
+    pixels = b"".join(chunk(b"IDAT", bytes.fromhex(part)) for part in parts)
+    file.write_bytes(SIGNATURE + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b""))
+    with pytest.raises(DatasetError, match=r"a\.png: is damaged: .*incorrect data check"):
+        read_label_png(file)
+
+
 def frame(width: int, height: int) -> bytes:
     return chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 1, 0, 0))
 

@@ -161,16 +161,16 @@ def read_image(
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
     if is_larger:
         raise DatasetError(f"{path}: is larger than {MAX_IMAGE_BYTES:,} bytes, which no such image is", path=path)
-    if not _has_end(header, data):
-        raise DatasetError(f"{path}: is damaged or cut short: its end is missing", path=path)
     names = [name for name, _ in _chunks(data)] if header.is_png else []
+    if not _has_end(header, data, names):
+        raise DatasetError(f"{path}: is damaged or cut short: its end is missing", path=path)
     _check_chunks(path, names)
     pixels, rotated = _decode(path, data, header)
     # Pillow leaves rows that are not there at 0. That shows in the last row, or anywhere if it is interlaced.
     if (
         header.is_png
         and (header.interlaced or not pixels[-1].any())
-        and _pixel_bytes(data, header) < header.pixel_bytes
+        and _pixel_bytes(path, data, header) < header.pixel_bytes
     ):
         raise DatasetError(f"{path}: is cut short: it holds fewer rows than its header says", path=path)
     return ImageFile(header, pixels, frozenset(names), rotated)
@@ -314,9 +314,9 @@ def _check_chunks(path: str | os.PathLike[str], names: Sequence[bytes]) -> None:
         raise DatasetError(f"{path}: is an animation, expected one image", path=path)
 
 
-def _has_end(header: ImageHeader, data: bytes) -> bool:
+def _has_end(header: ImageHeader, data: bytes, names: Sequence[bytes]) -> bool:
     if header.is_png:
-        return _END in data
+        return _END in data and names[-1:] == [b"IEND"] and names.count(b"IEND") == 1
     return _JPEG_END in data[max(0, data.rfind(_JPEG_SCAN)) :]  # a preview before the pixels has an end too
 
 
@@ -353,17 +353,21 @@ def _decode(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> t
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Go through the chunks of a PNG up to its end: name, content."""
-    position, name = 8, b""
-    while position + 8 <= len(data) and name != b"IEND":
+    position, is_end = 8, False
+    while position + 8 <= len(data) and not is_end:
+        is_end = data.startswith(_END, position)
         length, name = struct.unpack_from(">I4s", data, position)
         yield name, data[position + 8 : position + 8 + length]
         position += length + 12
 
 
-def _pixel_bytes(data: bytes, header: ImageHeader) -> int:
+def _pixel_bytes(path: Path, data: bytes, header: ImageHeader) -> int:
     """Unpack the pixel data of a PNG, up to what its header says, and return its length."""
     unpacker, unpacked = zlib.decompressobj(), 0
-    for name, content in _chunks(data):
-        if name == b"IDAT" and unpacked < header.pixel_bytes:
-            unpacked += len(unpacker.decompress(content, header.pixel_bytes))
+    try:
+        for name, content in _chunks(data):
+            if name == b"IDAT" and unpacked < header.pixel_bytes:
+                unpacked += len(unpacker.decompress(content, header.pixel_bytes))
+    except zlib.error as error:  # Pillow does not read to the end of the stream, where its checksum is
+        raise DatasetError(f"{path}: is damaged: {error}", path=path) from error
     return unpacked
