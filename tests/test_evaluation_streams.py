@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -333,3 +334,39 @@ def test_a_kept_bank_answers_the_question_that_made_it(tmp_path: Path) -> None:
     found = evaluate_folders(*paths, num_classes=C, fps=FPS, ignore_index=VOID, max_offset=1, keep_bank=True, **options)
     assert len(found.curve.results) == 2
     assert evaluate_bank(found.bank, **options).streaming == found.streaming
+
+
+def edited(text: str, edit: Callable[[dict], object]) -> str:
+    record = json.loads(text)
+    edit(record)
+    return json.dumps(record)
+
+
+def unlike(record: dict, *path: str | int) -> None:
+    """Make one result a result of two other classes."""
+    *way, last = path
+    for step in way:
+        record = record[step]
+    config = {**record[last]["config"], "num_classes": 2, "class_names": None}
+    record[last] = {**record[last], "config": config, "sequences": []}
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda r: unlike(r, "static"), "the classes of static and FLAME differ, expected scores of the same"),
+        (lambda r: unlike(r, "flame"), "the classes of static and FLAME differ"),
+        (lambda r: unlike(r, "streaming", "persistence"), "the classes of persistence, streaming and FLAME differ"),
+        (lambda r: unlike(r, "curve", "results", 1), "the classes of curve 1 and FLAME differ"),
+        (lambda r: r["curve"]["persistence"].pop(), "a curve holds the offsets 0, 1, expected each from 0 on"),
+        (lambda r: r["curve"]["results"].reverse(), "a curve holds the offsets 2, 1, 0, expected each from 0 on"),
+        (lambda r: r["curve"].update(results=[], persistence=[]), "a curve holds no offset, expected at least one"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(edit: Callable[[dict], object], message: str) -> None:
+    """They ended in a traceback, or in a row of the wrong offset."""
+    bank = OffsetBank(C, max_offset=4, fps=FPS, ignore_index=VOID, persistence=True)
+    bank.update_sequence(*random_clips(3, {"a": 12})["a"], sequence="a")
+    text = evaluate_bank(bank, latency_ms=150, stream=StreamConfig(), max_offset=2).to_json()
+    with pytest.raises(StateError, match=message):
+        Evaluation.from_json(edited(text, edit))

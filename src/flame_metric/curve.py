@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flame_metric.errors import StateError, shortened
 from flame_metric.result import FlameResult
 from flame_metric.table import Cell, Table
 
@@ -67,10 +68,22 @@ class Curve:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Curve:
-        """Read what :meth:`to_dict` returned."""
+        """Read what :meth:`to_dict` returned.
+
+        Raises
+        ------
+        StateError
+            If a result is not that of its offset, or there is none, or not one of the labels for each.
+        """
         results, late = (
             tuple(FlameResult.from_dict(one) for one in record[name]) for name in ("results", "persistence")
         )
+        for rows in (results, late):
+            offsets = [result.frame_offset for result in rows]
+            if offsets != list(range(len(results))) and (offsets or rows is results):
+                raise StateError(f"a curve holds the offsets {shortened(map(str, offsets))}, expected each from 0 on")
+        if not results:
+            raise StateError("a curve holds no offset, expected at least one")
         return cls(results, late)
 
 

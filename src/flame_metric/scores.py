@@ -15,6 +15,7 @@ from typing import Any
 
 from flame_metric.bank import OffsetBank
 from flame_metric.curve import Curve, Losses
+from flame_metric.errors import StateError
 from flame_metric.ranking import Contender
 from flame_metric.record import load_record, reading
 from flame_metric.result import FlameResult, interval_note
@@ -209,7 +210,7 @@ class Evaluation:
                 for name in ("static", "persistence")
             )
             streaming, curve, incomplete = record["streaming"], record["curve"], record.get("incomplete")
-            return cls(
+            evaluation = cls(
                 static,
                 FlameResult.from_dict(record["flame"]),
                 persistence,
@@ -219,6 +220,22 @@ class Evaluation:
                 incomplete=None if incomplete is None else str(incomplete),
                 left_out=tuple(str(name) for name in record.get("left_out", ())),
             )
+            evaluation._check_classes()
+        return evaluation
+
+    def _check_classes(self) -> None:
+        """Refuse results that do not belong into one table."""
+        curve = self.curve
+        late = () if curve is None else (*curve.results, *curve.persistence)
+        results = {**self.results, **{f"curve {number}": result for number, result in enumerate(late)}}
+        wanted = _classes(self.flame)
+        for name, result in results.items():
+            if _classes(result) != wanted:
+                raise StateError(f"the classes of {name} and FLAME differ, expected scores of the same label maps")
+
+
+def _classes(result: FlameResult) -> tuple[object, ...]:
+    return result.config.num_classes, result.config.ignore_index, result.config.class_names
 
 
 def _column(name: str, result: FlameResult) -> str:
