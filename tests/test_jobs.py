@@ -247,6 +247,41 @@ def journal_with(folders, tmp_path, change):
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.update(labelled=[2**80]), "frames do not ascend, or not within its 8 frames"),
+        (
+            lambda r: r.update(labelled=[1, 0, *r["labelled"][2:]]),
+            "frames do not ascend, or not within its 8 frames",
+        ),
+        (lambda r: r.update(num_frames=3), "frames do not ascend, or not within its 3 frames"),
+        (
+            lambda r: r["scores"].append({**r["scores"][0], "id": r["scores"][0]["id"].replace(" ", " 0")}),
+            r"names a score '\w+ 00', expected a name and a number",
+        ),
+    ],
+)
+def test_a_clip_that_cannot_be_one(folders, tmp_path, change, message):
+    """A frame beyond 64 bits ended in a traceback; of two scores of one name the last was taken in silence."""
+    with pytest.raises(StateError, match=f"sequence 'clip1': .*{message}"):
+        read_part(journal_with(folders, tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("seed", -1), ("seed", "x"), ("max_offset", 1.5), ("keep_bank", 1), ("latency", -5), ("latency", True)],
+)
+def test_a_question_that_cannot_be_one(folders, tmp_path, field, value):
+    evaluate_folders(*folders, **QUESTION, journal=tmp_path / "j")
+    configuration = dict(read_part(tmp_path / "j").configuration)
+    configuration["question"] = {**configuration["question"], field: value}
+    with Journal(tmp_path / "k", configuration):
+        pass
+    with pytest.raises(StateError, match=f"k: .*`{field}` is {value!r}"):
+        read_part(tmp_path / "k")
+
+
+@pytest.mark.parametrize(
     "change",
     [
         lambda record: record.update(scores=[]),

@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from flame_metric._version import __version__
@@ -264,18 +265,17 @@ def _to_record(name: str, counted: CountedClip, question: Question) -> dict[str,
 def _from_record(name: str, record: Mapping[str, Any], question: Question, path: object) -> CountedClip:
     try:
         with reading(_CLIP):
-            scores = {}
-            for key, counts in sequences_from_list(record["scores"], question.config.num_classes).items():
-                score, _, row = key.rpartition(" ")
-                scores[score, int(row)] = counts
-            labelled = tuple(_whole(frame) for frame in record["labelled"])
+            written = sequences_from_list(record["scores"], question.config.num_classes)
+            scores = {_score_of(key): counts for key, counts in written.items()}
+            num_frames, labelled = _whole(record["num_frames"]), tuple(_whole(frame) for frame in record["labelled"])
+            _check_frames(num_frames, labelled)
             _check_kinds(question, scores, record, labelled)
             bank = None
             if record["bank"] is not None:
                 bank = OffsetBank.from_bytes(base64.b64decode(record["bank"], validate=True)).counts_of(name)
             return CountedClip(
                 scores,
-                _whole(record["num_frames"]),
+                num_frames,
                 labelled,
                 tuple(str(frame) for frame in record["without_own"]),
                 bank,
@@ -283,6 +283,19 @@ def _from_record(name: str, record: Mapping[str, Any], question: Question, path:
             )
     except StateError as error:
         raise StateError(f"{path}: sequence {name!r}: {error}") from error
+
+
+def _check_frames(num_frames: int, labelled: Sequence[int]) -> None:
+    if any(frame >= after for frame, after in pairwise((*labelled, num_frames))):
+        raise StateError(f"its labelled frames do not ascend, or not within its {num_frames} frames")
+
+
+def _score_of(key: str) -> tuple[str, int]:
+    """Return score and row as they are written; written in another way, two could stand for one."""
+    score, _, row = key.rpartition(" ")
+    if key != f"{score} {int(row)}":
+        raise StateError(f"names a score {key!r}, expected a name and a number")
+    return score, int(row)
 
 
 def _check_kinds(

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from flame_metric.checks import check_integer
+from flame_metric.checks import check_integer, check_kind
 from flame_metric.config import ScoreConfig, make_config
 from flame_metric.data.folder import Clip
 from flame_metric.data.stored import StoredFolder
@@ -19,7 +19,7 @@ from flame_metric.plan import ClipPlan, Plan
 from flame_metric.record import reading
 from flame_metric.schedule import Schedule
 from flame_metric.streaming import StreamConfig, simulate_clips
-from flame_metric.timing import Fps, Milliseconds, milliseconds_to_ns
+from flame_metric.timing import MAX_NS, Fps, Milliseconds, milliseconds_to_ns
 
 __all__ = ["Question", "latency_and_stream"]
 
@@ -155,14 +155,16 @@ class Question:
             if isinstance(latency, dict):
                 latency = LatencyTrace.from_json(json.dumps(latency))
             elif latency is not None:
-                latency = Fraction(latency, 10**6)
+                latency = Fraction(check_integer("latency", latency, 0, most=MAX_NS), 10**6)
+            offset, keep_bank = record["max_offset"], record["keep_bank"]
+            check_kind("keep_bank", keep_bank, bool, "True or False")
             return cls(
                 config=ScoreConfig.from_dict(record["config"]),
                 latency=latency,
                 stream=None if stream is None else StreamConfig(**stream),
-                seed=record["seed"],
-                max_offset=record["max_offset"],
-                keep_bank=record["keep_bank"],
+                seed=check_integer("seed", record["seed"], 0),
+                max_offset=None if offset is None else check_integer("max_offset", offset, 0, unit="frames"),
+                keep_bank=keep_bank,
             )
 
 
