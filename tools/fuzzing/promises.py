@@ -25,7 +25,7 @@ def require(holds: object, promise: str) -> None:
         raise BrokenPromiseError(promise)
 
 
-def plain_json(content: bytes) -> Any:
+def plain_json(content: str | bytes) -> Any:
     """Read JSON as any strict reader has to: no name twice, no NaN.
 
     Raises

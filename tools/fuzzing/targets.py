@@ -185,7 +185,7 @@ def _result(content: bytes, _: Path) -> None:
 
 def _written(content: bytes) -> Any:
     try:
-        return plain_json(content)
+        return plain_json(_text(content))
     except ValueError as error:
         raise BrokenPromiseError(f"read, but no strict reader of JSON would: {error}") from error
 
