@@ -26,6 +26,7 @@ NEEDS = {  # files: packages
     "src/flame_metric/experiments/latencies.py": ("torch",),
     "src/flame_metric/experiments/parallel.py": ("torch",),
     "src/flame_metric/experiments/reproduction.py": ("torch",),
+    "src/flame_metric/experiments/scoring.py": ("torch",),
     "src/flame_metric/experiments/table1.py": ("torch",),
     "src/flame_metric/experiments/training.py": ("torch",),
     "src/flame_metric/experiments/training_run.py": ("torch",),

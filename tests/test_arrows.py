@@ -90,7 +90,7 @@ FLOORS = (  # ground floor first; files of one floor do not import each other
     ("experiments/interrupts.py", "experiments/parallel.py"),
     ("experiments/training_run.py",),
     ("experiments/training.py",),
-    ("experiments/presets.py", "experiments/latencies.py", "experiments/videos.py"),
+    ("experiments/presets.py", "experiments/latencies.py", "experiments/videos.py", "experiments/scoring.py"),
     ("experiments/experiment.py",),
     ("experiments/table1.py",),
     ("experiments/translations.py",),

@@ -72,6 +72,20 @@ def test_a_changed_byte_is_never_believed(tmp_path_factory, data) -> None:
     assert all(RECORDS.get(sequence) == record for sequence, record in found.items())
 
 
+def test_what_is_soon_made_again_may_be_replaced(tmp_path: Path) -> None:
+    content = written(tmp_path / "j")
+    with Journal(tmp_path / "j", CONFIGURATION, resume=True, replace=True) as journal:
+        assert journal.records == RECORDS
+    assert (tmp_path / "j").read_bytes() == content
+    other = {**CONFIGURATION, "classes": 20}
+    with Journal(tmp_path / "j", other, resume=True, replace=True) as journal:
+        assert journal.records == {}
+        journal.add("one", {"pairs": 4})
+    assert read(tmp_path / "j", other) == {"one": {"pairs": 4}}
+    with pytest.raises(StateError, match=r"holds 1 finished sequence\(s\) already"):
+        Journal(tmp_path / "j", CONFIGURATION, replace=True)
+
+
 def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
     lines = written(tmp_path / "j").splitlines(keepends=True)
     (tmp_path / "j").write_bytes(b"".join([*lines[:2], lines[2][:-5] + b"\n", lines[3]]))

@@ -42,9 +42,12 @@ class Journal:
         Of the job; whatever can move a number.
     resume : bool
         Whether it may hold finished sequences already.
+    replace : bool
+        Whether those of another configuration are dropped, where they would be refused: for what is soon made again.
 
     Attributes
     ----------
+    path : Path
     records : dict of str to dict
         What was kept, by sequence.
 
@@ -67,7 +70,14 @@ class Journal:
     {'frankfurt': {'pairs': 7}}
     """
 
-    def __init__(self, path: str | os.PathLike[str], configuration: Mapping[str, Any], *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        configuration: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        replace: bool = False,
+    ) -> None:
         self.path = check_path(path)
         self.records: dict[str, dict[str, Any]] = {}
         wanted = json.loads(json.dumps(configuration))  # as JSON gives it back: tuples are lists there
@@ -79,7 +89,7 @@ class Journal:
             self._require_file()
             self._lock()
             known = self._read()
-            if known is None or not self._goes_on(known, wanted, resume=resume):
+            if known is None or not self._goes_on(known, wanted, resume=resume, replace=replace):
                 self._begin({"format": _FORMAT, "configuration": wanted})
         except BaseException:
             self._file.close()
@@ -117,6 +127,7 @@ class Journal:
     # ── lines ──
 
     def _begin(self, header: Mapping[str, Any]) -> None:
+        self.records = {}
         self._cut(0)
         self._write(header)
         _sync_folder(self.path.parent)
@@ -157,15 +168,15 @@ class Journal:
             self._cut(self._length)
         return configuration
 
-    def _goes_on(self, known: Mapping[str, Any], wanted: Mapping[str, Any], *, resume: bool) -> bool:
-        """Whether the job is the same; False if another one was begun that left nothing."""
+    def _goes_on(self, known: Mapping[str, Any], wanted: Mapping[str, Any], *, resume: bool, replace: bool) -> bool:
+        """Whether the job is the same; False if another one was begun that left nothing, or nothing worth keeping."""
         if self.records and not resume:
             raise StateError(
                 f"{self.path}: holds {len(self.records)} finished sequence(s) already; go on with them (--resume), or "
                 "give another journal"
             )
         unlike = list(differences(known, wanted))
-        if unlike and resume:
+        if unlike and resume and not replace:
             raise StateError(
                 f"{self.path}: is of another job ({shortened(unlike)}: there / here), expected the same configuration; "
                 "give the same options, or another journal"

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,10 @@ import pytest
 
 from flame_metric import ConfigError, DatasetError, FlameMeter, LatencyTrace, measure_latency
 from flame_metric.cli import main
+from flame_metric.cli import reproduce as cli_reproduce
+from flame_metric.experiments.interrupts import Stopped
 from flame_metric.experiments.presets import PRESETS
+from flame_metric.journal import read_journal
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 tree = pytest.importorskip("cityscapes_tree", reason="reading image files needs Pillow")
@@ -45,8 +49,7 @@ def small(iterations=2):
 def small_run(tmp_path_factory):
     """A table and the folder that keeps it."""
     out = tmp_path_factory.mktemp("small") / "Ergebnis \u00fc 1"
-    options = {"networks": ["swiftnet-r18"], "data": SMALL, "latency": {"swiftnet-r18": 70}}
-    return reproduce(small(1), out=out, **options), out
+    return reproduce(small(1), out=out, **OPTIONS), out
 
 
 def scores(table):
@@ -179,6 +182,140 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path):
     assert scores(again) == scores(undisturbed)
 
 
+def in_scoring(training, after=1):
+    """Ctrl-C when so many test videos of a training are scored."""
+
+    @contextmanager
+    def progress(task):
+        def step(done, total, note=""):
+            if task.endswith(f", {training}: test videos") and done == after:
+                raise KeyboardInterrupt
+
+        yield step
+
+    return progress
+
+
+OPTIONS = {"networks": ["swiftnet-r18"], "data": SMALL, "latency": {"swiftnet-r18": 70}}
+COMMAND = ["reproduce", "--networks", "swiftnet-r18", "--data", SMALL, "--latency", "swiftnet-r18=70"]
+COMMAND += ["--iterations", "1", "--crop", f"{HEIGHT},{WIDTH}"]
+OF_THE_PROCESS = ("seconds", "images_per_second", "resumed_at", "checkpoint", "log")
+
+
+def without_times(record):
+    """A table as JSON, without what tells how long it took, where, and whether it was stopped."""
+    if isinstance(record, dict):
+        return {name: without_times(value) for name, value in record.items() if name not in OF_THE_PROCESS}
+    return [without_times(value) for value in record] if isinstance(record, list) else record
+
+
+def assert_same_tables(folder, undisturbed):
+    for ending in ("md", "tex"):
+        assert (folder / f"table1.{ending}").read_bytes() == (undisturbed / f"table1.{ending}").read_bytes()
+    one, other = (json.loads((out / "table1.json").read_text()) for out in (folder, undisturbed))
+    assert without_times(one) == without_times(other)
+
+
+def test_ctrl_c_brings_the_table_of_what_is_finished(tmp_path, small_run):
+    with pytest.raises(Stopped, match="1 of 3 trainings are finished and scored") as caught:
+        reproduce(small(1), out=tmp_path, progress=in_scoring("future", 2), **OPTIONS)
+    table = caught.value.table
+    assert list(table.columns[0].runs) == ["now"]
+    assert table.about["seconds"] > 0
+    assert scores(table) == {key: found for key, found in scores(small_run[0]).items() if key[1] == "now"}
+    assert not list(tmp_path.glob("table1.*"))
+    steps = []
+
+    @contextmanager
+    def progress(task):
+        yield lambda done, total, note="": steps.append((task.partition(", ")[2], done, total))
+
+    again = reproduce(small(1), out=tmp_path, progress=progress, **OPTIONS)
+    videos = [step for step in steps if "test videos" in step[0]]
+    assert videos[:2] == [("future: test videos", 1, 2), ("future: test videos", 2, 2)]
+    assert [task for task, *_ in videos[2:]] == ["future-two-frames: test videos"] * 4
+    assert scores(again) == scores(small_run[0])
+    assert_same_tables(tmp_path, small_run[1])
+
+
+def test_ctrl_c_on_the_command_line(tmp_path, monkeypatch, capsys, small_run):
+    monkeypatch.setattr(cli_reproduce, "progress", in_scoring("future"))
+    out, file = tmp_path / "out", tmp_path / "result.json"
+    assert main([*COMMAND, "--out", str(out), "--json", str(file)]) == 130
+    captured = capsys.readouterr()
+    rows = [line.split()[-2:] for line in captured.out.splitlines()[2:6]]
+    assert [score for score, _ in rows[2:]] == ["-", "-"]
+    assert [float(score) for score, _ in rows[:2]] == pytest.approx(
+        scores(small_run[0])["swiftnet-r18", "now"][:2], abs=1e-4
+    )
+    assert captured.out.count("INCOMPLETE: 1 of 3 trainings are finished and scored.") == 3
+    assert f"Checkpoints, scores and logs are in {out}." in captured.out
+    assert captured.err == (
+        "flame-metric: interrupted: 1 of 3 trainings are finished and scored; the same command goes on from what is "
+        f"kept in {out}\n"
+    )
+    assert json.loads(file.read_text())["incomplete"].startswith("1 of 3")
+    assert sorted(path.name for path in out.iterdir()) == ["swiftnet-r18"]
+    assert main([*COMMAND, "--json", "-"]) == 130  # without a folder
+    captured = capsys.readouterr()
+    assert list(json.loads(captured.out)["networks"]["swiftnet-r18"]["runs"]) == ["now"]
+    assert captured.err.endswith("; its other results are lost; --out keeps them\n")
+    monkeypatch.setattr(cli_reproduce, "progress", in_scoring("now"))
+    assert main(COMMAND) == 130  # nothing is finished
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "its results are lost" in captured.err
+    monkeypatch.undo()
+    assert main([*COMMAND, "--out", str(out)]) == 0
+    assert_same_tables(out, small_run[1])
+    assert "Tables, checkpoints, scores and logs are in" in capsys.readouterr().out
+
+
+KILLED = """
+import sys, time
+import torch
+from flame_metric import cli
+from flame_metric.experiments import scoring
+
+torch.set_num_threads(1)
+fill = scoring.fill_bank
+
+def slowly(*arguments, **options):
+    time.sleep(0.05)
+    fill(*arguments, **options)
+
+scoring.fill_bank = slowly
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+def test_killed_for_good_again_and_again(tmp_path, small_run):
+    """Real kills, whenever some more test videos have been scored, until one attempt comes through."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED, *COMMAND, "--out", str(out)]
+
+    def scored():
+        return sum(max(0, path.read_bytes().count(b"\n") - 1) for path in out.glob("swiftnet-r18/*/scores.jsonl"))
+
+    kills = []
+    for videos in (2, 7, 99):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            while process.poll() is None:
+                if scored() >= videos:
+                    process.send_signal(signal.SIGKILL)
+                    kills.append(scored())
+                    break
+                time.sleep(0.002)  # of the one who watches; nothing is timed
+            error = process.stderr.read()
+        assert process.returncode in (0, -signal.SIGKILL), error
+    assert process.returncode == 0
+    assert kills
+    assert scored() == 12
+    assert_same_tables(out, small_run[1])
+
+
 def test_tables_are_kept(small_run):
     table, out = small_run
     record = json.loads((out / "table1.json").read_text())
@@ -240,6 +377,23 @@ def test_translations(tmp_path):
     assert set(record["moved_minus_in_place"]) == {"3", "4"}
     difference = table.moved[3].losses.flame.miou - table.in_place[3].losses.flame.miou
     assert record["moved_minus_in_place"]["3"]["difference"] == pytest.approx(difference)
+    assert record["incomplete"] is table.incomplete is None
+
+
+def test_translations_that_are_stopped():
+    options = {"experiment": "translations", "translations": (3, 4), "data": SMALL}
+    with pytest.raises(Stopped) as caught:
+        reproduce(small(1), progress=in_scoring("3-in-place"), **options)
+    table = caught.value.table
+    assert table.incomplete == str(caught.value) == "2 of 5 trainings are finished and scored"
+    lines = [" ".join(line.split()) for line in table.render().splitlines()]
+    assert lines[4] == "and 3 copies of I_t-1, in place - - - - -"
+    assert lines[5] == "and 4 copies of I_t-1, moved - - - - -"
+    assert lines[-1] == "INCOMPLETE: 2 of 5 trainings are finished and scored."
+    assert json.loads(table.to_json())["moved_minus_in_place"] == {}
+    with pytest.raises(KeyboardInterrupt) as caught:
+        reproduce(small(1), progress=in_scoring("future-two-frames"), **options)
+    assert not isinstance(caught.value, Stopped)
 
 
 # ── latencies ──
@@ -339,9 +493,12 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(reproduction, "reproduce", stopped)
     assert main(["reproduce", "--out", str(tmp_path)]) == 130
-    assert f"the same command goes on from the checkpoints in {tmp_path}" in capsys.readouterr().err
+    assert f"the same command goes on from what is kept in {tmp_path}" in capsys.readouterr().err
     assert main(["reproduce"]) == 130
     assert "its results are lost" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")  # rank 0 says it
+    assert main(["reproduce", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_recipes_are_printed(capsys):
@@ -356,10 +513,10 @@ def test_recipes_are_printed(capsys):
 # ── ranks ──
 
 
-def test_ranks_share_the_work():
+def run_on_ranks(*words):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "flame_metric", "reproduce", "--data", SMALL, "--networks", "swiftnet-r18", "--iterations", "1"]
-    command += ["--crop", "32,64", "--json", "-"]
+    command += ["--crop", "32,64", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes, env=environment, start_new_session=True) as launcher:
@@ -369,10 +526,28 @@ def test_ranks_share_the_work():
             with suppress(ProcessLookupError):
                 os.killpg(launcher.pid, signal.SIGKILL)  # ranks that wait would outlive their launcher
     assert launcher.returncode == 0, err
-    record = json.loads(out)  # one rank speaks
+    return out
+
+
+@pytest.mark.slow
+def test_ranks_share_the_work(tmp_path):
+    out = ["--out", str(tmp_path / "out")]
+    record = json.loads(run_on_ranks("--json", "-", *out))  # one rank speaks
     found = record["networks"]["swiftnet-r18"]["runs"]["now"]
     assert found["training"]["ranks"] == 2
     assert len(found["flame"]["sequences"]) == 4
+    folder = tmp_path / "out" / "swiftnet-r18" / "now"
+    journals = sorted(folder.glob("scores.jsonl*"))
+    names = [[*read_journal(path)[1]] for path in journals]
+    assert [path.name for path in journals] == ["scores.jsonl.1-of-2", "scores.jsonl.2-of-2"]
+    assert names == [["synthetic-0", "synthetic-2"], ["synthetic-1", "synthetic-3"]]
+    content = journals[1].read_bytes()
+    journals[1].write_bytes(content[:-9])  # as a kill may leave it
+    assert without_times(json.loads(run_on_ranks("--json", "-", *out))) == without_times(record)
+    assert journals[1].read_bytes() == content
+    alone = reproduce(small(1), networks=["swiftnet-r18"], data=SMALL, out=tmp_path / "out")
+    wanted = {name: run["flame"]["sequences"] for name, run in record["networks"]["swiftnet-r18"]["runs"].items()}
+    assert {name: run.losses.flame.to_dict()["sequences"] for name, run in alone.columns[0].runs.items()} == wanted
 
 
 def test_presets_change_in_a_copy():

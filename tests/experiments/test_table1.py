@@ -1,6 +1,7 @@
 """Table 1 as text, from scores made by hand: two videos, two classes, one network."""
 
-from types import SimpleNamespace
+import json
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,9 +21,19 @@ def result(*right):
     return FlameResult(make_config(2), names, counts, np.full((len(right), 4), 10))
 
 
+@dataclass
+class Scored:
+    """What a table looks at of a run."""
+
+    losses: Losses
+
+    def to_dict(self):
+        return {"flame": self.losses.flame.to_dict()}
+
+
 def run(static, flame, streaming, persistence=None):
     late = None if persistence is None else Losses(result(10, 10), result(*persistence), result(*persistence))
-    return SimpleNamespace(losses=Losses(result(*static), result(*flame), result(*streaming), late))
+    return Scored(Losses(result(*static), result(*flame), result(*streaming), late))
 
 
 def table(latency=76, network="deeplab-mn", **changes):
@@ -101,6 +112,51 @@ def test_one_video_has_no_interval():
     assert "[" not in found.details()
     assert "No intervals: they need two or more test videos." in found.details()
     assert found.columns[0].differences[0].comparison is None
+
+
+def stopped():
+    """Of two networks, the first of which has two trainings."""
+    first = table().columns[0]
+    runs = {name: first.runs[name] for name in (NOW, FUTURE)}
+    return Table1((replace(first, runs=runs), Column("swiftnet-r18", 26, 1, {})), {})
+
+
+def test_an_incomplete_table_says_so():
+    assert stopped().incomplete == "2 of 6 trainings are finished and scored"
+    assert (
+        stopped()
+        .table()
+        .startswith(
+            "trained on: score                  DeepLab-MN   paper   SwiftNet-R18   paper\n"
+            "----------------------------------------------------------------------------\n"
+            "I_t -> S_t: static mIoU                0.4000    0.72              -    0.75\n"
+            "I_t -> S_t: FLAME                      0.2500    0.56              -    0.64\n"
+            "I_t -> S_t+k: FLAME                    0.3000   0.565              -    0.65\n"
+            "I_t-1, I_t -> S_t+k: FLAME                  -    0.58              -    0.67\n"
+            "----------------------------------------------------------------------------\n"
+            "frame offset k                              2       2              1       1\n"
+        )
+    )
+    for text in (stopped().table(), stopped().details(), stopped().differences(), stopped().render("markdown")):
+        assert "INCOMPLETE: 2 of 6 trainings are finished and scored." in text
+    record = json.loads(stopped().to_json())
+    assert record["incomplete"] == stopped().incomplete
+    assert json.loads(table().to_json())["incomplete"] is None
+    assert "INCOMPLETE" not in table().render()
+
+
+def test_what_is_not_finished_has_no_score_and_no_difference():
+    details = [" ".join(line.split()) for line in stopped().details().splitlines()]
+    assert details[4] == "DeepLab-MN, I_t-1, I_t -> S_t+k - - - -"
+    assert details[5] == "SwiftNet-R18, I_t -> S_t - - - -"
+    assert "bootstrap over 2 test videos" in stopped().details()
+    text = stopped().differences()
+    assert [line.split(":")[1].split("  ")[0] for line in text.splitlines()[2:4]] == [
+        " FLAME - static, trained on S_t",
+        " training on S_t+k",
+    ]
+    assert "raises FLAME shows in 1 of 1 network(s)" in text
+    assert "a second frame" not in text
 
 
 @pytest.mark.parametrize("format", ["markdown", "latex"])

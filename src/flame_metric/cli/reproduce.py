@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.output import check_outputs, write
+from flame_metric.cli.ranks import Told
 from flame_metric.errors import ConfigError, MissingExtraError, StateError
+from flame_metric.experiments.interrupts import Stopped
 from flame_metric.experiments.presets import PRESETS, Preset
 from flame_metric.experiments.recipes import explain
 from flame_metric.models.names import NAMES
@@ -97,7 +99,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--out",
         type=Path,
         metavar="DIR",
-        help="keep tables (JSON, Markdown, LaTeX), checkpoints and logs there; a second run goes on where it stopped",
+        help="keep tables (JSON, Markdown, LaTeX), checkpoints, scores and logs there; a second run goes on where it "
+        "stopped",
     )
     output.add_argument("--json", metavar="FILE", help="write all scores and counts as JSON; - for standard output")
     output.add_argument("--recipe", action="store_true", help="print the recipes and who decided what, and end")
@@ -119,7 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
         if (error.name or "").split(".")[0] != "torch":
             raise
         raise MissingExtraError("reproduce needs torch: pip install 'flame-metric[torch]'") from error
-    with _said_plainly(arguments.out):
+    with _said_plainly(arguments):
         table = reproduce(
             preset,
             experiment=arguments.experiment,
@@ -136,8 +139,16 @@ def run(arguments: argparse.Namespace) -> None:
             out=arguments.out,
             progress=progress,
         )
-    if os.environ.get("RANK", "0") != "0":  # under torchrun one rank speaks
-        return
+    if _speaks():
+        _show(table, arguments)
+
+
+def _speaks() -> bool:
+    """Whether this is the rank that prints: under torchrun only one does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _show(table: Table1 | TranslationTable, arguments: argparse.Namespace) -> None:
     if arguments.json is not None:
         write(table.to_json(), arguments.json)
     if arguments.json != "-":
@@ -145,8 +156,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _said_plainly(out: Path | None) -> Iterator[None]:
-    """Say what a full disk or Ctrl-C means for a run that keeps its checkpoints."""
+def _said_plainly(arguments: argparse.Namespace) -> Iterator[None]:
+    """Say what a full disk means for a run that keeps its checkpoints; after Ctrl-C, show what was finished too."""
+    out = arguments.out
     try:
         yield
     except OSError as error:
@@ -156,16 +168,26 @@ def _said_plainly(out: Path | None) -> Iterator[None]:
             if out is not None
             else f"{error.filename or 'a file'}: {error.strerror or error}"
         ) from error
-    except KeyboardInterrupt:
-        if out is None:
-            raise
-        raise KeyboardInterrupt(f"the same command goes on from the checkpoints in {out}") from None
+    except KeyboardInterrupt as stopped:
+        if not _speaks():
+            raise Told(stopped) from None
+        if not isinstance(stopped, Stopped):
+            raise (stopped if out is None else KeyboardInterrupt(_going_on(out))) from None
+        _show(stopped.table, arguments)
+        raise KeyboardInterrupt(f"{stopped}; {_going_on(out)}") from None
+
+
+def _going_on(out: Path | None) -> str:
+    if out is None:
+        return "its other results are lost; --out keeps them"
+    return f"the same command goes on from what is kept in {out}"
 
 
 def _about(table: Table1 | TranslationTable, out: Path | None) -> str:
     about = table.about
     minutes, seconds = divmod(round(about["seconds"]), 60)
-    where = "" if out is None else f"\nTables, checkpoints and logs are in {out}."
+    kept = "Tables, checkpoints" if table.incomplete is None else "Checkpoints"
+    where = "" if out is None else f"\n{kept}, scores and logs are in {out}."
     what = f"Preset {about['preset']} on {about['data']}, seed {about['seed']}"
     return f"\n{what}: this run took {minutes} min {seconds} s.{where}\n"
 

@@ -22,12 +22,12 @@ from flame_metric.checks import check_kind
 from flame_metric.curve import Losses
 from flame_metric.errors import ConfigError
 from flame_metric.experiments.augmentation import Augmentation
+from flame_metric.experiments.checkpoint import fingerprint
 from flame_metric.experiments.frame_pairs import FramePairs
 from flame_metric.experiments.order import Batches
-from flame_metric.experiments.parallel import from_all_ranks
 from flame_metric.experiments.recipe import Recipe
+from flame_metric.experiments.scoring import counted_videos
 from flame_metric.experiments.training import TrainingRecord, train
-from flame_metric.inference import fill_bank
 from flame_metric.models.network import SegmentationNetwork
 from flame_metric.models.networks import build
 from flame_metric.models.transferring import transfer
@@ -35,6 +35,7 @@ from flame_metric.sequence import VideoDataset
 from flame_metric.streaming import simulate_stream
 from flame_metric.timing import frame_offset
 from flame_metric.torch.runner import torch_runner
+from flame_metric.torch.timer import as_device
 
 __all__ = ["Experiment", "Progress", "Run", "Variant", "silent"]
 
@@ -128,7 +129,8 @@ class Experiment:
         Of weights, order and augmentation. Variants share it.
     device : torch.device or str
     out : Path, optional
-        Folder for checkpoints and logs, ``<network>/<variant>/``: a second run goes on where the first was stopped.
+        Folder for checkpoints, logs and counts of test videos, ``<network>/<variant>/``: a second run goes on where the
+        first was stopped.
     weights : str, optional
         Of the backbone: ``"imagenet"``, or a file.
     amp, channels_last, workers, compile
@@ -236,13 +238,16 @@ class Experiment:
                 recipe,
                 seed=self.seed,
                 device=self.device,
-                out=None if self.out is None else self.out / variant.network / variant.name,
+                out=self._folder(variant),
                 workers=self.workers,
                 amp=self.amp,
                 channels_last=self.channels_last,
                 compile=self.compile,
                 progress=step,
             )
+
+    def _folder(self, variant: Variant) -> Path | None:
+        return None if self.out is None else self.out / variant.network / variant.name
 
     def _pairs(self, videos: VideoDataset, variant: Variant, recipe: Recipe) -> FramePairs:
         return FramePairs(
@@ -262,19 +267,24 @@ class Experiment:
         predict = torch_runner(
             network, boundary="end_to_end", device=self.device, autocast=self.amp, channels_last=self.channels_last
         )
+        about = {
+            "variant": asdict(variant),
+            "weights": fingerprint(network.state_dict()),
+            "device": as_device(self.device).type,
+            "amp": self.amp,
+            "channels_last": self.channels_last,
+            "torch": torch.__version__,
+        }
         with self.progress(f"{variant.network}, {variant.name}: test videos") as step:
-
-            def part(rank: int, ranks: int) -> OffsetBank:
-                bank = self._bank(latency_ms, persistence=not one_label)
-                videos = self.test.sequences[rank::ranks]
-                for done, video in enumerate(videos, start=1):
-                    fill_bank(bank, predict, video, frames=variant.frames)
-                    step(done, len(videos))
-                return bank
-
-            bank, *others = from_all_ranks(part)
-        for other in others:
-            bank.merge(other)
+            bank = counted_videos(
+                self.test,
+                predict,
+                lambda: self._bank(latency_ms, persistence=not one_label),
+                frames=variant.frames,
+                about=about,
+                folder=self._folder(variant),
+                progress=step,
+            )
         if not one_label:
             return bank.losses(latency_ms)
         # A stream that begins with each clip would show its one label whatever its first frame makes of it.

@@ -1,4 +1,8 @@
-"""Ctrl-C that waits for the end of a step: half of a step is no state from which a training could go on."""
+"""Ctrl-C in a long experiment.
+
+It waits for the end of a step: half of a step is no state from which a training could go on. And it brings what was
+finished until then.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "Stopped"]
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in the middle of an experiment, with the table of what was finished until then.
+
+    Attributes
+    ----------
+    table : Table1 or TranslationTable
+        It says that it is incomplete.
+    """
+
+    def __init__(self, table: Any) -> None:
+        super().__init__(table.incomplete)
+        self.table = table
 
 
 class Interrupts:

@@ -14,6 +14,7 @@ import torch
 from flame_metric.checks import check_choice, check_integer
 from flame_metric.errors import ConfigError
 from flame_metric.experiments.experiment import Experiment, Progress, silent
+from flame_metric.experiments.interrupts import Stopped
 from flame_metric.experiments.latencies import measured_latencies, paper_latencies
 from flame_metric.experiments.parallel import from_first_rank, joined_ranks, rank_of
 from flame_metric.experiments.presets import PRESETS, Preset
@@ -79,8 +80,8 @@ def reproduce(
     workers, amp, compile
         As :func:`~flame_metric.experiments.training.train` takes them.
     out : Path, optional
-        Folder for the tables (JSON, Markdown, LaTeX), checkpoints, logs and measured latencies. A second call goes on
-        where the first was stopped.
+        Folder for the tables (JSON, Markdown, LaTeX), checkpoints, logs, counts of test videos and measured latencies.
+        A second call goes on where the first was stopped.
     progress : callable, optional
         From a text to a context manager that yields what is called with (done, all).
     clock : callable
@@ -94,6 +95,8 @@ def reproduce(
         If data or weights are missing or damaged.
     StateError
         If a checkpoint in ``out`` is of another training.
+    Stopped
+        After Ctrl-C, if a training was finished and scored; with the table of those that were.
     """
     begun = clock()
     check_choice("experiment", experiment, EXPERIMENTS)
@@ -145,12 +148,15 @@ def reproduce(
             "torch": describe_torch(as_device(place)),
         }
         table: Table1 | TranslationTable
-        if experiment == "table1":
-            table = make_table1(setting, found, about=about)
-        else:
-            table = make_translation_table(
-                setting, found[NETWORK], _TRANSLATIONS if translations is None else translations, about=about
-            )
+        try:
+            if experiment == "table1":
+                table = make_table1(setting, found, about=about)
+            else:
+                table = make_translation_table(
+                    setting, found[NETWORK], _TRANSLATIONS if translations is None else translations, about=about
+                )
+        except Stopped as stopped:
+            raise Stopped(replace(stopped.table, about={**about, "seconds": clock() - begun})) from None
         table = replace(table, about={**about, "seconds": clock() - begun})
         if out is not None:
             from_first_rank(lambda: _write(table, out, experiment))

@@ -24,6 +24,7 @@ from typing import Any
 from flame_metric._version import __version__
 from flame_metric.errors import ConfigError
 from flame_metric.experiments.experiment import Experiment, Run, Variant
+from flame_metric.experiments.interrupts import Stopped
 from flame_metric.experiments.paper import PaperNetwork, paper_table
 from flame_metric.result import FlameResult
 from flame_metric.statistics import Comparison, compare, contributing
@@ -43,6 +44,8 @@ _ROWS = (  # training, how the row is called, which score, and the paper's
     (TWO_FRAMES, "I_t-1, I_t -> S_t+k: FLAME", "flame", "flame_two_frames"),
 )
 _TITLES = {NOW: "I_t -> S_t", FUTURE: "I_t -> S_t+k", TWO_FRAMES: "I_t-1, I_t -> S_t+k"}
+_COST, _REGAINED, _ADDED = "FLAME - static, trained on S_t", "training on S_t+k", "a second frame"
+_MISSING = "-"  # where a training was not finished
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Column:
     frame_offset : int
         k that follows from it.
     runs : Mapping of str to Run
-        By the name of the training.
+        By the name of the training. Those that are not there were not finished.
     """
 
     network: str
@@ -95,14 +98,32 @@ class Column:
 
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
-        """What the delay costs, what training on the future regains, and what the second frame adds."""
-        now, future, two = (self.runs[name].losses for name in (NOW, FUTURE, TWO_FRAMES))
+        """What the delay costs, what training on the future regains, and what the second frame adds.
+
+        Those of trainings that are not there are left out.
+        """
         paper = self.paper
-        return (
-            _difference("FLAME - static, trained on S_t", now.flame, now.static, paper.flame - paper.static),
-            _difference("training on S_t+k", future.flame, now.flame, paper.flame_future - paper.flame),
-            _difference("a second frame", two.flame, future.flame, paper.flame_two_frames - paper.flame_future),
+        steps = (
+            (_COST, self.score(NOW, "flame"), self.score(NOW, "static"), paper.flame - paper.static),
+            (_REGAINED, self.score(FUTURE, "flame"), self.score(NOW, "flame"), paper.flame_future - paper.flame),
+            (
+                _ADDED,
+                self.score(TWO_FRAMES, "flame"),
+                self.score(FUTURE, "flame"),
+                paper.flame_two_frames - paper.flame_future,
+            ),
         )
+        return tuple(
+            _difference(what, new, old, printed)
+            for what, new, old, printed in steps
+            if new is not None and old is not None
+        )
+
+    def score(self, training: str, name: str) -> FlameResult | None:
+        """Return the score "static", "flame" or "streaming" of a training; None if that is not there."""
+        run = self.runs.get(training)
+        found: FlameResult | None = None if run is None else getattr(run.losses, name)
+        return found
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,12 @@ class Table1:
     columns: tuple[Column, ...]
     about: Mapping[str, Any]
 
+    @property
+    def incomplete(self) -> str | None:
+        """What is missing because the experiment was stopped; None if nothing is."""
+        finished, all_of_them = sum(len(column.runs) for column in self.columns), len(self.columns) * len(_TITLES)
+        return None if finished == all_of_them else f"{finished} of {all_of_them} trainings are finished and scored"
+
     def table(self, format: str = "text") -> str:
         """Return the table in the paper's shape, each network beside the paper's numbers."""
         heads = ["trained on: score"]
@@ -127,13 +154,14 @@ class Table1:
         for column in self.columns:
             heads += [column.paper.name, "paper"]
             for row, (training, _, score, printed) in zip(rows, _ROWS, strict=True):
-                found: FlameResult = getattr(column.runs[training].losses, score)
-                row += [found.miou, _printed(getattr(column.paper, printed))]
+                found = column.score(training, score)
+                row += [_MISSING if found is None else found.miou, _printed(getattr(column.paper, printed))]
             tail[0] += [column.frame_offset, column.paper.frame_offset]
             tail[1] += [f"{column.latency_ms:.4g}", f"{column.paper.latency_ms:g}"]
             tail[2] += [_rate(column.latency_ms), f"{column.paper.fps:g}"]
         paper = paper_table()
         notes = (
+            *self._incomplete,
             "Mean IoU; in the first row of what is seen (S_t), in the others of what is there k frames later (S_t+k).",
             f"The paper's numbers are of {paper.dataset}, a frame every {paper.frame_interval_ms:g} ms, with latencies "
             f"of a {paper.device}: other data have other scores, so compare the order.",
@@ -146,11 +174,16 @@ class Table1:
         rows: list[list[Cell]] = []
         for column in self.columns:
             for name, title in _TITLES.items():
-                losses = column.runs[name].losses
-                late = None if losses.persistence is None else _with_interval(losses.persistence.flame)
-                scores = map(_with_interval, (losses.static, losses.flame, losses.streaming))
-                rows.append([f"{column.paper.name}, {title}", *scores, late])
+                row: list[Cell] = [f"{column.paper.name}, {title}"]
+                if name in column.runs:
+                    losses = column.runs[name].losses
+                    late = None if losses.persistence is None else _with_interval(losses.persistence.flame)
+                    row += [*map(_with_interval, (losses.static, losses.flame, losses.streaming)), late]
+                else:
+                    row += [_MISSING] * (len(columns) - 1)
+                rows.append(row)
         notes = (
+            *self._incomplete,
             "Streaming: one worker that drops the frames it cannot take; where clips have one label, the mean over the "
             "moments at which it may have begun.",
             "Persistence: perfect label maps as late as FLAME's; it needs videos that are labelled throughout.",
@@ -170,7 +203,7 @@ class Table1:
                 ends = (None, None) if interval is None else (_signed(interval.low), _signed(interval.high))
                 title = f"{column.paper.name}: {found.what}"
                 rows.append([title, _signed(found.difference), *ends, _signed(found.paper)])
-        return Table(columns, _frozen(rows), notes=tuple(self._findings())).render(format)
+        return Table(columns, _frozen(rows), notes=(*self._incomplete, *self._findings())).render(format)
 
     def render(self, format: str = "text") -> str:
         """Return all three tables."""
@@ -188,19 +221,36 @@ class Table1:
             }
             for column in self.columns
         }
-        record = {"format": _FORMAT, "version": __version__, "about": dict(self.about), "networks": columns}
+        record = {
+            "format": _FORMAT,
+            "version": __version__,
+            "about": dict(self.about),
+            "incomplete": self.incomplete,
+            "networks": columns,
+        }
         return json.dumps(record, indent=1)
 
     @property
+    def _incomplete(self) -> tuple[str, ...]:
+        return () if self.incomplete is None else (f"INCOMPLETE: {self.incomplete}.",)
+
+    @property
     def _videos(self) -> int:
-        return len(contributing(self.columns[0].runs[NOW].losses.flame.counts))
+        first = next(run for column in self.columns for run in column.runs.values())
+        return len(contributing(first.losses.flame.counts))
 
     def _findings(self) -> Iterator[str]:
         """Say for how many networks the paper's order shows, and whether by more than chance."""
-        claims = ("FLAME lies below the static score", "training on S_t+k raises FLAME", "a second frame raises it")
-        for number, claim in enumerate(claims):
-            found = [column.differences[number] for column in self.columns]
-            sign = -1 if number == 0 else 1
+        claims = {
+            _COST: "FLAME lies below the static score",
+            _REGAINED: "training on S_t+k raises FLAME",
+            _ADDED: "a second frame raises it",
+        }
+        for what, claim in claims.items():
+            found = [one for column in self.columns for one in column.differences if one.what == what]
+            if not found:
+                continue
+            sign = -1 if what == _COST else 1
             right = [one for one in found if sign * one.difference > 0]
             clear = [one for one in right if one.comparison is not None and one.comparison.is_clear]
             against = [
@@ -230,6 +280,8 @@ def make_table1(
     ------
     ConfigError
         If there is no network, or one that the paper does not have.
+    Stopped
+        After Ctrl-C, if a training was finished and scored.
     """
     unknown = sorted(set(latencies_ms) - set(paper_table().networks))
     if unknown or not latencies_ms:
@@ -241,11 +293,21 @@ def make_table1(
     variants = {network: _variants(network, offset) for network, offset in offsets.items()}
     for variant in chain.from_iterable(variants.values()):
         experiment.check(variant)
-    columns = []
-    for network, latency_ms in latencies_ms.items():
-        runs = {variant.name: experiment.run(variant, latency_ms) for variant in variants[network]}
-        columns.append(Column(network, latency_ms, offsets[network], runs))
-    return Table1(tuple(columns), dict(about or {}))
+    runs: dict[str, dict[str, Run]] = {network: {} for network in latencies_ms}
+
+    def table() -> Table1:
+        columns = (Column(name, latencies_ms[name], offsets[name], runs[name]) for name in latencies_ms)
+        return Table1(tuple(columns), dict(about or {}))
+
+    try:
+        for network, latency_ms in latencies_ms.items():
+            for variant in variants[network]:
+                runs[network][variant.name] = experiment.run(variant, latency_ms)
+    except KeyboardInterrupt:
+        if not any(runs.values()):
+            raise
+        raise Stopped(table()) from None
+    return table()
 
 
 def _variants(network: str, offset: int) -> tuple[Variant, ...]:

@@ -15,6 +15,7 @@ from flame_metric._version import __version__
 from flame_metric.checks import check_integer
 from flame_metric.errors import ConfigError
 from flame_metric.experiments.experiment import Experiment, Run, Variant
+from flame_metric.experiments.interrupts import Stopped
 from flame_metric.experiments.table1 import TWO_FRAMES
 from flame_metric.statistics import Comparison, compare, contributing
 from flame_metric.table import Cell, Table
@@ -37,6 +38,8 @@ class TranslationTable:
         Two frames, no copies.
     moved, in_place : Mapping of int to Run
         By N.
+    numbers : tuple of int
+        Every N. Those that are not in ``moved`` or ``in_place`` were not finished.
     about : Mapping of str to anything JSON knows
     """
 
@@ -44,12 +47,19 @@ class TranslationTable:
     plain: Run
     moved: Mapping[int, Run]
     in_place: Mapping[int, Run]
+    numbers: tuple[int, ...]
     about: Mapping[str, Any]
+
+    @property
+    def incomplete(self) -> str | None:
+        """What is missing because the experiment was stopped; None if nothing is."""
+        finished, all_of_them = 1 + len(self.moved) + len(self.in_place), 1 + 2 * len(self.numbers)
+        return None if finished == all_of_them else f"{finished} of {all_of_them} trainings are finished and scored"
 
     @property
     def comparisons(self) -> dict[int, Comparison | None]:
         """FLAME with moved copies minus that with copies in place, by N; None with fewer than two test videos."""
-        return {number: self._compared(number) for number in self.moved}
+        return {number: self._compared(number) for number in self.numbers if number in self.in_place}
 
     def _compared(self, number: int) -> Comparison | None:
         moved, in_place = (runs[number].losses.flame for runs in (self.moved, self.in_place))
@@ -59,9 +69,9 @@ class TranslationTable:
         """Return the table as ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``."""
         columns = ("input", "parameters", "static", "FLAME", "95 % from", "95 % to")
         rows = [_row("I_t-1, I_t", self.plain)]
-        for number in self.moved:
-            rows.append(_row(f"and {number} copies of I_t-1, moved", self.moved[number]))
-            rows.append(_row(f"and {number} copies of I_t-1, in place", self.in_place[number]))
+        for number in self.numbers:
+            rows.append(_row(f"and {number} copies of I_t-1, moved", self.moved.get(number)))
+            rows.append(_row(f"and {number} copies of I_t-1, in place", self.in_place.get(number)))
         return Table(columns, tuple(rows), notes=tuple(self._notes())).render(format)
 
     def to_json(self) -> str:
@@ -70,6 +80,7 @@ class TranslationTable:
             "format": _FORMAT,
             "version": __version__,
             "about": dict(self.about),
+            "incomplete": self.incomplete,
             "latency_ms": self.latency_ms,
             "plain": self.plain.to_dict(),
             "moved": {str(number): run.to_dict() for number, run in self.moved.items()},
@@ -81,6 +92,8 @@ class TranslationTable:
         return json.dumps(record, indent=1)
 
     def _notes(self) -> Iterator[str]:
+        if self.incomplete is not None:
+            yield f"INCOMPLETE: {self.incomplete}."
         for number, found in self.comparisons.items():
             if found is None:
                 yield "One test video: no interval."
@@ -111,8 +124,10 @@ def make_translation_table(
     ------
     ConfigError
         If there is no number, or one is out of range.
+    Stopped
+        After Ctrl-C, if a training was finished and scored.
     """
-    chosen = [check_integer("numbers", number, 1, unit="translations") for number in numbers]
+    chosen = tuple(dict.fromkeys(check_integer("numbers", number, 1, unit="translations") for number in numbers))
     if not chosen:
         raise ConfigError("`numbers` is empty, expected some N, such as 9, 17, 25, 81")
     offset = frame_offset(latency_ms, experiment.test.fps)
@@ -123,14 +138,21 @@ def make_translation_table(
 
     experiment.check(Variant(name=TWO_FRAMES, network=NETWORK, frames=2, frame_offset=offset))
     plain = run(TWO_FRAMES, None)
-    moved, in_place = {}, {}
-    for number in dict.fromkeys(chosen):
-        moved[number] = run(f"{number}-moved", number)
-        in_place[number] = run(f"{number}-in-place", ((0, 0),) * number)
-    return TranslationTable(latency_ms, plain, moved, in_place, dict(about or {}))
+    moved: dict[int, Run] = {}
+    in_place: dict[int, Run] = {}
+    table = TranslationTable(latency_ms, plain, moved, in_place, chosen, dict(about or {}))
+    try:
+        for number in chosen:
+            moved[number] = run(f"{number}-moved", number)
+            in_place[number] = run(f"{number}-in-place", ((0, 0),) * number)
+    except KeyboardInterrupt:
+        raise Stopped(table) from None
+    return table
 
 
-def _row(title: str, run: Run) -> tuple[Cell, ...]:
+def _row(title: str, run: Run | None) -> tuple[Cell, ...]:
+    if run is None:
+        return (title, *["-"] * 5)
     flame, interval = run.losses.flame, run.losses.flame.interval
     ends = (None, None) if interval is None else (interval.low, interval.high)
     return (title, run.parameters, run.losses.static.miou, flame.miou, *ends)
