@@ -438,6 +438,47 @@ def test_shards_on_the_command_line(folders, whole, tmp_path, capsys):
     assert "INCOMPLETE, and so is what they answer: 3 of 6 sequence(s) are scored" in printed
 
 
+def test_overlaps_on_the_command_line(folders, whole, tmp_path, capsys):
+    """Shards of other numbers overlap: equal counts are taken once, and others are refused."""
+    preds, labels = (shutil.copytree(folder, tmp_path / folder.name) for folder in folders)
+    options = ["--num-classes", "3", "--fps", "10", "--ignore-index", "255", "--latency-ms", "130", "--workers", "1"]
+
+    def share(text):
+        part = str(tmp_path / text.replace("/", "of"))
+        command = ["evaluate", str(preds), str(labels), *options, "--max-offset", "3", "--shard", text]
+        assert main([*command, "--journal", part]) == 0
+        return part
+
+    parts = [share("1/2"), share("2/3"), share("3/3"), share("1/3")]
+    capsys.readouterr()
+    assert main(["merge", *parts, parts[0], "--json", "-"]) == 0
+    assert capsys.readouterr() == (f"{whole.to_json()}\n", "")
+    np.save(preds / "clip3" / "03.npy", np.ones((5, 7), np.uint8))
+    parts[2] = share("2/2")  # clip3 is in 1/3, too
+    capsys.readouterr()
+    assert main(["merge", *parts]) == 4
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"flame-metric: error: {parts[3]} and {parts[2]} hold different counts of sequence 'clip3'")
+
+
+def test_a_missing_shard_on_the_command_line(folders, tmp_path, capsys):
+    options = ["--num-classes", "3", "--fps", "10", "--ignore-index", "255", "--latency-ms", "130"]
+    part = str(tmp_path / "1")
+    assert main(["evaluate", *map(str, folders), *options, "--shard", "1/3", "--journal", part]) == 0
+    capsys.readouterr()
+    assert main(["merge", part]) == 4
+    assert capsys.readouterr() == (
+        "",
+        "flame-metric: error: 4 of 6 sequence(s) are in no part: clip1, clip2, clip4, clip5; give all parts, or "
+        "--allow-partial for a result that is marked INCOMPLETE\n",
+    )
+    assert main(["merge", part, str(tmp_path / "2")]) == 3
+    assert (
+        capsys.readouterr().err == f"flame-metric: error: {tmp_path / '2'}: cannot be read: No such file or directory\n"
+    )
+
+
 # ── damaged files ──
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,12 @@ if not (torch.distributed.is_available() and torch.distributed.is_gloo_available
 import command_ranks  # noqa: E402 - needs torch
 import flame_metric  # noqa: E402
 from flame_metric.cli import main  # noqa: E402
-from flame_metric.cli.ranks import local_device, several_ranks  # noqa: E402
-from flame_metric.errors import StateError  # noqa: E402
+from flame_metric.cli.ranks import evaluation_of_all, local_device, several_ranks  # noqa: E402
+from flame_metric.errors import DatasetError, StateError  # noqa: E402
+from flame_metric.evaluation import evaluate_folders  # noqa: E402
 from flame_metric.latency import LatencyTrace  # noqa: E402
-from flame_metric.torch.ranks import joined_by_torchrun  # noqa: E402
+from flame_metric.torch import ranks  # noqa: E402
+from flame_metric.torch.ranks import Ranks, joined_by_torchrun  # noqa: E402
 
 CLIPS = 5
 TIMEOUT_S = 300  # of all commands: longer is a rank that waits for ever
@@ -111,6 +114,44 @@ def alone(folder, monkeypatch, *words):
     """Run a command in one process."""
     monkeypatch.chdir(folder)
     assert main(list(words)) == 0
+
+
+@pytest.fixture
+def gathers(monkeypatch):
+    """What a rank that is alone sends to all."""
+    sent = []
+
+    def gather(local, group=None):
+        sent.append((local.dtype, local.tolist()))
+        return [local]
+
+    monkeypatch.setattr(ranks, "all_gather", gather)
+    return sent
+
+
+def test_a_word_on_how_it_went_comes_first(gathers):
+    assert Ranks(0, 1).from_all(lambda: "counts") == ["counts"]
+    assert gathers == [(torch.int64, [0, 6]), (torch.uint8, [*b"counts"])]
+    gathers.clear()
+
+    def fail():
+        raise DatasetError("no such file")
+
+    with pytest.raises(DatasetError, match="no such file"):
+        Ranks(0, 1).from_all(fail)
+    assert gathers == [(torch.int64, [3, 12]), (torch.uint8, [*b"no such file"])]  # as many, so that nobody waits
+
+
+def test_the_parts_come_together_once(gathers, folder):
+    options = {"num_classes": 3, "fps": 10, "ignore_index": 255, "latency_ms": 130, "max_offset": 2}
+    folders = (folder / "preds", folder / "labels")
+
+    def evaluate(arguments):
+        return evaluate_folders(*folders, **options, journal=arguments.journal, shard=arguments.shard)
+
+    found = evaluation_of_all(Ranks(0, 1), Namespace(journal=None), evaluate)
+    assert [kind for kind, _ in gathers] == [torch.int64, torch.uint8]
+    assert found.to_json() == evaluate_folders(*folders, **options).to_json()
 
 
 @pytest.mark.parametrize("name", ["whole", "one clip", "begun", "gone on", "left out", "network", "network, given"])
