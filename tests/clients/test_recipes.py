@@ -1,6 +1,8 @@
 """The recipes run as they stand in docs/recipes, and print what stands there."""
 
+import os
 import re
+import shutil
 from importlib.util import find_spec
 
 import pytest
@@ -11,6 +13,8 @@ NEEDS = {
     "lightning.md": ("torch", "torchmetrics", "lightning"),
     "mmengine.md": ("torch", "mmengine"),
     "onnxruntime.md": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "ray.md": ("ray",),
+    "spark.md": ("pyspark",),
     "torch.md": ("torch", "torchmetrics"),
     "torchrun.md": ("torch",),
     "training.md": ("torch",),
@@ -25,21 +29,33 @@ IGNORED = {  # what clients warn of themselves: the start of the message and its
     ),
     "mmengine.md": ("`torch.jit.:DeprecationWarning",),  # PyTorch's own
     "onnxruntime.md": ("`isinstance(treespec:FutureWarning",),
+    "spark.md": (":ResourceWarning",),  # its daemons close no files
     "torchrun.md": (":DeprecationWarning", ":FutureWarning"),  # the launcher's own, which vary with Python
 }
+ENVIRONMENT = {  # nothing is told to anybody, and nothing written into the home folder
+    "ray.md": {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"},
+}
+SLOW = ("ray.md", "spark.md")
+IN_THE_SHELL = ("slurm.md",)  # test_slurm.py runs it
 LAUNCHERS = {"torchrun.md": ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")}
 NUMBER = re.compile(r"\d+\.\d+")
 
 
 def test_every_recipe_is_known():
-    assert sorted(path.name for path in RECIPES.iterdir()) == sorted(NEEDS)
+    assert sorted(path.name for path in RECIPES.iterdir()) == sorted((*NEEDS, *IN_THE_SHELL))
 
 
-@pytest.mark.parametrize("name", NEEDS)
-def test_recipe(name, run_python):
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in NEEDS]
+)
+def test_recipe(name, run_python, monkeypatch):
     for package in NEEDS[name]:
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
+    if name == "spark.md" and not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("Spark needs Java, which is not installed")
+    for variable, value in ENVIRONMENT.get(name, {}).items():
+        monkeypatch.setenv(variable, value)
     (program,) = blocks(name, "python")
     printed = run_python(program, *IGNORED.get(name, ()), launcher=LAUNCHERS.get(name, ()))
     shown = "".join(blocks(name, "text")).strip()
