@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flame_metric import FrameDelay, Schedule, simulate_stream, stream_timeline
 from flame_metric.errors import ConfigError
-from flame_metric.schedule import NOTHING_YET
+from flame_metric.schedule import NOTHING_YET, FixedOffset, ScheduleTimeline
 
 # ── fixed offset ──
 
@@ -53,7 +53,7 @@ def test_nothing_yet_is_minus_one():
 
 @pytest.mark.parametrize(("num_frames", "offset", "named"), [(-1, 0, "num_frames"), (3, -1, "frame_offset")])
 def test_negative_numbers_of_frames(num_frames, offset, named):
-    with pytest.raises(ConfigError, match=f"`{named}` is -1"):
+    with pytest.raises(ConfigError, match=f"`{named}` is -1, expected a whole number of frames >= 0$"):
         Schedule.fixed(num_frames, offset)
 
 
@@ -123,6 +123,40 @@ def test_schedules_that_are_refused(label_frame, source, message):
         Schedule(label_frame, source)
 
 
+# ── what a loop asks while a clip goes on ──
+
+
+@pytest.mark.parametrize(
+    ("offset", "sources", "last_uses"),
+    [(0, [0, 1, 2, 3], [0, 1, 2, 3]), (1, [-1, 0, 1, 2], [1, 2, 3, 4]), (3, [-1, -1, -1, 0], [3, 4, 5, 6])],
+)
+def test_fixed_offset_frame_by_frame(offset: int, sources: list[int], last_uses: list[int]) -> None:
+    timeline = FixedOffset(offset)
+    assert timeline.offset == offset
+    assert [timeline.source(frame) for frame in range(4)] == sources
+    assert [timeline.last_use(frame) for frame in range(4)] == last_uses
+
+
+def test_schedule_frame_by_frame() -> None:
+    timeline = ScheduleTimeline(Schedule([1, 4, 5, 9], [-1, 2, 2, 7]))
+    assert [timeline.source(frame) for frame in (1, 4, 5, 9)] == [-1, 2, 2, 7]
+    assert [timeline.last_use(frame) for frame in (2, 7)] == [5, 9]
+    assert [timeline.last_use(frame) for frame in (0, 4)] == [-1, -1]  # never on screen
+    with pytest.raises(ConfigError, match=r"^`schedule` says nothing of the labelled frame 2$"):
+        timeline.source(2)
+
+
+def test_schedule_that_is_longer_than_its_clip() -> None:
+    timeline = ScheduleTimeline(Schedule([1, 4], [-1, 2]))
+    timeline.check_length(5)
+    with pytest.raises(ConfigError, match=r"^`schedule` reaches frame 4, but the clip ended after 4 frames$"):
+        timeline.check_length(4)
+
+
+def test_schedule_without_labels_fits_any_clip() -> None:
+    ScheduleTimeline(Schedule([], [])).check_length(0)
+
+
 # ── delay line ──
 
 
@@ -154,7 +188,7 @@ def test_delay_passes_items_that_are_false_or_none():
 
 @pytest.mark.parametrize("offset", [-1, -7])
 def test_negative_delay(offset):
-    with pytest.raises(ConfigError, match=f"`frame_offset` is {offset}"):
+    with pytest.raises(ConfigError, match=f"`frame_offset` is {offset}, expected a whole number of frames >= 0$"):
         FrameDelay(offset)
 
 
@@ -199,5 +233,25 @@ def test_a_schedule_of_some_labelled_frames_keeps_their_times():
     assert schedule.source.tolist() == [0, 4]
     assert schedule.log.label_ns.tolist() == [120_000_000, 420_000_000]
     assert stream_timeline(schedule).count("\n") > 3
-    with pytest.raises(ConfigError, match="`frames` are not all labelled frames of this schedule"):
-        schedule.at([3])
+
+
+@pytest.mark.parametrize("frames", [[3], [2, 3], [8], [-1], [2.5]])
+def test_frames_that_are_not_labelled(frames: list[float]) -> None:
+    message = "^`frames` are not all labelled frames of this schedule, expected some of them, in order$"
+    with pytest.raises(ConfigError, match=message):
+        Schedule([2, 7], [0, 4]).at(frames)
+
+
+@pytest.mark.parametrize(("frames", "source"), [([2], [0]), ([2, 7], [0, 4]), ([7], [4]), ([], [])])
+def test_some_labelled_frames_without_a_log(frames: list[int], source: list[int]) -> None:
+    schedule = Schedule([2, 7], [0, 4]).at(frames)
+    assert schedule.label_frame.tolist() == frames
+    assert schedule.source.tolist() == source
+    assert schedule.log is None
+
+
+def test_labels_with_times_of_their_own_are_no_frames() -> None:
+    schedule = simulate_stream(90, num_frames=3, fps=10, label_times_ms=[100, 200])
+    assert schedule.label_frame.tolist() == [1, 2]
+    with pytest.raises(ConfigError, match="`frames` are not all labelled frames"):
+        schedule.at([1])

@@ -163,7 +163,7 @@ class Schedule:
         ConfigError
             If one of them is none of its labelled frames, or labels have times of their own.
         """
-        wanted = np.asarray(frames, np.int64)
+        wanted = np.asarray(frames)
         place = np.searchsorted(self.label_frame, wanted)
         known = place < len(self.label_frame)
         if self.per_label or not known.all() or not np.array_equal(self.label_frame[place], wanted):
@@ -230,11 +230,11 @@ class ScheduleTimeline:
 
     def last_use(self, frame: int) -> int:
         """Return the last frame at which a frame's prediction is on screen, or -1 if it never is."""
-        return self._last_use.get(frame, -1)
+        return self._last_use.get(frame, NOTHING_YET)
 
     def check_length(self, num_frames: int) -> None:
         """Raise if the schedule goes on after the clip has ended."""
-        last = max(self._sources, default=-1)
+        last = max(self._sources, default=NOTHING_YET)
         if last >= num_frames:
             raise ConfigError(f"`schedule` reaches frame {last}, but the clip ended after {num_frames} frames")
 
