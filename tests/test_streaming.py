@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from flame_metric import frame_offset
+from flame_metric.errors import ConfigError
 from flame_metric.latency import LatencyTrace
-from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
+from flame_metric.schedule import Schedule
+from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_clips, simulate_stream, stream_text
 
 D = "50/3"  # 60 ms
 
@@ -119,6 +121,99 @@ def test_statistics_of_nothing():
     assert statistics.max_staleness == 0
     assert np.isnan(statistics.coverage)
     assert np.isnan(statistics.mean_staleness)
+
+
+def test_statistics_of_schedules_that_were_not_simulated() -> None:
+    simulated = simulate_stream(50, num_frames=3, fps=D)  # on screen - 0 1
+    statistics = StreamStatistics.of([Schedule.fixed(4, 2), simulated])
+    assert (statistics.runs, statistics.labelled_frames) == (3, 7)
+    assert statistics.staleness_histogram == (0, 2, 2)
+
+
+def test_statistics_survive_a_record() -> None:
+    statistics = StreamStatistics(runs=7, dropped=6, overruns=4, labelled_frames=13, staleness_histogram=(0, 2, 0, 6))
+    record = statistics.to_dict()
+    assert record == {
+        "runs": 7,
+        "dropped": 6,
+        "overruns": 4,
+        "labelled_frames": 13,
+        "staleness_histogram": [0, 2, 0, 6],
+        "coverage": 8 / 13,
+        "mean_staleness": 20 / 8,
+        "max_staleness": 3,
+    }
+    assert type(record["staleness_histogram"]) is list
+    assert StreamStatistics.from_dict(record) == statistics
+
+
+@pytest.mark.parametrize(("labelled", "coverage"), [(0, None), (3, 0.0)])
+def test_what_is_undefined_is_none_in_a_record(labelled: int, coverage: float | None) -> None:
+    statistics = StreamStatistics(0, 0, 0, labelled, ())
+    record = statistics.to_dict()
+    assert record["coverage"] == coverage
+    assert (record["mean_staleness"], record["max_staleness"]) == (None, None)
+    assert StreamStatistics.from_dict(record) == statistics
+
+
+RECORD = StreamStatistics(7, 6, 4, 8, (0, 2, 6)).to_dict()  # each labelled frame shows something
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"runs": -1}, "`runs` is -1, expected a whole number >= 0"),
+        ({"dropped": 1.5}, "`dropped` is 1.5, expected a whole number >= 0"),
+        ({"overruns": True}, "`overruns` is True, expected a whole number >= 0"),
+        ({"labelled_frames": "8"}, "`labelled_frames` is '8', expected a whole number >= 0"),
+        ({"staleness_histogram": [0, -1]}, "`staleness_histogram` is -1, expected a whole number >= 0"),
+        ({"labelled_frames": 7}, "`staleness_histogram` holds 8 frames, expected at most 7"),
+    ],
+)
+def test_records_of_statistics_that_are_refused(changes: dict, message: str) -> None:
+    assert StreamStatistics.from_dict(RECORD).labelled_frames == 8
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        StreamStatistics.from_dict(RECORD | changes)
+
+
+@pytest.mark.parametrize(
+    ("latency", "text"),
+    [
+        (None, ""),
+        (76, ""),
+        (LatencyTrace([50]), ""),
+        (LatencyTrace([50], replay="random"), ""),
+        (LatencyTrace([50, 60]), ", 2 latencies by call"),
+        (LatencyTrace([50, 60, 70], replay="frame"), ", 3 latencies by frame"),
+        (LatencyTrace([50] * 1200, replay="random"), ", 1,200 latencies at random, seed 7"),
+    ],
+)
+def test_what_a_signature_says_of_a_stream(latency: LatencyTrace | None, text: str) -> None:
+    assert stream_text(StreamConfig(workers=2), latency, 7) == f"2 workers, queue 1{text}"
+
+
+def test_clips_are_simulated_each_from_the_beginning() -> None:
+    # 195 ms, then 50: frames 0, 3, 4, 5, ... are ready at 195, 245, 295, 350, ..., so - - - - 0 4 5 6 are on screen
+    lengths, labelled = {"a": 8, "b": 8, "c": 3}, {"a": [4, 6], "b": [5], "c": [2]}
+    trace = LatencyTrace([195] + [50] * 5)
+    schedules = simulate_clips(trace, None, lengths, labelled, fps=D, seed=0)
+    assert list(schedules) == ["a", "b", "c"]
+    assert {name: schedule.label_frame.tolist() for name, schedule in schedules.items()} == labelled
+    assert [schedule.source.tolist() for schedule in schedules.values()] == [[0, 5], [4], [-1]]
+
+
+def test_clips_of_equal_length_share_a_schedule_unless_latencies_are_drawn() -> None:
+    lengths, labelled = {"a": 60, "b": 60}, {"a": range(60), "b": range(60)}
+    options = {"lengths": lengths, "labelled": labelled, "fps": D, "seed": 3}
+    for trace in (LatencyTrace([50], replay="random"), LatencyTrace([50, 400] * 30)):
+        same = simulate_clips(trace, None, **options)
+        assert same["a"] is same["b"]
+    drawn = LatencyTrace([50, 400], replay="random")
+    clips = simulate_clips(drawn, StreamConfig(workers=2), **options)
+    for name, schedule in clips.items():
+        alone = simulate_stream(drawn, StreamConfig(workers=2), num_frames=60, fps=D, seed=3, sequence=name)
+        assert schedule.source.tolist() == alone.source.tolist()
+    assert clips["a"].source.tolist() != clips["b"].source.tolist()
 
 
 def test_the_log_knows_when_frames_and_labels_come():

@@ -20,11 +20,10 @@ The policy "tail" is that of Li, Wang and Ramanan, Towards Streaming Perception,
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -143,17 +142,15 @@ class StreamStatistics:
     def of(cls, schedules: Iterable[Schedule]) -> StreamStatistics:
         """Sum up schedules that :func:`simulate_stream` returned."""
         runs = dropped = overruns = labelled = 0
-        histogram: Counter[int] = Counter()
+        histograms = []
         for schedule in schedules:
             if schedule.log is not None:
                 runs += len(schedule.log.frame)
                 dropped += len(schedule.log.dropped)
                 overruns += schedule.log.overruns
             labelled += len(schedule.label_frame)
-            histogram.update(dict(enumerate(schedule.staleness_histogram.tolist())))
-        return cls(
-            runs, dropped, overruns, labelled, tuple(histogram[age] for age in range(max(histogram, default=-1) + 1))
-        )
+            histograms.append(schedule.staleness_histogram.tolist())
+        return cls(runs, dropped, overruns, labelled, tuple(map(sum, zip_longest(*histograms, fillvalue=0))))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in types that JSON knows; what is undefined is None."""
@@ -289,7 +286,7 @@ def simulate_clips(
     labelled: Mapping[str, Sequence[int]],
     *,
     fps: Fps,
-    seed: int = 0,
+    seed: int,
 ) -> dict[str, Schedule]:
     """Simulate clips that begin anew each: a trace from its beginning, and random draws that differ.
 
@@ -309,11 +306,11 @@ def simulate_clips(
     """
     trace = as_trace(latency)
     is_random = trace.replay == "random" and len(trace) > 1
-    known: dict[tuple[int, str], Schedule] = {}  # clips of equal length have one schedule, if nothing is drawn
-    shown: dict[tuple[int, str, tuple[int, ...]], Schedule] = {}
+    known: dict[tuple[int, str | None], Schedule] = {}  # clips of equal length have one schedule, if nothing is drawn
+    shown: dict[tuple[int, str | None, tuple[int, ...]], Schedule] = {}
     schedules = {}
     for name, num_frames in lengths.items():
-        key = num_frames, name if is_random else ""
+        key = num_frames, name if is_random else None
         if key not in known:
             known[key] = simulate_stream(trace, config, num_frames=num_frames, fps=fps, seed=seed, sequence=name)
         frames = tuple(labelled[name])
