@@ -1,6 +1,7 @@
 """Compiled loops find and count the same integers as NumPy does, and are missed by nobody where they cannot be had."""
 
 import importlib.util
+import itertools
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -199,6 +200,14 @@ def test_threads_count_alike() -> None:
 
 
 # ── with numba, without, and before it pays ──
+
+
+@needs_numba
+def test_loops_are_taken_after_some_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_LOAD_AFTER", 2)
+    monkeypatch.setattr(counting, "_STEPS", itertools.count())
+    assert [counting._compiled() is None for _ in range(4)] == [True, True, False, False]
+
 
 COUNT = """
 import sys, numpy as np

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flame_metric import class_counts, confusion_matrix
-from flame_metric.counting import LabelSpace, count_missing
+from flame_metric.counting import LabelSpace, count_missing, num_maps
 from flame_metric.errors import FlameError, LabelError, ShapeError
 
 
@@ -47,9 +47,18 @@ def test_message_counts_all_bad_labels_together():
         count(zeros(1, 5), [[77, 19, -1, 77, 0]])
 
 
-def test_message_shortens_a_long_list():
-    with pytest.raises(LabelError, match=r"\[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, \.\.\.\] \(30 pixels\)"):
-        count(zeros(1, 30), np.arange(19, 49)[None])
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (10, "[19, 20, 21, 22, 23, 24, 25, 26, 27, 28] (10 pixels)"),
+        (11, "[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, ...] (11 pixels)"),
+        (30, "[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, ...] (30 pixels)"),
+        (1200, "[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, ...] (1,200 pixels)"),
+    ],
+)
+def test_message_shortens_a_long_list(values: int, shown: str) -> None:
+    with pytest.raises(LabelError, match=re.escape(f"`target` holds label(s) {shown}, expected 0..18; ")):
+        count(zeros(1, values), np.arange(19, 19 + values)[None])
 
 
 def test_r12_message_of_instance_ids():
@@ -58,6 +67,31 @@ def test_r12_message_of_instance_ids():
         count(zeros(1, 3), ids)
     with pytest.raises(LabelError, match=r"`pred` holds label\(s\) \[26000, 26001\] \(2 pixels\).*id // 1000"):
         count(ids, zeros(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("target", "ignore_index", "remedy"),
+    [
+        ([999, 19], None, "check `num_classes`, or map the labels to classes first"),
+        ([1000, 19], None, "instance ids? use id // 1000"),
+        ([2**31 - 1, 19], None, "instance ids? use id // 1000"),
+        ([2**31, 19], None, "check `num_classes`, or map the labels to classes first"),
+        ([2**31, 2**31], None, "pass ignore_index=2147483648 if they are void"),
+        ([200, 200], None, "pass ignore_index=200 if they are void"),
+        ([200, 200], 255, "check `num_classes`, or map the labels to classes first"),
+        ([200, 201], None, "check `num_classes`, or map the labels to classes first"),
+    ],
+)
+def test_what_to_do_about_labels_that_are_no_classes(target: list[int], ignore_index: int | None, remedy: str) -> None:
+    with pytest.raises(LabelError, match=f"; {re.escape(remedy)}$") as raised:
+        count([[0, 0]], [target], ignore_index=ignore_index)
+    assert raised.value.argument == "target"
+
+
+def test_bad_label_beside_a_good_target() -> None:
+    with pytest.raises(LabelError, match=r"^`pred` holds label\(s\) \[200\]") as raised:
+        count([[0, 200]], [[0, 0]])
+    assert raised.value.argument == "pred"
 
 
 def test_label_error_is_a_value_error_too():
@@ -266,6 +300,70 @@ def test_empty_map_in_a_list():
 def test_colour_image_as_labels():
     with pytest.raises(FlameError, match=r"\(4, 6, 3\)"):
         count(zeros(4, 6, 3, dtype=np.uint8), zeros(4, 6, dtype=np.uint8))
+
+
+PLAIN, PRED_AXIS, TARGET_AXIS = (
+    "",
+    "; drop the axis of 1 with pred.squeeze(-3)",
+    "; drop the axis of 1 with target.squeeze(-3)",
+)
+TRANSPOSED = "; is one of them transposed?"
+HALF = (
+    "; the prediction has 1/2 of the target's size: resize it first (scores: bilinear, labels: nearest); "
+    "nothing is resized here"
+)
+
+
+@pytest.mark.parametrize(
+    ("pred", "target", "advice"),
+    [
+        ((1, 4, 6), (4, 6), PRED_AXIS),
+        ((2, 1, 4, 6), (2, 4, 6), PRED_AXIS),
+        ((4, 6), (1, 4, 6), TARGET_AXIS),
+        ((2, 4, 6), (2, 1, 4, 6), TARGET_AXIS),
+        ((5, 4, 6), (4, 6), PLAIN),
+        ((4, 6), (5, 4, 6), PLAIN),
+        ((1, 4, 6), (1, 5, 6), PLAIN),  # a batch of one on both sides
+        ((6, 4), (4, 6), TRANSPOSED),
+        ((1, 6, 4), (1, 4, 6), TRANSPOSED),
+        ((5, 6, 4), (4, 6), PLAIN),
+        ((4, 6), (8, 12), HALF),
+        ((1, 6), (2, 12), HALF),
+        ((3, 4, 6), (3, 8, 12), HALF),
+        ((4, 6), (8, 18), PLAIN),  # 1/2 of the height and 1/3 of the width
+        ((4, 6), (9, 12), PLAIN),
+        ((4, 6), (8, 13), PLAIN),
+        ((4, 6), (9, 13), PLAIN),
+        ((4, 6), (5, 7), PLAIN),
+        ((2, 4, 6), (3, 4, 6), PLAIN),
+        ((0, 6), (8, 12), PLAIN),
+        ((4, 0), (8, 12), PLAIN),
+        ((6,), (4, 6), PLAIN),
+        ((4, 6), (6,), PLAIN),
+        ((4, 6), (2, 3), PLAIN),
+    ],
+)
+def test_what_to_do_about_unlike_shapes(pred: tuple[int, ...], target: tuple[int, ...], advice: str) -> None:
+    message = f"`pred` has shape {pred} and `target` {target}, expected the same{advice}"
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        count(zeros(*pred), zeros(*target))
+
+
+@pytest.mark.parametrize(
+    ("maps", "number"),
+    [
+        ([zeros(4, 6)] * 2, 2),
+        ((zeros(4, 6),), 1),
+        ([], 0),
+        (zeros(3, 4, 6), 3),
+        (zeros(1), 1),
+        (zeros(), 0),
+        (None, 0),
+        (7, 0),
+    ],
+)
+def test_number_of_maps(maps: object, number: int) -> None:
+    assert num_maps(maps) == number
 
 
 # ── every entrance has the same door ──

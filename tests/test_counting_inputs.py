@@ -5,7 +5,7 @@ import pytest
 
 import oracle
 from flame_metric import confusion_matrix
-from flame_metric.counting import _labels_on_device
+from flame_metric.counting import _labels_on_device, labels_of_scores
 from flame_metric.errors import LabelError
 
 VOID = 255
@@ -173,6 +173,21 @@ def test_highest_score_decides(num_classes, dtype):
     target = generator.integers(0, num_classes, (2, 7, 9))
     expected_matrix = oracle.confusion(scores.argmax(axis=1), target, num_classes)
     assert np.array_equal(confusion_matrix(scores, target, num_classes=num_classes), expected_matrix)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+def test_scores_are_compared_as_precisely_as_they_are_given(dtype: str) -> None:
+    one = np.dtype(dtype).type(1)
+    above = np.nextafter(one, one + one)
+    scores = np.array([[[one, above, above, one]], [[above, one, above, one]]])
+    assert labels_of_scores(scores).tolist() == [[1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("num_classes", "dtype"), [(2, np.uint8), (256, np.uint8), (257, np.uint16)])
+def test_labels_of_scores_take_no_more_bytes_than_they_need(num_classes: int, dtype: type) -> None:
+    labels = labels_of_scores(np.arange(num_classes, dtype=np.float32).reshape(-1, 1, 1))
+    assert labels.dtype == dtype
+    assert labels.tolist() == [[num_classes - 1]]
 
 
 def test_ties_take_the_lowest_class():

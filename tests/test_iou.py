@@ -99,6 +99,12 @@ def test_counts_that_are_no_integers(function, dtype):
         function(np.zeros((3, 2), dtype))
 
 
+@pytest.mark.parametrize("function", [iou_per_class, mean_iou, dice_per_class])
+def test_counts_below_zero(function):
+    with pytest.raises(LabelError, match=r"^`counts` holds -2, expected pixel counts >= 0$"):
+        function([[1, 0], [-2, 1], [1, -1]])
+
+
 COUNTS = st.lists(st.tuples(*[st.integers(0, 9)] * 3), min_size=1, max_size=6).map(
     lambda rows: np.array([[i, i + p, i + t] for i, p, t in rows]).T
 )

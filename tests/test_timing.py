@@ -278,6 +278,16 @@ def test_separating_rates_by_hand(first, second, fps, rates):
     assert found is None if rates is None else [float(rate) for rate in found] == pytest.approx(rates, rel=1e-4)
 
 
+def test_separating_rates_are_exact() -> None:
+    # two frames have passed at k / (l - 1 us): there the slower one is late
+    above, up_to = separating_rates(50, 60, 30)
+    assert (above, up_to) == (Fraction(2 * 10**9, 60 * 10**6 - TIE_NS), Fraction(2 * 10**9, 50 * 10**6 - TIE_NS))
+    assert [frame_offset(ms, above) for ms in (50, 60)] == [2, 2]
+    assert [frame_offset(ms, above + Fraction(1, 10**9)) for ms in (50, 60)] == [2, 3]
+    assert [frame_offset(ms, up_to) for ms in (50, 60)] == [2, 3]
+    assert [frame_offset(ms, up_to + Fraction(1, 10**9)) for ms in (50, 60)] == [3, 3]
+
+
 @given(first=st.integers(1, 400), second=st.integers(1, 400), fps=st.fractions(1, 90, max_denominator=1001))
 def test_separating_rates_separate(first, second, fps):
     found = separating_rates(first, second, fps)
