@@ -1,5 +1,7 @@
 """Maps that are coded once are counted as the maps themselves are."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,6 +81,33 @@ def test_shapes_are_checked() -> None:
     ],
 )
 def test_a_batch_of_one_is_no_map(maps: np.ndarray, argument: str, expected: str) -> None:
-    message = rf"`{argument}` .*, expected one label map {expected}; take it out of its batch with {argument}\[0\]"
+    message = rf"^`{argument}` .*, expected one label map {expected}; take it out of its batch with {argument}\[0\]$"
     with pytest.raises(ShapeError, match=message):
         code_map(maps, SPACE, argument=argument)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (6,), (), (2, 3, 4), (2, 1, 3, 4)])
+@pytest.mark.parametrize("argument", ["pred", "target"])
+def test_what_is_no_map(shape: tuple[int, ...], argument: str) -> None:
+    message = f"`{argument}` has shape {shape}, expected one label map (H, W)"
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        code_map(np.zeros(shape, int), SPACE, argument=argument)
+
+
+@pytest.mark.parametrize("argument", ["pred", "target"])
+def test_faults_name_the_argument(argument: str) -> None:
+    for maps in (np.array([[9]]), np.array([["road"]]), np.ma.masked_equal([[0]], 0)):
+        with pytest.raises(LabelError) as raised:
+            code_map(maps, SPACE, argument=argument)
+        assert raised.value.argument == argument
+
+
+def test_a_coded_map_knows_its_shape_and_runs() -> None:
+    labels = np.repeat(np.array([[0, 2, 7], [7, 1, 1]]), 20, axis=1)
+    coded = code_map(labels, LabelSpace(3, 7))
+    assert (coded.shape, coded.size) == ((2, 60), 120)
+    assert coded.starts.tolist() == [0, 20, 40, 80]
+    assert coded.labels.tolist() == [0, 2, 3, 1]
+    assert coded.labels.dtype == np.uint16
+    assert coded.rises.tolist() == [0, 2, 1, -2]
+    assert coded.pixels().tolist() == np.where(labels == 7, 3, labels).reshape(-1).tolist()

@@ -80,6 +80,13 @@ def test_many_starts_after_few_and_few_after_many(first: int) -> None:
         assert both(starts_of, labels) == [expected, expected]
 
 
+@needs_numba
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32", "int64"])
+def test_starts_are_pixels_however_many_bytes_a_label_takes(dtype: str) -> None:
+    labels = map_of([(1, 30), (0, 50), (2, 41)], 121, dtype)[0]
+    assert both(starts_of, labels) == [[0, 30, 80], [0, 30, 80]]
+
+
 LABELS = st.integers(0, 255)
 
 

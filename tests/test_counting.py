@@ -1,5 +1,7 @@
 """Counting against the brute-force oracle: classes, dtypes, void, sizes, and the laws of sums."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -334,6 +336,18 @@ def test_r1_one_bad_pixel_in_a_large_map(argument, pixel, value):
         confusion_matrix(maps["pred"], maps["target"], num_classes=19, ignore_index=255)
 
 
+@pytest.mark.parametrize("argument", ["pred", "target"])
+def test_r1_a_large_label_beside_void_is_named_after_pixels_of_many_labels(argument: str) -> None:
+    """In floating point 2**64 - 2 would be 2**64 - 1."""
+    labels = np.zeros((2, CHUNK), np.uint64)
+    labels[0] = np.arange(CHUNK) % 2
+    other = labels.copy()
+    labels[1] = 2**64 - 2
+    maps = {"pred": other, "target": other, argument: labels}
+    with pytest.raises(LabelError, match=rf"^`{argument}` holds label\(s\) \[{2**64 - 2}\] \({CHUNK:,} pixels\)"):
+        confusion_matrix(maps["pred"], maps["target"], num_classes=2, ignore_index=2**64 - 1)
+
+
 # ── R3, R4: large numbers ──
 
 
@@ -382,6 +396,12 @@ def test_counts_are_read_only():
     counted = count_pairs([[0]], [[0]], LabelSpace(2))
     with pytest.raises(ValueError, match="read-only"):
         counted.per_class[0, 0] = 5
+
+
+def test_counts_are_int64_whatever_they_are_made_of() -> None:
+    counts = Counts(np.full((3, 2), 2**31 - 1, np.int32))
+    assert counts.per_class.dtype == np.int64
+    assert (counts + counts).per_class.tolist() == [[2**32 - 2] * 2] * 3
 
 
 def test_counts_compare_by_value():
@@ -460,17 +480,22 @@ def test_law_prediction_equal_to_the_target_is_perfect(case):
 
 @pytest.mark.parametrize("num_classes", [1, 0, -3, 4097, 2.0, "2", None, True, np.float64(3)])
 def test_number_of_classes_out_of_range(num_classes):
-    with pytest.raises(ConfigError, match="`num_classes` is"):
+    message = f"`num_classes` is {num_classes!r}, expected an integer 2..4096 (background is a class too)"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         confusion_matrix([[0]], [[0]], num_classes=num_classes)
 
 
 @pytest.mark.parametrize("ignore_index", [2.0, "255", True, [255], float("nan")])
 def test_ignore_index_is_an_integer(ignore_index):
-    with pytest.raises(ConfigError, match="`ignore_index` is"):
+    message = f"`ignore_index` is {ignore_index!r}, expected an integer or None"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         confusion_matrix([[0]], [[0]], num_classes=2, ignore_index=ignore_index)
 
 
 def test_numpy_integers_are_options_too():
+    space = LabelSpace(np.int64(2), np.uint8(255))
+    assert [type(value) for value in (space.num_classes, space.ignore_index)] == [int, int]
+    assert str(space) == "0..1 or ignore_index 255"
     matrix = confusion_matrix([[0, 255]], [[0, 255]], num_classes=np.int64(2), ignore_index=np.uint8(255))
     assert matrix.tolist() == [[1, 0, 0], [0, 0, 0]]
 

@@ -5,7 +5,7 @@ import pytest
 
 import oracle
 from flame_metric import confusion_matrix
-from flame_metric.counting import _labels_on_device, labels_of_scores
+from flame_metric.counting import LabelSpace, _labels_on_device, code_map, labels_of_scores
 from flame_metric.errors import LabelError
 
 VOID = 255
@@ -353,6 +353,38 @@ def test_labels_chosen_where_the_scores_lie(torch):
     spoilt[1, 0, 2, 3] = float("nan")
     with pytest.raises(LabelError, match="NaN scores at 1 pixels"):
         _labels_on_device(spoilt)
+
+
+@pytest.fixture
+def far(torch):
+    """Make a tensor that says it lies on a GPU, and whose scores must not be copied from there."""
+
+    class FarTensor(torch.Tensor):
+        @property
+        def device(self):
+            return torch.device("cuda")
+
+        def cpu(self):
+            assert not self.is_floating_point(), "scores were copied"
+            return self.as_subclass(torch.Tensor)
+
+    return lambda values: torch.tensor(values).as_subclass(FarTensor)
+
+
+def test_scores_stay_on_their_device(far) -> None:
+    scores = np.random.default_rng(8).integers(-2, 3, (2, 5, 4, 6)).astype(np.float32)
+    target = np.random.default_rng(9).integers(0, 5, (2, 4, 6))
+    wanted = confusion_matrix(scores.argmax(axis=1), target, num_classes=5)
+    assert np.array_equal(confusion_matrix(far(scores), target, num_classes=5), wanted)
+    assert np.array_equal(confusion_matrix(list(far(scores)), list(far(target)), num_classes=5), wanted)
+    for maps in (scores[0], scores[0].argmax(axis=0)):
+        coded = code_map(far(maps), LabelSpace(5))
+        assert coded.pixels().tolist() == scores[0].argmax(axis=0).reshape(-1).tolist()
+
+
+def test_a_target_is_checked_before_scores_are_read(far) -> None:
+    with pytest.raises(LabelError, match="`target` holds float64 values"):
+        confusion_matrix(far([[[0.0]], [[float("nan")]]]), [[0.5]], num_classes=2)
 
 
 @pytest.mark.gpu

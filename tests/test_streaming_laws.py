@@ -1,6 +1,8 @@
 """Streams against an event-by-event simulation, and the laws that every schedule obeys."""
 
+import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -564,46 +566,81 @@ def test_a_trace_need_not_reach_further_than_the_runs() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 0}, "`workers` is 0, expected"),
-        ({"workers": -1}, "`workers` is -1, expected"),
-        ({"workers": 1.5}, "`workers` is 1.5, expected"),
-        ({"queue": 0}, "`queue` is 0, expected"),
-        ({"queue": True}, "`queue` is True, expected"),
-        ({"stride": 0}, "`stride` is 0, expected"),
-        ({"stride": None}, "`stride` is None, expected"),
-        ({"extra_latency_ms": -1}, "`extra_latency_ms` is -1, expected"),
-        ({"extra_latency_ms": -1e-9}, "`extra_latency_ms` is -1e-09, expected"),
-        ({"extra_latency_ms": math.nan}, "`extra_latency_ms` is nan, expected"),
-        ({"extra_latency_ms": math.inf}, "`extra_latency_ms` is inf, expected"),
+        ({"workers": 0}, "`workers` is 0, expected a whole number >= 1"),
+        ({"workers": -1}, "`workers` is -1, expected a whole number >= 1"),
+        ({"workers": 1.5}, "`workers` is 1.5, expected a whole number >= 1"),
+        ({"queue": 0}, "`queue` is 0, expected a whole number >= 1"),
+        ({"queue": True}, "`queue` is True, expected a whole number >= 1"),
+        ({"stride": 0}, "`stride` is 0, expected a whole number of frames >= 1"),
+        ({"stride": None}, "`stride` is None, expected a whole number of frames >= 1"),
+        ({"extra_latency_ms": -1}, "`extra_latency_ms` is -1, expected milliseconds >= 0 (at most 1e+12)"),
+        ({"extra_latency_ms": -1e-9}, "`extra_latency_ms` is -1e-09, expected milliseconds >= 0 (at most 1e+12)"),
+        ({"extra_latency_ms": math.nan}, "`extra_latency_ms` is nan, expected milliseconds >= 0"),
+        ({"extra_latency_ms": math.inf}, "`extra_latency_ms` is inf, expected milliseconds >= 0"),
         ({"policy": "lazy"}, "`policy` is 'lazy', expected one of greedy, tail"),
         ({"tie": "loose"}, "`tie` is 'loose', expected one of inclusive, strict"),
         ({"show": "oldest"}, "`show` is 'oldest', expected one of freshest, last_finished"),
-        ({"policy": "tail", "workers": 2}, "`policy` is 'tail' with 2 workers"),
-        ({"policy": "tail", "workers": None}, "`policy` is 'tail' with None workers"),
-        ({"policy": "tail", "queue": 2}, "`policy` is 'tail' with .* a queue of 2"),
-        ({"policy": "tail", "queue": None}, "`policy` is 'tail' with .* a queue of None"),
+        ({"policy": "tail", "workers": 2}, "`policy` is 'tail' with 2 workers and a queue of 1, expected 1 and 1"),
+        (
+            {"policy": "tail", "workers": None},
+            "`policy` is 'tail' with None workers and a queue of 1, expected 1 and 1",
+        ),
+        ({"policy": "tail", "queue": 2}, "`policy` is 'tail' with 1 workers and a queue of 2, expected 1 and 1"),
+        ({"policy": "tail", "queue": None}, "`policy` is 'tail' with 1 workers and a queue of None, expected 1 and 1"),
     ],
 )
 def test_options_that_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         StreamConfig(**options)
+
+
+def test_options_are_numbers_that_json_knows() -> None:
+    config = StreamConfig(workers=np.int64(2), queue=np.uint8(3), stride=np.int32(4), extra_latency_ms=Fraction(5, 2))
+    assert [type(value) for value in (config.workers, config.queue, config.stride)] == [int] * 3
+    assert (config.workers, config.queue, config.stride) == (2, 3, 4)
+    assert json.dumps(config.extra_latency_ms) == "2.5"
+    assert StreamConfig(extra_latency_ms=Fraction(1, 3)).extra_latency_ms == 0.333333  # whole nanoseconds
+
+
+NOT_BOTH = "`num_frames` and `fps` are not both given, expected both, or `arrivals_ms`"
+BESIDE = "`arrivals_ms` is given beside `num_frames` or `fps`, expected one of the two"
 
 
 @pytest.mark.parametrize(
     ("options", "stream", "message"),
     [
-        ({}, {}, "`num_frames` and `fps` are not both given"),
-        ({}, {"num_frames": 3}, "`num_frames` and `fps` are not both given"),
-        ({}, {"fps": 10}, "`num_frames` and `fps` are not both given"),
-        ({}, {"arrivals_ms": [0, 1], "num_frames": 2}, "`arrivals_ms` is given beside `num_frames`"),
-        ({}, {"arrivals_ms": [0, 1], "fps": 10}, "`arrivals_ms` is given beside"),
-        ({}, {"num_frames": -1, "fps": 10}, "`num_frames` is -1, expected"),
-        ({}, {"num_frames": 3, "fps": 0}, "`fps` is 0, expected"),
-        ({"policy": "tail"}, {"arrivals_ms": [0, 100]}, "`policy` is 'tail' with `arrivals_ms`"),
+        ({}, {}, NOT_BOTH),
+        ({}, {"num_frames": 3}, NOT_BOTH),
+        ({}, {"fps": 10}, NOT_BOTH),
+        ({}, {"arrivals_ms": [0, 1], "num_frames": 2}, BESIDE),
+        ({}, {"arrivals_ms": [0, 1], "fps": 10}, BESIDE),
+        (
+            {},
+            {"num_frames": -1, "fps": 10},
+            "`num_frames` is -1, expected a whole number of frames >= 0 (at most 3,000,000)",
+        ),
+        ({}, {"num_frames": 3, "fps": 0}, "`fps` is 0, expected a rate above 0, such as 30, 29.97 or '30000/1001'"),
+        (
+            {"policy": "tail"},
+            {"arrivals_ms": [0, 100]},
+            "`policy` is 'tail' with `arrivals_ms`, expected regular arrivals: `num_frames` and `fps`",
+        ),
+        ({}, {"arrivals_ms": 3}, "`arrivals_ms` is 3, expected a list of times in milliseconds"),
+        ({}, {"arrivals_ms": [0, -1]}, "`arrivals_ms` is -1, expected milliseconds >= 0 (at most 1e+12)"),
+        (
+            {},
+            {"num_frames": 3, "fps": 10, "label_times_ms": "12"},
+            "`label_times_ms` is '12', expected a list of times in milliseconds",
+        ),
+        (
+            {},
+            {"num_frames": 3, "fps": 10, "label_times_ms": [-1]},
+            "`label_times_ms` is -1, expected milliseconds >= 0 (at most 1e+12)",
+        ),
     ],
 )
 def test_streams_that_are_refused(options: dict[str, Any], stream: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         simulate_stream(1, StreamConfig(**options), **stream)
 
 

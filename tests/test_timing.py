@@ -1,6 +1,7 @@
 """Eq. 5: k = ceil(l / d), with exact time and one tolerance (in integer nanoseconds)."""
 
 import math
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from flame_metric import frame_offset
 from flame_metric.errors import ConfigError
-from flame_metric.timing import TIE_NS, as_fps, milliseconds_to_ns, offset_of_ns, separating_rates
+from flame_metric.timing import TIE_NS, as_fps, exact_fraction, milliseconds_to_ns, offset_of_ns, separating_rates
 
 RATES = (15, 17, Fraction(50, 3), 24, 25, 30, Fraction(30000, 1001), 60)
 
@@ -245,6 +246,77 @@ def test_latency_that_is_refused(latency_ms):
 def test_frame_rate_that_is_refused(fps):
     with pytest.raises(ConfigError, match=r"`fps` is .*expected"):
         frame_offset(26, fps)
+
+
+RATE = "a rate above 0, such as 30, 29.97 or '30000/1001'"
+
+
+@pytest.mark.parametrize(
+    ("fps", "message"),
+    [
+        ("abc", f"`fps` is 'abc', expected {RATE}"),
+        (None, f"`fps` is None, expected {RATE}"),
+        (0, f"`fps` is 0, expected {RATE}"),
+        (Fraction(1, 10**9 + 1), f"`fps` is 1/1000000001, expected {RATE}"),
+        (10**9 + 1, f"`fps` is 1000000001, expected {RATE}"),
+    ],
+)
+def test_messages_of_rates(fps: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        as_fps(fps)
+
+
+@pytest.mark.parametrize("fps", [Fraction(1, 10**9), 10**9])
+def test_slowest_and_fastest_rate(fps: Fraction) -> None:
+    assert as_fps(fps) == fps
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "message"),
+    [
+        ("26", "`latency_ms` is '26', expected milliseconds >= 0"),
+        (-1, "`latency_ms` is -1, expected milliseconds >= 0 (at most 1e+12)"),
+        (10**12 + 1, "`latency_ms` is 1000000000001, expected milliseconds >= 0 (at most 1e+12)"),
+        (
+            Decimal(10**12) + Decimal("0.5"),
+            "`latency_ms` is 1000000000000.5, expected milliseconds >= 0 (at most 1e+12)",
+        ),
+    ],
+)
+def test_messages_of_latencies(latency_ms: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        milliseconds_to_ns(latency_ms)
+
+
+@pytest.mark.parametrize(
+    ("value", "exact"),
+    [
+        ("0.5", Fraction(1, 2)),
+        ("1/2", Fraction(1, 2)),
+        (0.1, Fraction(1, 10)),
+        (1 / 3, Fraction(1, 3)),
+        (1 / 1_000_000, Fraction(1, 1_000_000)),
+        (math.pi, Fraction(math.pi)),  # no fraction up to a millionth rounds to it
+        (Decimal("1e400"), Fraction(10**400)),
+        (Decimal("1e-400"), Fraction(1, 10**400)),
+        (np.uint8(200), Fraction(200)),
+    ],
+)
+def test_numbers_become_fractions(value: object, exact: Fraction) -> None:
+    assert exact_fraction("share", value) == exact
+
+
+@pytest.mark.parametrize("value", [Decimal("1e401"), Decimal("1e-401"), "1e3", "one", True, None])
+def test_what_is_no_fraction(value: object) -> None:
+    message = f"`share` is {value!r}, expected a number, or text such as '0.5' or '1/2'"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        exact_fraction("share", value)
+
+
+def test_text_is_no_number_where_none_is_asked_for() -> None:
+    assert exact_fraction("share", 0.5, "a share", text=False) == Fraction(1, 2)
+    with pytest.raises(ConfigError, match=r"^`share` is '0\.5', expected a share$"):
+        exact_fraction("share", "0.5", "a share", text=False)
 
 
 def test_error_names_the_argument_it_was_given():

@@ -299,7 +299,7 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
         raise ShapeError(f"`{argument}` has shape {array.shape}, expected one label map (H, W)")
     if not array.size:
         raise ShapeError(f"`{argument}` has shape {array.shape}, expected at least one pixel")
-    flat = array.reshape(-1)
+    flat = array.ravel()
     starts = _run_starts(flat)
     kept = flat if starts is None else flat[starts]
     if _bad_labels(kept, space).any():
@@ -562,7 +562,7 @@ def _confusion(pred: Array, target: Array, space: LabelSpace) -> npt.NDArray[np.
     Real label maps are made of runs of equal labels, so pixels are first summed up to weighted label pairs; labels are
     checked, and void is sorted out, on those few.
     """
-    flat_pred, flat_target = pred.reshape(-1), target.reshape(-1)
+    flat_pred, flat_target = pred.ravel(), target.ravel()
     chunks = [slice(begin, begin + _CHUNK) for begin in range(0, flat_pred.size, _CHUNK)]
     found = [_weighted_pairs(flat_pred[chunk], flat_target[chunk]) for chunk in chunks]
     p, t, pixels = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -638,7 +638,7 @@ def _weighted_pairs(pred: Array, target: Array) -> tuple[Array, Array, npt.NDArr
         return pred[starts], target[starts], np.diff(starts, append=pred.size)
     if all(labels.min() >= 0 and labels.max() < _BYTE_VALUES for labels in (pred, target)):
         codes = (pred.astype(np.uint16) << 8) | target.astype(np.uint8)
-        histogram = np.bincount(codes, minlength=_BYTE_VALUES**2)
+        histogram = np.bincount(codes)
         pairs = np.flatnonzero(histogram)
         return (pairs >> 8).astype(pred.dtype), (pairs & 255).astype(target.dtype), histogram[pairs]
     return pred, target, np.ones(pred.size, np.int64)
