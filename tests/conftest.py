@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 import flame_metric
 from flame_metric import counting
@@ -20,6 +20,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("flame-metric")
+settings.register_profile(  # of `make mutation`, which asks only whether a test fails, thousands of times
+    "mutation",
+    settings.get_profile("flame-metric"),
+    derandomize=True,
+    max_examples=40,
+    phases=[Phase.explicit, Phase.generate],
+)
 
 
 @pytest.fixture(scope="module", params=["numpy", "compiled"])
