@@ -139,7 +139,7 @@ FAULTS = [
     Fault("a folder named .png", {f"{PRED}.png": FOLDER}, "is no file, expected a label map"),
     Fault("a signature", {f"{LABEL}.png": SIGNATURE}, "holds a PNG signature and no image, expected a PNG label map"),
     Fault("an empty file", {f"{LABEL}.png": b""}, "is empty, expected a PNG label map"),
-    Fault("an array cut short", {f"{PRED}.npy": npy(A)[:-1]}, "cannot be read as an array of numbers: …"),
+    Fault("an array cut short", {f"{PRED}.npy": npy(A)[:-1]}, "is cut short: 47 bytes, expected 48"),
     Fault("text named .npy", {f"{PRED}.npy": b"0 1 2\n"}, "is no .npy file, expected an array"),
     # several channels, instance ids
     Fault("RGB", {f"{PRED}.png": png(A, colour=RGB)}, f"is RGB (3 channels), {CHANNELS}"),
@@ -236,9 +236,10 @@ FAULTS = [
     Fault(
         "a frame without an area",
         {f"{PRED}.npy": np.zeros((0, 8), int), f"{LABEL}.npy": np.zeros((0, 8), int)},
-        "`target` has shape (0, 8), expected at least one pixel",
+        "has shape (0, 8), expected at least one pixel",
         at=f"{LABEL}.npy",
         meter=ShapeError,
+        meter_says="`target` has shape (0, 8), expected at least one pixel",
     ),
     # missing frames
     Fault(
@@ -267,7 +268,11 @@ FAULTS = [
     # bombs
     Fault("an image bomb", {f"{PRED}.png": BOMB}, "has 24000x24000 pixels, expected at most 64,000,000"),
     Fault("a bomb as labels", {f"{LABEL}.png": BOMB}, "has 24000x24000 pixels, expected at most 64,000,000"),
-    Fault("an array that claims 10**12 numbers", {f"{LABEL}.npy": npy_header((10**6, 10**6))}, OBJECTS),
+    Fault(
+        "an array that claims 10**12 numbers",
+        {f"{LABEL}.npy": npy_header((10**6, 10**6))},
+        "has shape (1000000, 1000000), expected at most 64,000,000 pixels",
+    ),
 ]
 
 

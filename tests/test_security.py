@@ -293,8 +293,8 @@ def false_header() -> bytes:
 
 
 BOMBS = [
-    Carrier("an array of 10**12", "labels/1.npy", npy_header((10**6, 10**6)), FRAMES, 3, NO_ARRAY),
-    Carrier("an array of 10**12 floats", "preds/1.npy", npy_header((10**10, 10, 10), "<f8"), FRAMES, 3, NO_ARRAY),
+    Carrier("an array of 10**12", "labels/1.npy", npy_header((10**6, 10**6)), FRAMES, 3, "at most 64,000,000 pixels"),
+    Carrier("an array of 10**12 floats", "preds/1.npy", npy_header((10**10, 6, 8), "<f8"), FRAMES, 3, "is cut short"),
     Carrier("a bank of zeros", "bank.npz", large_header, BANK, 4, "the header takes 200,000,000 bytes, expected"),
     Carrier("a bank that claims 10**12", "bank.npz", false_header, BANK, 4, "holds 10 bytes, expected 1000000000000"),
     Carrier("a deep result", "a.json", DEEP, ["compare", "a.json", "a.json"], 4, "a.json: this is no"),

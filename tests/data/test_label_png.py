@@ -310,3 +310,11 @@ def test_what_is_written_is_read(tmp_path: Path, dtype: type) -> None:
     write_png(tmp_path / "labels.png", labels)
     np.testing.assert_array_equal(read_label_png(tmp_path / "labels.png"), labels)
     assert read_label_png(tmp_path / "labels.png").dtype == dtype
+
+
+def test_a_file_that_is_larger_than_any_label_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flame_metric.data.image_file.MAX_IMAGE_BYTES", 100)
+    file = tmp_path / "a.png"
+    file.write_bytes(png(4, 1, 8, 0, [b"1234"], more=chunk(b"tEXt", bytes(100))))
+    with pytest.raises(DatasetError, match=r"a\.png: has \d+ bytes, expected at most 100"):
+        read_label_png(file)

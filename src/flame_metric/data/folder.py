@@ -434,7 +434,7 @@ def _check_npy(
         remedy = "; drop the axis of 1" if len(found) == 3 and 1 in found else ""
         raise DatasetError(f"{file}: holds {dtype} {found}, expected {wanted}{remedy}", path=file)
     if min(found) < 1:
-        raise DatasetError(f"{file}: has shape {found}, expected pixels", path=file)
+        raise DatasetError(f"{file}: has shape {found}, expected at least one pixel", path=file)
     if math.prod(found[-2:]) > MAX_PIXELS:
         raise DatasetError(f"{file}: has shape {found}, expected at most {MAX_PIXELS:,} pixels", path=file)
     if shape is not None and found[-2:] != shape:

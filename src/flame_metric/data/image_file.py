@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -150,17 +150,14 @@ def read_image(
         with Path(path).open("rb") if content is None else io.BytesIO(content) as file:
             data = file.read(_HEADER.size)
             if data.startswith(_JPEG_START) and jpeg is None:
-                data += file.read(MAX_IMAGE_BYTES)
+                data += _rest(path, file)
                 header = _jpeg_header(path, data)
             else:
                 header = _png_header(path, data, wanted, jpeg)
             _check_header(path, header, complaint(header), shape)
-            data += file.read(MAX_IMAGE_BYTES)
-            is_larger = bool(file.read(1))
+            data += _rest(path, file)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
-    if is_larger:
-        raise DatasetError(f"{path}: is larger than {MAX_IMAGE_BYTES:,} bytes, which no such image is", path=path)
     names = [name for name, _ in _chunks(data)] if header.is_png else []
     if not _has_end(header, data, names):
         raise DatasetError(f"{path}: is damaged or cut short: its end is missing", path=path)
@@ -253,6 +250,15 @@ def write_gif(path: Path, pictures: Iterable[npt.NDArray[np.uint8]], *, fps: Fps
     durations = [after - time for time, after in pairwise(times)]
     images[0].save(content, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     write_whole(path, content.getvalue())
+
+
+def _rest(path: str | os.PathLike[str], file: IO[bytes]) -> bytes:
+    """Read a file to its end, unless that is too far away: to read so much and no more would make room for it."""
+    begin, end = file.tell(), file.seek(0, os.SEEK_END)
+    if end > MAX_IMAGE_BYTES:
+        raise DatasetError(f"{path}: has {end:,} bytes, expected at most {MAX_IMAGE_BYTES:,}", path=path)
+    file.seek(begin)
+    return file.read()
 
 
 def _png_header(path: str | os.PathLike[str], head: bytes, wanted: str, jpeg: str | None) -> ImageHeader:
@@ -361,7 +367,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += length + 12
 
 
-def _pixel_bytes(path: Path, data: bytes, header: ImageHeader) -> int:
+def _pixel_bytes(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> int:
     """Unpack the pixel data of a PNG, up to what its header says, and return its length."""
     unpacker, unpacked = zlib.decompressobj(), 0
     try:
