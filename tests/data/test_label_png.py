@@ -123,10 +123,11 @@ def test_a_header_that_is_too_long(tmp_path: Path) -> None:
         read_label_png(file)
 
 
-def test_an_end_that_is_none(tmp_path: Path) -> None:
-    """Pillow does not ask for the checksum of the last chunk; what stands behind it is no end either."""
+@pytest.mark.parametrize("end", [b"\0\0\0\0IEND\0\0\0\0", b"\0\x80\0\0IEND\xaeB`\x82"])
+def test_an_end_that_is_none(end: bytes, tmp_path: Path) -> None:
+    """Pillow asks for neither checksum nor length of the last chunk; what stands behind it is no end either."""
     file = tmp_path / "a.png"
-    file.write_bytes(GOOD[:-4] + b"\0\0\0\0" + chunk(b"IEND", b""))
+    file.write_bytes(GOOD[:-12] + end + chunk(b"IEND", b""))
     with pytest.raises(DatasetError, match=r"a\.png: is damaged or cut short: its end is missing"):
         read_label_png(file)
 

@@ -322,7 +322,7 @@ def _check_chunks(path: str | os.PathLike[str], names: Sequence[bytes]) -> None:
 
 def _has_end(header: ImageHeader, data: bytes, names: Sequence[bytes]) -> bool:
     if header.is_png:
-        return _END in data and names[-1:] == [b"IEND"] and names.count(b"IEND") == 1
+        return names[-1:] == [b"IEND"]
     return _JPEG_END in data[max(0, data.rfind(_JPEG_SCAN)) :]  # a preview before the pixels has an end too
 
 
@@ -359,10 +359,11 @@ def _decode(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> t
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Go through the chunks of a PNG up to its end: name, content."""
-    position, is_end = 8, False
-    while position + 8 <= len(data) and not is_end:
-        is_end = data.startswith(_END, position)
+    position, name = 8, b""
+    while position + 8 <= len(data) and name != b"IEND":
         length, name = struct.unpack_from(">I4s", data, position)
+        if name == b"IEND" and not data.startswith(_END, position):  # Pillow asks for neither length nor checksum
+            return
         yield name, data[position + 8 : position + 8 + length]
         position += length + 12
 
