@@ -205,7 +205,6 @@ def test_a_full_disk_leaves_what_is_finished(tmp_path: Path, full_disk) -> None:
         with pytest.raises(DatasetError, match=r"j: cannot be written: File too large"):
             journal.add("two", {"pairs": list(range(100))})
         assert (tmp_path / "j").read_bytes() == before  # no half of a line
-        assert list(journal.records) == ["one"]
         full_disk(None)
         journal.add("two", {"pairs": 4})
     assert read(tmp_path / "j") == {"one": {"pairs": 3}, "two": {"pairs": 4}}

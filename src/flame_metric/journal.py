@@ -49,7 +49,7 @@ class Journal:
     ----------
     path : Path
     records : dict of str to dict
-        What was kept, by sequence.
+        What it held when it was opened, by sequence. What is added is not kept in memory too.
 
     Raises
     ------
@@ -80,6 +80,7 @@ class Journal:
     ) -> None:
         self.path = check_path(path)
         self.records: dict[str, dict[str, Any]] = {}
+        self._added: set[str] = set()
         wanted = json.loads(json.dumps(configuration))  # as JSON gives it back: tuples are lists there
         try:
             self._file = self.path.open("a+b", buffering=0)  # a buffer would be flushed again when the file is closed
@@ -105,10 +106,10 @@ class Journal:
         DatasetError
             If it cannot be written.
         """
-        if sequence in self.records:
+        if sequence in self.records or sequence in self._added:
             raise StateError(f"{self.path}: sequence {sequence!r} is in the journal already, expected each once")
         self._write({"sequence": sequence, "record": record})
-        self.records[sequence] = dict(record)
+        self._added.add(sequence)
 
     def close(self) -> None:
         """Let another process write; the records stay known."""
