@@ -452,7 +452,10 @@ def test_overlaps_on_the_command_line(folders, whole, tmp_path, capsys):
     parts = [share("1/2"), share("2/3"), share("3/3"), share("1/3")]
     capsys.readouterr()
     assert main(["merge", *parts, parts[0], "--json", "-"]) == 0
-    assert capsys.readouterr() == (f"{whole.to_json()}\n", "")
+    out, err = capsys.readouterr()
+    assert out == f"{whole.to_json()}\n"
+    twice = "3 sequence(s) are in several parts with identical counts and were taken once: clip0, clip2, clip4"
+    assert err == f"flame-metric: warning: {twice}\n"
     np.save(preds / "clip3" / "03.npy", np.ones((5, 7), np.uint8))
     parts[2] = share("2/2")  # clip3 is in 1/3, too
     capsys.readouterr()
