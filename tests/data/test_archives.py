@@ -1,6 +1,8 @@
 """Zip and tar archives as folders: what is in them, or an error; never a list that was cut."""
 
+import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -126,11 +128,35 @@ def test_every_flipped_byte_of_a_zip_file_shows_or_is_harmless(tmp_path: Path) -
         assert len(found) == 2
 
 
+def test_a_file_without_a_name(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.zip", {"1": b"x"})
+    content = path.read_bytes()
+    start = content.index(b"PK\1\2")
+    nameless = content[start : start + 28] + b"\0\0" + content[start + 30 : start + 46]
+    end = content[content.index(b"PK\5\6") :]
+    size = (int.from_bytes(end[12:16], "little") - 1).to_bytes(4, "little")
+    path.write_bytes(content[:start] + nameless + end[:12] + size + end[16:])
+    with pytest.raises(DatasetError, match=r"labels\.zip: is no zip archive, damaged or cut short: "):
+        open_place(path)
+
+
 @pytest.mark.parametrize("number", [0xFFFF, 0x10000])
 def test_as_many_files_as_there_are(number: int, tmp_path: Path) -> None:
     """From 65,535 on, a zip file keeps their number elsewhere."""
     path = pack(tmp_path / "labels.zip", {f"{number}": b"" for number in range(number)})
     assert len(open_place(path).files()) == number
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tar.xz"])
+def test_a_header_that_claims_a_name_of_any_length(ending: str, tmp_path: Path) -> None:
+    """`tarfile` asks for all of it at once."""
+    for size in (2**21, 2**60):
+        member = tarfile.TarInfo("x")
+        member.type, member.size = tarfile.XHDTYPE, size
+        unpack = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.xz": lzma.compress}[ending]
+        (tmp_path / f"labels{ending}").write_bytes(unpack(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)))
+        with pytest.raises(DatasetError, match=rf"a header claims {size:,} bytes, expected at most 1,048,576"):
+            open_place(tmp_path / f"labels{ending}")
 
 
 @pytest.mark.parametrize("kind", ["link", "device"])

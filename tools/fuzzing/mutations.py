@@ -31,6 +31,8 @@ __all__ = [
     "zipped",
 ]
 
+_TAR_BLOCK = 512
+_TAR_FIELDS = ((0, 100), (124, 12), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8), (345, 155))
 Mutate = Callable[[Random, bytes], bytes]
 
 _NUMBERS = (0, 1, 2, 3, 4, 7, 8, 16, 127, 128, 255, 256, 257, 4095, 4096, 32767, 32768, 65535, 65536, 3_000_000)
@@ -243,6 +245,30 @@ def archive(draw: Random, content: bytes) -> bytes:
         members[place] = (name, _member(draw, name, data), packing)
     whole = zipped(members)
     return any_bytes(draw, whole) if draw.random() < 0.1 else whole
+
+
+def tar_file(draw: Random, content: bytes) -> bytes:
+    """Change a header of a tar file and mend its checksum, or a block, or the file, which may be compressed."""
+    kind = draw.randrange(8)
+    if len(content) % _TAR_BLOCK or not content or kind == 0:
+        return any_bytes(draw, content)
+    blocks = [bytearray(content[start : start + _TAR_BLOCK]) for start in range(0, len(content), _TAR_BLOCK)]
+    if kind < 3:
+        place = draw.randrange(len(blocks))
+        changed = draw.choice(([], [blocks[place]] * 2, [draw.choice(blocks)], [bytearray(_TAR_BLOCK)]))
+        return b"".join([*blocks[:place], *changed, *blocks[place + 1 :]])
+    heads = [block for block in blocks if block[257:262] == b"ustar"]
+    if not heads:
+        return any_bytes(draw, content)
+    head = draw.choice(heads)
+    start, length = draw.choice(_TAR_FIELDS)
+    value = draw.choice(
+        (b"%o" % draw.choice(_NUMBERS), b"%o" % draw.randrange(2000), any_bytes(draw, bytes(head[start:])))
+    )
+    head[start : start + length] = value[:length].ljust(length, b"\0")
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % (sum(head) % 8**6)
+    return b"".join(blocks)
 
 
 def zipped(members: Iterable[tuple[str, bytes, int]]) -> bytes:

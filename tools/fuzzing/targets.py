@@ -10,9 +10,13 @@ import argparse
 import contextlib
 import csv
 import functools
+import gzip
+import hashlib
 import io
 import json
+import lzma
 import os
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +36,7 @@ from flame_metric.cli.options import read_arrivals, read_trace, stream_config
 from flame_metric.clip_journal import read_part
 from flame_metric.data.folder import LabelFolder
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.places import open_place
 from flame_metric.data.splits import listed_videos
 from flame_metric.data.vspw_labels import read_class_names
 from flame_metric.datasets import open_dataset
@@ -153,6 +158,75 @@ def _label_npy(content: bytes, folder: Path) -> None:
         require(matrix[0].tolist() == [int((again == label).sum()) for label in (*range(12), 255)], "as it lies there")
         mapped = LabelFolder(folder, {}, True, LabelLookup({0: 1}, "*")).read(path)
         require((mapped == np.where(again == 0, 1, again)).all(), "a label map maps")
+
+
+# ── archives ──
+
+
+def _zip_seeds(_: Path) -> list[bytes]:
+    seeds = []
+    for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        names = ("monday/0001.npy", "monday/0002.npy", "tuesday/0001.npy")
+        members = [(name, hostile.npy(np.full((3, 4), place)), packing) for place, name in enumerate(names)]
+        seeds.append(mutations.zipped(members))
+    return seeds
+
+
+def _tar_seeds(_: Path) -> list[bytes]:
+    seeds = []
+    for kind in ("w", "w:gz", "w:xz"):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode=kind) as archive:
+            for place, name in enumerate(("monday/0001.npy", "./monday/0002.npy", f"tuesday/{'long' * 30}/0001.npy")):
+                content = hostile.npy(np.full((3, 4), place))
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        seeds.append(buffer.getvalue())
+    return seeds
+
+
+def _label_zip(content: bytes, folder: Path) -> None:
+    files = _stored(_file(folder, "labels.zip", content))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        there = {info.filename: _digest(archive.read(info)) for info in archive.infolist() if not info.is_dir()}
+    require(files == there, "files are those that the archive holds")
+
+
+def _label_tar(content: bytes, folder: Path) -> None:
+    kind = "tar.gz" if content.startswith(b"\x1f\x8b") else "tar.xz" if content.startswith(b"\xfd7z") else "tar"
+    files = _stored(_file(folder, f"labels.{kind}", content))
+    unpacked = (
+        gzip.decompress(content) if kind == "tar.gz" else lzma.decompress(content) if kind == "tar.xz" else content
+    )
+    with (
+        contextlib.suppress(MemoryError),
+        tarfile.open(  # the reader takes what it is told to read
+            fileobj=io.BytesIO(unpacked), mode="r:", ignore_zeros=True
+        ) as archive,
+    ):
+        require(len(files) == sum(not member.isdir() for member in archive), "no file is left out")
+
+
+def _stored(path: Path) -> dict[str, str]:
+    """Return digests of what an archive holds, by the names that it uses."""
+    place = open_place(path)
+    require(not isinstance(place, Path), "an archive is no folder")
+    files = [] if isinstance(place, Path) else place.files()
+    require(len({file.path for file in files}) == len(files), "each name comes once")
+    require(
+        not any(".." in file.path.parts or file.path.is_absolute() for file in files), "names lie below the archive"
+    )
+    found = {}
+    for file in files:
+        content = file.read()
+        require(len(content) == file.size, "a file is as long as the archive says")
+        found[file.key] = _digest(content)
+    return found
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 # ── records ──
@@ -549,6 +623,8 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             Target("label-png", _png_seeds, _label_png, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
             Target("frame-image", _frame_seeds, _frame_image, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
             Target("label-npy", _npy_seeds, _label_npy, mutations.array, hostile.arrays),
+            Target("label-zip", _zip_seeds, _label_zip, mutations.archive, hostile.archives, 512),
+            Target("label-tar", _tar_seeds, _label_tar, mutations.tar_file),
             Target("result", _result_seeds, _result, mutations.json_text, hostile.records),
             Target("meter", _meter_seeds, _meter_state, mutations.json_text, hostile.records),
             Target("evaluation", _evaluation_seeds, _evaluation, mutations.json_text, hostile.records),

@@ -7,14 +7,18 @@ are those of the PNG files in it.
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import struct
 import tarfile
 import threading
 import weakref
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Any, Protocol, cast
 
 from flame_metric.data.stored import StoredFile
 from flame_metric.errors import DatasetError
@@ -24,6 +28,12 @@ __all__ = ["Archive", "ArchiveFolder", "archive_kind", "open_archive"]
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _ENDINGS = (".zip", *_TAR_ENDINGS)
 _ZIP_END_BYTES = 2**16 + 200  # the longest comment, and the records around it
+_UNPACKERS: Mapping[bytes, Callable[[Any], Any]] = {  # by the first bytes of a file
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+}
+_MOST_HEADER_BYTES = 2**20
 _BLOCK = 512  # of a tar file, whose end are blocks of zeros
 
 
@@ -163,10 +173,11 @@ class _Zip:
         there, claimed = len(self._zip.infolist()), _claimed_members(opened)
         if there != claimed:
             raise ValueError(f"it lists {there:,} file(s), and says that it holds {claimed:,}")
+        found = (member for member in self._zip.infolist() if not member.is_dir())
+        self._members = [(each.filename, each.file_size, f"{each.file_size} {each.CRC:08x}") for each in found]
 
     def members(self) -> list[tuple[str, int, str]]:
-        found = (member for member in self._zip.infolist() if not member.is_dir())
-        return [(member.filename, member.file_size, f"{member.file_size} {member.CRC:08x}") for member in found]
+        return self._members
 
     def read(self, key: str) -> bytes:
         return self._zip.read(key)
@@ -182,16 +193,40 @@ def _claimed_members(opened: IO[bytes]) -> int:
     return number
 
 
+class _FewBytes:
+    """A file that is read in small parts: a header of a tar file may claim that names of any length follow it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.most: int | None = _MOST_HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        if self.most is not None and size > self.most:
+            raise ValueError(f"a header claims {size:,} bytes, expected at most {self.most:,}")
+        return self._file.read(size)
+
+    def seek(self, place: int) -> int:
+        return self._file.seek(place)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
 class _Tar:
     """A tar file, whose list of members is believed where zeros follow it to the end."""
 
     def __init__(self, opened: IO[bytes]) -> None:
-        self._tar = tarfile.open(fileobj=opened, mode="r:*")  # noqa: SIM115 - stays open
-        self._files = {member.name: member for member in self._tar.getmembers() if not member.isdir()}
-        number = sum(not member.isdir() for member in self._tar.getmembers())
-        if len(self._files) < number:
+        begin = opened.read(max(map(len, _UNPACKERS)))
+        opened.seek(0)
+        unpacker = next((unpack for start, unpack in _UNPACKERS.items() if begin.startswith(start)), None)
+        file = _FewBytes(opened if unpacker is None else unpacker(opened))
+        self._tar = tarfile.TarFile(fileobj=cast("Any", file))
+        listed = [member for member in self._tar.getmembers() if not member.isdir()]
+        self._files = {member.name: member for member in listed}
+        if len(self._files) < len(listed):
             raise ValueError("it holds a file twice, expected each once")
         self._check_end()
+        file.most = None  # what is read from now on is a file whose size was looked at
 
     def _check_end(self) -> None:
         """Refuse what `tarfile` takes for the end, without a word, though it is none."""
