@@ -102,12 +102,20 @@ def test_schedule_is_frozen():
 @pytest.mark.parametrize(
     ("label_frame", "source", "message"),
     [
-        ([0, 1], [0, 2], r"`source` of frame 1 is 2 \(1 such entries\), expected -1\.\.1: .*future"),
+        (
+            [0, 1],
+            [0, 2],
+            r"frame 1 is 2 \(1 such entries\), expected -1\.\.1: a prediction cannot come from the future$",
+        ),
         ([0, 1, 2], [1, 2, 3], r"`source` of frame 0 is 1 \(3 such entries\)"),
         ([0, 1], [-2, 0], r"`source` of frame 0 is -2"),
         ([0, 1], [0], r"`source` has 1 entries for 2 labelled frames"),
         ([0], [0, 0], r"`source` has 2 entries for 1 labelled frames"),
-        ([1, 0], [0, 0], "`label_frame` is not ascending"),
+        (
+            [1, 0],
+            [0, 0],
+            "^`label_frame` is not ascending from 0 on, expected each labelled frame once, in order$",
+        ),
         ([1, 1], [0, 0], "`label_frame` is not ascending"),
         ([-1, 0], [-1, 0], "`label_frame` is not ascending"),
         ([0.0, 1.0], [0, 1], r"`label_frame` has shape \(2,\) of float64"),

@@ -145,7 +145,7 @@ def test_lists_of_latencies_are_what_has_an_order() -> None:
 @pytest.mark.parametrize("argument", ["arrivals_ms", "label_times_ms"])
 def test_times_that_do_not_ascend(argument: str, times: Any, message: str) -> None:
     stream = {} if argument == "arrivals_ms" else {"num_frames": 3, "fps": 10}
-    with pytest.raises(ConfigError, match=re.escape(f"`{argument}` {message}")):
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'`{argument}` {message}')}$"):
         simulate_stream(1, **stream, **{argument: times})
 
 

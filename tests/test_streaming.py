@@ -239,3 +239,86 @@ def test_the_log_knows_when_frames_and_labels_come():
 )
 def test_workers_are_the_first_that_are_free(latency, options, workers):
     assert simulate_stream(latency, StreamConfig(**options), num_frames=10, fps=D).log.worker.tolist() == workers
+
+
+# ── ties, to the nanosecond ──
+
+
+def ms(nanoseconds: int) -> Fraction:
+    return Fraction(nanoseconds, 10**6)
+
+
+@pytest.mark.parametrize(
+    ("tie", "latency_ns", "source"),
+    [
+        ("inclusive", 60_001_000, [-1, 0]),
+        ("inclusive", 60_001_001, [-1, -1]),
+        ("strict", 59_998_999, [-1, 0]),
+        ("strict", 59_999_000, [-1, -1]),
+    ],
+)
+def test_results_that_are_ready_just_when_they_are_asked_for(tie: str, latency_ns: int, source: list[int]) -> None:
+    schedule = simulate_stream(ms(latency_ns), StreamConfig(tie=tie), num_frames=2, fps=D)
+    assert schedule.source.tolist() == source
+
+
+@pytest.mark.parametrize(("label_ns", "frame"), [(59_998_999, 0), (59_999_000, 1), (60_000_000, 1)])
+def test_labels_just_before_a_frame_are_of_that_frame(label_ns: int, frame: int) -> None:
+    schedule = simulate_stream(1, num_frames=3, fps=D, label_times_ms=[ms(label_ns)])
+    assert schedule.label_frame.tolist() == [frame]
+
+
+@pytest.mark.parametrize(
+    ("latency_ns", "frames"), [(119_998_999, [0, 1, 3]), (119_999_000, [0, 2, 3]), (120_001_000, [0, 2, 3])]
+)
+def test_a_worker_that_is_free_just_before_a_frame_takes_it(latency_ns: int, frames: list[int]) -> None:
+    assert simulate_stream(ms(latency_ns), num_frames=4, fps=D).log.frame.tolist() == frames
+
+
+@pytest.mark.parametrize(
+    ("latency_ns", "starts"),
+    [
+        (60_000_500, [0, 60_000_000, 120_000_000, 180_000_000]),
+        (60_001_000, [0, 60_000_000, 120_000_000, 180_000_000]),
+        (60_001_001, [0, 60_001_001, 120_002_002, 180_003_003]),
+    ],
+)
+def test_a_worker_that_is_free_just_after_a_frame_loses_no_time(latency_ns: int, starts: list[int]) -> None:
+    assert simulate_stream(ms(latency_ns), num_frames=4, fps=D).log.start_ns.tolist() == starts
+
+
+@pytest.mark.parametrize(
+    ("arrivals_ns", "latency_ns", "overruns"),
+    [
+        ([0, 60_000_000, 120_000_000], 60_000_000, 0),
+        ([0, 60_000_000, 120_000_000], 60_001_000, 0),
+        ([0, 60_000_000, 120_000_000], 60_001_001, 3),
+        ([0, 100_000_000, 110_000_000], 50_000_000, 2),  # the interval of the last frame is that before it
+        ([0, 10_000_000, 110_000_000], 50_000_000, 1),
+        ([0], 50_000_000, 0),
+        ([], 50_000_000, 0),
+    ],
+)
+def test_overruns_by_hand(arrivals_ns: list[int], latency_ns: int, overruns: int) -> None:
+    arrivals = [ms(arrival) for arrival in arrivals_ns]
+    schedule = simulate_stream(ms(latency_ns), StreamConfig(workers=None), arrivals_ms=arrivals)
+    assert schedule.log.overruns == overruns
+
+
+def test_what_is_empty_is_of_integers_too() -> None:
+    for schedule in (
+        simulate_stream(50, num_frames=0, fps=D),
+        simulate_stream(50, num_frames=2, fps=D, label_times_ms=[]),
+    ):
+        log = schedule.log
+        arrays = (log.frame, log.start_ns, log.finish_ns, log.dropped, log.arrival_ns, log.label_ns)
+        assert {array.dtype for array in (*arrays, schedule.label_frame, schedule.source)} == {np.dtype(np.int64)}
+
+
+def test_draws_are_those_of_seed_0_unless_another_is_given() -> None:
+    trace = LatencyTrace([50, 400], replay="random")
+    usual, first, second = (
+        simulate_stream(trace, num_frames=60, fps=D, **seed) for seed in ({}, {"seed": 0}, {"seed": 1})
+    )
+    assert usual.source.tolist() == first.source.tolist()
+    assert usual.source.tolist() != second.source.tolist()

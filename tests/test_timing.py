@@ -296,7 +296,8 @@ def test_messages_of_latencies(latency_ms: object, message: str) -> None:
         (0.1, Fraction(1, 10)),
         (1 / 3, Fraction(1, 3)),
         (1 / 1_000_000, Fraction(1, 1_000_000)),
-        (math.pi, Fraction(math.pi)),  # no fraction up to a millionth rounds to it
+        (1 / 1_000_001, Fraction(1 / 1_000_001)),  # its denominator is too large to be meant
+        (math.pi, Fraction(math.pi)),
         (Decimal("1e400"), Fraction(10**400)),
         (Decimal("1e-400"), Fraction(1, 10**400)),
         (np.uint8(200), Fraction(200)),

@@ -394,7 +394,7 @@ def _run(
 ) -> tuple[list[int], list[int], list[int]]:
     """Serve the frames, by the recurrence of this module: frames taken, their starts and finishes."""
     admitted = range(0, len(arrivals), config.stride)
-    free = [-NS_PER_S] * min(config.workers or 0, max(1, len(admitted)))  # when each worker is; before the first frame
+    free = [-NS_PER_S] * min(config.workers or 0, len(admitted))  # when each worker is; before the first frame
     taken: list[int] = []
     starts: list[int] = []
     finishes: list[int] = []
@@ -428,7 +428,7 @@ def _on_screen(
     log: StreamLog, arrivals: Sequence[int], labels: Sequence[int], config: StreamConfig
 ) -> tuple[list[int], list[int]]:
     """Return, for each label, the newest frame that has arrived and the frame whose prediction is on screen."""
-    extra = milliseconds_to_ns(config.extra_latency_ms, "extra_latency_ms")
+    extra = milliseconds_to_ns(config.extra_latency_ms)
     finished = sorted(zip(log.finish_ns.tolist(), log.frame.tolist(), strict=True))
     limit = TIE_NS if config.tie == "inclusive" else -TIE_NS - 1  # strict: finish < query - TIE
     by_frame = config.show == "freshest"
