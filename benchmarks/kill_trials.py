@@ -1,12 +1,13 @@
-"""Killing evaluations again and again: `evaluate` and `run` with a journal end as if nobody had killed them.
+"""Killing long jobs again and again: `evaluate`, `run` and `reproduce` end as if nobody had killed them.
 
     python benchmarks/kill_trials.py [--kills 100] [--seed 0]
 
 A trial runs one command until it comes through. Each attempt but the last is ended by SIGKILL at a random moment within
-the time that the command takes undisturbed, or a tenth longer; the next goes on with the journal. Then counts, scores,
-intervals, notes and bank are compared with those of a run that was left alone, byte by byte. Trials of the two commands
-take turns until both have seen enough kills. `run` measures the latency of its network; the one that the journal of a
-trial keeps is given to the run that is left alone.
+the time that the command takes undisturbed, or a tenth longer; the next goes on with what is kept. Then counts, scores,
+intervals, notes and bank, or the three files of Table 1, are compared with those of a process that was left alone, byte
+by byte. Trials of the commands take turns until all have seen enough kills. `run` measures the latency of its network;
+the one that the journal of a trial keeps is given to the process that is left alone. The JSON of `reproduce` says how
+long its trainings took and at which step they went on: that is left out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import machine, markdown
@@ -33,6 +36,10 @@ MOST_ATTEMPTS = 60  # then a trial is left in peace
 EVALUATE = ["evaluate", "preds", "labels", "--num-classes", f"{CLASSES}", "--fps", "17", "--ignore-index", "255"]
 EVALUATE += ["--latency-ms", "76", "--workers", "1", "--max-offset", "6"]
 RUN = ["run", "slow_network:build", "synthetic:videos=12,num_frames=12,height=64,width=128", "--max-offset", "4"]
+REPRODUCE = ["reproduce", "--networks", "swiftnet-r18", "--latency", "swiftnet-r18=70", "--crop", "32,64"]
+REPRODUCE += ["--data", "synthetic:videos=12,num_frames=8,height=32,width=64", "--iterations", "3"]
+TRAININGS = 3
+OF_THE_PROCESS = ("seconds", "images_per_second", "resumed_at")
 NETWORK = """
 import time
 from flame_metric.demo import segmenter
@@ -52,7 +59,7 @@ class Tally:
 
     trials: int = 0
     kills: int = 0
-    within: int = 0  # kills that left a journal with some sequences in it, and not all
+    within: int = 0  # kills that left some sequences in the journals, and not all
     equal: int = 0
 
 
@@ -82,16 +89,30 @@ def finish(process: subprocess.Popen[bytes]) -> None:
         raise SystemExit(f"exit code {process.returncode}: {error.decode()}")
 
 
-def outputs(name: str) -> list[str]:
-    return ["--json", f"{name}.json", "--bank", f"{name}.npz"]
+def words_of(command: str, name: str, *, killed: bool) -> list[str]:
+    """Return a command with its outputs: for an attempt that goes on with what is kept, or to be left alone."""
+    if command == "reproduce":
+        return [*REPRODUCE, "--out", name]
+    kept = ["--journal", "journal", "--resume"] if killed else []
+    timing = ["--samples", "30"] if killed else ["--trace", "trace.json"]
+    words = EVALUATE if command == "evaluate" else [*RUN, *timing]
+    return [*words, *kept, "--json", f"{name}.json", "--bank", f"{name}.npz"]
 
 
-def trial(folder: Path, words: list[str], patience_s: float, tally: Tally, dice: random.Random) -> None:
+def journals(folder: Path, command: str) -> list[Path]:
+    return [*(folder / "killed").rglob("scores.jsonl")] if command == "reproduce" else [*folder.glob("journal")]
+
+
+def forget(folder: Path) -> None:
+    (folder / "journal").unlink(missing_ok=True)
+    shutil.rmtree(folder / "killed", ignore_errors=True)
+
+
+def trial(folder: Path, command: str, patience_s: float, tally: Tally, dice: random.Random) -> None:
     """Kill a command until it comes through."""
-    journal = folder / "journal"
-    journal.unlink(missing_ok=True)
+    forget(folder)
     for attempt in range(MOST_ATTEMPTS):
-        process = start(folder, [*words, "--journal", "journal", "--resume", *outputs("killed")])
+        process = start(folder, words_of(command, "killed", killed=True))
         if attempt < MOST_ATTEMPTS - 1:
             try:
                 process.wait(timeout=dice.uniform(0, patience_s))
@@ -103,7 +124,8 @@ def trial(folder: Path, words: list[str], patience_s: float, tally: Tally, dice:
             return
         process.communicate()
         tally.kills += 1
-        tally.within += 2 <= (journal.read_bytes().count(b"\n") if journal.exists() else 0) < CLIPS + 1
+        kept = sum(max(0, path.read_bytes().count(b"\n") - 1) for path in journals(folder, command))
+        tally.within += 0 < kept < (TRAININGS if command == "reproduce" else 1) * CLIPS
 
 
 def latency_of(folder: Path) -> None:
@@ -112,11 +134,22 @@ def latency_of(folder: Path) -> None:
     (folder / "trace.json").write_text(json.dumps(header["configuration"]["question"]["latency"]))
 
 
-def same(folder: Path) -> bool:
+def same(folder: Path, command: str) -> bool:
+    if command == "reproduce":
+        killed, alone = folder / "killed", folder / "alone-reproduce"
+        files = all((killed / name).read_bytes() == (alone / name).read_bytes() for name in ("table1.md", "table1.tex"))
+        tables = [(out / "table1.json").read_text().replace(f'"{out.name}/', '"') for out in (killed, alone)]
+        return files and timeless(json.loads(tables[0])) == timeless(json.loads(tables[1]))
     return all(
-        (folder / f"killed{suffix}").read_bytes() == (folder / f"alone{suffix}").read_bytes()
+        (folder / f"killed{suffix}").read_bytes() == (folder / f"alone-{command}{suffix}").read_bytes()
         for suffix in (".json", ".npz")
     )
+
+
+def timeless(record: Any) -> Any:
+    if isinstance(record, dict):
+        return {name: timeless(value) for name, value in record.items() if name not in OF_THE_PROCESS}
+    return [timeless(value) for value in record] if isinstance(record, list) else record
 
 
 def main() -> None:
@@ -125,27 +158,28 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     dice = random.Random(arguments.seed)
-    tallies = {"evaluate": Tally(), "run": Tally()}
+    tallies = {"evaluate": Tally(), "run": Tally(), "reproduce": Tally()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_data(folder, arguments.seed)
         patience = {}
-        for command, words in (("evaluate", EVALUATE), ("run", [*RUN, "--samples", "30"])):
+        for command in tallies:
+            forget(folder)
             began = time.perf_counter()
-            finish(start(folder, [*words, *outputs("alone")]))
+            finish(start(folder, words_of(command, "killed", killed=True)))  # this time, it is not
             patience[command] = 1.1 * (time.perf_counter() - began)
+            if command != "run":
+                finish(start(folder, words_of(command, f"alone-{command}", killed=False)))
         while any(tally.kills < arguments.kills for tally in tallies.values()):
             for command, tally in tallies.items():
                 if tally.kills >= arguments.kills:
                     continue
-                words = EVALUATE if command == "evaluate" else [*RUN, "--samples", "30"]
-                trial(folder, words, patience[command], tally, dice)
+                trial(folder, command, patience[command], tally, dice)
                 if command == "run":
                     latency_of(folder)
-                    words = [*RUN, "--trace", "trace.json"]
-                finish(start(folder, [*words, *outputs("alone")]))
+                    finish(start(folder, words_of(command, f"alone-{command}", killed=False)))
                 tally.trials += 1
-                tally.equal += same(folder)
+                tally.equal += same(folder, command)
     print(f"{machine()}\n")
     rows = [
         [command, *map(str, (tally.trials, tally.kills, tally.within, tally.equal))]
