@@ -1,8 +1,10 @@
 """Evaluations of archives, object stores and servers: the integers of folders on disk, or an error."""
 
 import json
+import os
 import shutil
 import tarfile
+import threading
 
 import numpy as np
 import pytest
@@ -50,14 +52,16 @@ def hasty(monkeypatch):
     return remote
 
 
-def patient(self, timeout_s=0.5):
+def patient(self, timeout_s=600):
     """Stand in for the constructor of a frozen record."""
-    for name, value in (("attempts", 3), ("pause_s", 0.0), ("timeout_s", timeout_s)):
+    for name, value in (("attempts", 3), ("pause_s", 0.0), ("timeout_s", timeout_s), ("list_s", 600)):
         object.__setattr__(self, name, value)
 
 
 @pytest.fixture
-def server(folders, hasty):
+def server(request, folders, hasty, monkeypatch):
+    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("fault") == "stall":
+        monkeypatch.setattr(hasty.Patience, "__init__", lambda self: patient(self, timeout_s=1))
     with FileServer(folders) as running:
         yield running
 
@@ -159,7 +163,8 @@ def test_a_journal_goes_on_and_notices_other_files(server, folders, whole, tmp_p
         assert not any(
             path.startswith("/preds/clip%200/") and command == "GET" and path[-1] != "/" for command, path in asked
         )
-        np.save(tmp_path / "labels/clip 0/003.npy", np.zeros((8, 11), np.uint8))
+        np.save(tmp_path / "labels/clip 0/003.npy", np.zeros((8, 10), np.uint8))  # as many bytes as before
+        os.utime(tmp_path / "labels/clip 0/003.npy", (0, 0))  # a server tells whole seconds
         with pytest.raises(StateError, match="was counted from other files than are there now"):
             evaluate_folders(*places, **OPTIONS, **journal)
 
@@ -207,6 +212,17 @@ def test_sizes_are_compared_before_anything_is_decoded(folders, tmp_path):
         evaluate_folders(f"{tmp_path}/preds.zip", f"{tmp_path}/labels.zip", num_classes=2, fps=30, frame_offset=0)
 
 
+def test_after_an_error_nothing_is_read_any_more(server):
+    """As long as somebody holds the error, its traceback holds what was running."""
+    server.faults = {"labels/clip%200/001.npy": ("403", None), "labels/clip%202/003.npy": ("stall", None)}
+    with pytest.raises(DatasetError, match="403") as raised:
+        evaluate_folders(f"{server.address}/preds", f"{server.address}/labels", **OPTIONS)
+    for thread in threading.enumerate():
+        if thread.name.startswith("reading"):
+            thread.join(60)
+            assert not thread.is_alive(), raised
+
+
 def test_an_address_without_fsspec(run_python):
     program = """
 import sys
@@ -219,9 +235,8 @@ print(main(["evaluate", "memory://x", "memory://y", "--num-classes", "2", "--fps
     assert run_python(program + "sys.stdout.flush()").endswith("2")
 
 
-def test_ctrl_c_while_a_server_stalls(server, hasty, monkeypatch, capsys):
+def test_ctrl_c_while_a_server_stalls(server, monkeypatch, capsys):
     """The partial table comes at once, though a request is still waiting for its answer."""
-    monkeypatch.setattr(hasty.Patience, "__init__", lambda self: patient(self, timeout_s=3600.0))
     server.faults = {"labels/clip%202/003.npy": ("stall", None)}
     usual = clip_counts.in_order
 

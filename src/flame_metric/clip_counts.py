@@ -7,8 +7,9 @@ threads, outside the interpreter's lock. What is counted does not depend on them
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -73,7 +74,7 @@ class Source(Protocol):
 
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
-    ) -> Iterator[FrameMaps]:
+    ) -> Generator[FrameMaps]:
         """Yield the maps of each frame, in order; ``ahead`` tells how many may be read before they are asked for."""
 
     def fingerprint(self, plan: ClipPlan) -> str:
@@ -139,7 +140,7 @@ def counted_clips(
     skip: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
-) -> Iterator[tuple[str, CountedClip]]:
+) -> Generator[tuple[str, CountedClip]]:
     """Count all pairs of some clips, and yield each clip with its name when it is finished, in their order.
 
     Parameters
@@ -160,8 +161,10 @@ def counted_clips(
     flame = Counts.zero(space.num_classes)
     frames = [(tally, frame) for tally in tallies for frame in tally.plan.clip.frames if frame.index in tally.last_use]
     unfinished = deque(tallies)
-    with ThreadPoolExecutor(jobs) as pool:
-        in_threads = _in_threads(frames, source, _Counter(space, skip), pool, jobs + 2)
+    with (
+        ThreadPoolExecutor(jobs) as pool,
+        closing(_in_threads(frames, source, _Counter(space, skip), pool, jobs + 2)) as in_threads,
+    ):
         for done, (tally, counted) in enumerate(in_threads, start=1):
             while unfinished[0] is not tally:
                 yield unfinished.popleft().close()
@@ -225,7 +228,7 @@ class _Tally:
 
 def _in_threads(
     frames: Sequence[tuple[_Tally, Frame]], source: Source, counter: _Counter, pool: ThreadPoolExecutor, ahead: int
-) -> Iterator[tuple[_Tally, _Counted | DatasetError | None]]:
+) -> Generator[tuple[_Tally, _Counted | DatasetError | None]]:
     """Read and count frames in order, each with the tally of its clip; None where a frame has no labels."""
 
     def counts() -> Iterator[tuple[_Tally, Future[_Counted | DatasetError | None]]]:
@@ -241,8 +244,9 @@ def _in_threads(
             shown = {offset: recent[frame.index - offset] for offset in offsets if frame.index - offset in recent}
             yield tally, pool.submit(counter, maps, shown)
 
-    read = source.maps([(tally.plan, frame) for tally, frame in frames], pool, ahead)
-    return in_order(counts(), ahead)
+    # Closed at once, not when the traceback of an error is forgotten: what reads ahead holds threads and memory.
+    with closing(source.maps([(tally.plan, frame) for tally, frame in frames], pool, ahead)) as read:
+        yield from in_order(counts(), ahead)
 
 
 def in_order(items: Iterable[tuple[T, Future[U]]], ahead: int) -> Iterator[tuple[T, U]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -76,8 +77,8 @@ def evaluate_folders(
     ----------
     predictions, labels : str or path
         ``<root>/<sequence>/<frame>.png`` or one flat sequence; .npy label maps too, and .npy scores (C, H, W) as
-        predictions. Frames are matched by name. Zip and tar archives too, and addresses of stores and servers
-        (:func:`~flame_metric.data.places.open_place`).
+        predictions. Frames are matched by name. Each may also be a zip or tar archive, or an address of a store or
+        server (:func:`~flame_metric.data.places.open_place`).
     num_classes, latency_ms, frame_offset, ignore_index, class_names, device, before_first
         As :class:`~flame_metric.FlameMeter` takes them; one of latency, offset and ``trace`` is needed.
     fps : int, float, Fraction or str
@@ -115,8 +116,10 @@ def evaluate_folders(
         If a file is missing, damaged, of another size, or holds a label that is no class; or if k reaches beyond the
         first frame of a sequence with one label.
     ConfigError
-        If an option is out of range, not exactly one of latency, offset and trace is given, or a stream is asked for
-        with an offset.
+        If an option is out of range, not exactly one of latency, offset and trace is given, a stream is asked for with
+        an offset, or an address has an unknown scheme.
+    MissingExtraError
+        If PNG files or addresses are to be read without what reads them.
 
     Warns
     -----
@@ -267,17 +270,17 @@ def _counted(
         counted = journal.finished(fingerprints)
     left = [clip for clip in share if clip.clip.name not in counted]
     skipped: dict[str, DatasetError] = {}
+    clips = counted_clips(left, source, space, void=void, skip=job.skip, jobs=job.jobs, progress=job.progress)
     try:
-        for name, clip in counted_clips(
-            left, source, space, void=void, skip=job.skip, jobs=job.jobs, progress=job.progress
-        ):
-            if clip.error is not None:
-                skipped[name] = clip.error
-                warnings.warn(f"sequence {name} is left out: {clip.error}", FlameWarning, stacklevel=4)
-                continue
-            if journal is not None:
-                journal.keep(name, clip, fingerprints[name])
-            counted[name] = clip
+        with closing(clips):
+            for name, clip in clips:
+                if clip.error is not None:
+                    skipped[name] = clip.error
+                    warnings.warn(f"sequence {name} is left out: {clip.error}", FlameWarning, stacklevel=4)
+                    continue
+                if journal is not None:
+                    journal.keep(name, clip, fingerprints[name])
+                counted[name] = clip
     except KeyboardInterrupt:
         if not counted:
             raise

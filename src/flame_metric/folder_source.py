@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from flame_metric.clip_counts import FrameMaps, in_order
 from flame_metric.counting import CodedMap, LabelSpace, code_map
 from flame_metric.data.folder import Frame, LabelFile, LabelFolder
-from flame_metric.data.stored import READERS, StoredFile, read_ahead
+from flame_metric.data.stored import READERS, StoredFile, read_ahead, reading_threads
 from flame_metric.errors import DatasetError, LabelError, ShapeError
 from flame_metric.plan import ClipPlan
 
@@ -41,31 +42,30 @@ class FolderSource:
 
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
-    ) -> Iterator[FrameMaps]:
+    ) -> Generator[FrameMaps]:
         """Yield the maps of each frame, in order."""
-        fetched = self._fetched(frame for _, frame in frames)
-        for _, maps in in_order(((frame, pool.submit(self._read, frame, held)) for frame, held in fetched), ahead):
-            yield maps
+        with closing(self._fetched(frame for _, frame in frames)) as fetched:
+            for _, maps in in_order(((frame, pool.submit(self._read, frame, held)) for frame, held in fetched), ahead):
+                yield maps
 
     def fingerprint(self, plan: ClipPlan) -> str:
         """Return a digest of the names, sizes and times of a clip's files."""
         digest = hashlib.sha256(plan.digest.encode())
         files = [(_file(frame.pred), _file(frame.label)) for frame in plan.clip.frames]
         stored = [file for both in files for file in both if isinstance(file, StoredFile)]
-        with ThreadPoolExecutor(READERS) as pool:  # a server may have to be asked for each
-            versions = dict(zip(stored, pool.map(StoredFile.stamp, stored), strict=True))
+        versions = _versions(stored) if stored else {}
         for both in files:
             digest.update(json.dumps([file if file is None else _stamp(file, versions) for file in both]).encode())
         return digest.hexdigest()
 
-    def _fetched(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, _Contents]]:
+    def _fetched(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, _Contents]]:
         """Go through frames, with what those of their files hold that do not lie on disk."""
         if isinstance(self.preds.root, Path) and isinstance(self.labels.root, Path):
             yield from ((frame, {}) for frame in frames)
             return
-        wanted = ((frame, _stored(frame)) for frame in frames)
-        for frame, contents in read_ahead(wanted):
-            yield frame, dict(zip(_stored(frame), contents, strict=True))
+        with closing(read_ahead((frame, _stored(frame)) for frame in frames)) as read:
+            for frame, contents in read:
+                yield frame, dict(zip(_stored(frame), contents, strict=True))
 
     def _read(self, frame: Frame, held: _Contents) -> FrameMaps:
         try:
@@ -100,6 +100,15 @@ def _file(file: LabelFile | str | None) -> LabelFile | None:
 
 def _stored(frame: Frame) -> list[StoredFile]:
     return [file for file in (frame.label, frame.pred) if isinstance(file, StoredFile)]
+
+
+def _versions(files: Sequence[StoredFile]) -> dict[StoredFile, str]:
+    """Return what tells whether files have changed, of which a server may have to be asked for each."""
+    with reading_threads(READERS) as (pool, stop):
+        return {
+            file: found.version
+            for file, found in zip(files, pool.map(lambda file: file.measured(stop), files), strict=True)
+        }
 
 
 def _stamp(file: LabelFile, versions: Mapping[StoredFile, str]) -> tuple[str | int, ...]:

@@ -7,7 +7,7 @@ what is done with its outputs happen in others, so none of it is waited for as l
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ class NetworkSource:
 
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
-    ) -> Iterator[FrameMaps]:
+    ) -> Generator[FrameMaps]:
         """Yield the maps of each frame, in order."""
         jobs = (_Job(self.videos[plan.clip.name], frame) for plan, frame in frames)
         ahead = max(ahead, self.batch)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -60,12 +61,16 @@ def test_names_of_any_form(tmp_path: Path) -> None:
         open_place(pack(tmp_path / "labels.zip", {"a/../../x.png": b""})).files()
 
 
-def test_a_stamp_changes_with_the_content(tmp_path: Path) -> None:
-    stamps = []
-    for content in (b"one", b"two"):
-        (file,) = open_place(pack(tmp_path / "labels.zip", {"1.png": content})).files()
-        stamps.append(file.stamp())
-    assert stamps[0] != stamps[1]
+@pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz"])
+def test_a_version_changes_with_the_content(ending: str, tmp_path: Path) -> None:
+    """A tar file has no checksum of its files: its own time stands for them."""
+    versions = []
+    for time, content in enumerate((b"one", b"two")):
+        path = pack(tmp_path / f"labels{ending}", {"1.png": content})
+        os.utime(path, (time, time))
+        (file,) = open_place(path).files()
+        versions.append(file.version)
+    assert versions[0] != versions[1]
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar"])
@@ -166,7 +171,7 @@ def test_links_and_devices_are_no_label_maps(kind: str, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "labels.tar", "w") as archive:
         archive.addfile(member)
     (file,) = open_place(tmp_path / "labels.tar").files()
-    with pytest.raises(DatasetError, match=r"2\.png: is damaged or cut short: it is a link or a device"):
+    with pytest.raises(DatasetError, match=r"2\.png: is a link or a device, expected a file"):
         file.read()
 
 
@@ -188,6 +193,27 @@ def test_a_file_that_is_larger_than_the_archive_says(tmp_path: Path) -> None:
     assert file.size == 100
     with pytest.raises(DatasetError, match=r"1\.png: is damaged or cut short: Bad CRC-32"):
         file.read()
+
+
+def test_xz_may_not_ask_for_gigabytes(tmp_path: Path) -> None:
+    whole = tarfile.TarInfo("1.png").tobuf() + bytes(1024)
+    for dictionary, message in ((2**30, "Memory usage limit exceeded"), (2**26, None)):
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": dictionary}]
+        (tmp_path / "labels.tar.xz").write_bytes(
+            lzma.compress(b"", filters=filters) + lzma.compress(whole, filters=filters)
+        )
+        if message is None:
+            assert [file.name for file in open_place(tmp_path / "labels.tar.xz").files()] == ["1.png"]
+            continue
+        with pytest.raises(DatasetError, match=message):
+            open_place(tmp_path / "labels.tar.xz")
+
+
+def test_a_zip_file_may_not_ask_for_gigabytes(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("1.png", b"x")
+    with pytest.raises(DatasetError, match=r"1\.png: packed in another way than deflate or bzip2"):
+        open_place(tmp_path / "labels.zip")
 
 
 def test_a_password_is_no_crash(tmp_path: Path) -> None:

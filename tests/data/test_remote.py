@@ -1,6 +1,8 @@
 """Object stores and servers: files are read whole or not at all, and a list that is not whole is no list."""
 
+import os
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
@@ -15,7 +17,11 @@ from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
 fsspec = pytest.importorskip("fsspec", reason="addresses need fsspec")
 remote = pytest.importorskip("flame_metric.data.remote", reason="addresses need fsspec and aiohttp")
 
-HASTY = remote.Patience(attempts=3, pause_s=0.0, timeout_s=0.3)
+
+def hasty(fault=""):
+    """Ask three times without a pause; no time limit ends a request but one that waits for nothing."""
+    seconds = 1 if fault == "stall" else 600
+    return remote.Patience(attempts=3, pause_s=0.0, timeout_s=seconds, list_s=seconds)
 
 
 @pytest.fixture
@@ -40,8 +46,8 @@ def server(tree):
         yield running
 
 
-def opened(server, folder="labels"):
-    return remote.open_remote(f"{server.address}/{folder}", patience=HASTY)
+def opened(server, folder="labels", fault=""):
+    return remote.open_remote(f"{server.address}/{folder}", patience=hasty(fault))
 
 
 def test_a_store_in_memory(memory):
@@ -52,9 +58,9 @@ def test_a_store_in_memory(memory):
     assert [str(file.path) for file in files] == ["0.npy", "b/1.npy", "b/2.npy"]
     assert (folder.name, str(folder), str(files[1])) == ("maps", "memory://maps", "memory://maps/b/1.npy")
     assert files[1].read() == b"maps/b/1.npy"
-    before = files[1].stamp()
+    before = files[1].version
     memory.pipe_file("maps/b/1.npy", b"longer than it was before")
-    assert folder.files()[1].stamp() != before
+    assert folder.files()[1].version != before
 
 
 def test_a_store_that_has_changed_is_listed_anew(memory):
@@ -66,7 +72,7 @@ def test_a_store_that_has_changed_is_listed_anew(memory):
 
 def test_a_file_that_is_gone_or_has_grown(memory):
     memory.pipe_file("maps/1.npy", b"1")
-    (file,) = remote.open_remote("memory://maps", patience=HASTY).files()
+    (file,) = remote.open_remote("memory://maps", patience=hasty()).files()
     memory.pipe_file("maps/1.npy", b"12")
     with pytest.raises(DatasetError, match=r"1\.npy: cannot be read after 3 attempts: 2 of 1 bytes came"):
         file.read()
@@ -80,13 +86,22 @@ def test_a_server(server, tree):
     files = opened(server).files()
     assert [str(file.path) for file in files] == ["a/0001.npy", "a/0002.npy", "b clip/0001.npy"]
     assert files[2].read() == (tree / "labels/b clip/0001.npy").read_bytes()
-    assert files[0].stamp() == files[0].stamp() != ""
+    asked = [files[0].measured(threading.Event()) for _ in range(2)]
+    assert asked[0] == asked[1]
+    assert asked[0].size == (tree / "labels/a/0001.npy").stat().st_size
+
+
+def test_a_server_tells_when_a_file_has_changed(server, tree):
+    file, stop = opened(server).files()[0], threading.Event()
+    before = file.measured(stop).version
+    os.utime(tree / "labels/a/0001.npy", (0, 0))
+    assert file.measured(stop).version != before
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "cut", "reset", "stall"])
 def test_what_fails_is_tried_again(server, tree, fault):
     server.faults["0002.npy"] = (fault, 2)
-    file = opened(server).files()[1]
+    file = opened(server, fault=fault).files()[1]
     assert file.read() == (tree / "labels/a/0002.npy").read_bytes()
     assert server.faults["0002.npy"] == (fault, 0)
 
@@ -102,7 +117,7 @@ def test_what_fails_is_tried_again(server, tree, fault):
 )
 def test_a_limit_and_then_an_error(server, fault, reason):
     server.faults["0002.npy"] = (fault, None)
-    file = opened(server).files()[1]
+    file = opened(server, fault=fault).files()[1]
     with pytest.raises(DatasetError, match=rf"/labels/a/0002\.npy: cannot be read after 3 attempts: .*{reason}"):
         file.read()
     # The client by itself asks again, once, where a connection that was open has been closed.
@@ -123,10 +138,20 @@ def test_a_folder_that_cannot_be_listed_is_an_error(server, folder, fault):
     if fault == "cut":  # a page is no file
         server.give = lambda handler, _: handler.send_error(503)
     server.faults[folder] = (fault, 2)
-    assert len(opened(server).files()) == 3
+    assert len(opened(server, fault=fault).files()) == 3
     server.faults[folder] = (fault, None)
     with pytest.raises(DatasetError, match="cannot be read after 3 attempts"):
+        opened(server, fault=fault).files()
+
+
+def test_a_folder_that_cannot_be_listed_ends_waiting_for_others(server):
+    server.faults = {"/labels/a/": ("stall", None), "/labels/b%20clip/": ("403", None)}
+    with pytest.raises(DatasetError, match="403") as raised:
         opened(server).files()
+    for thread in threading.enumerate():
+        if thread.name.startswith("reading"):
+            thread.join(60)
+            assert not thread.is_alive(), raised
 
 
 def test_no_such_folder(server, memory):
@@ -200,10 +225,20 @@ def test_addresses_that_cannot_be_opened(address, error, message):
 
 def test_passwords_are_not_shown():
     assert remote.shown("ftp://me:secret@host/x") == "ftp://host/x"
+    assert remote.shown("ftp://me:p@ss@host/x") == "ftp://host/x"
+    assert remote.shown("abfs://container/x?sig=1") == "abfs://container/x"
     assert remote.shown("zip://a::https://u:p@host/x.zip?sig=1#z") == "zip://a::https://host/x.zip"
     assert remote.shown("s3://bucket/what?") == "s3://bucket/what?"
     reason = remote._reason(ValueError("no https://u:p@host/x?sig=1 here\nmore"))
     assert reason == "no https://host/x here"
+
+
+def test_a_traceback_shows_no_signature(server):
+    server.faults["signed=1"] = ("403", None)
+    folder = remote.RemoteFolder(opened(server).system, f"{server.address}/labels?signed=1", "labels", hasty())
+    with pytest.raises(DatasetError, match="labels: cannot be read: the server answers 403") as raised:
+        folder.files()
+    assert "signed" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_a_page_may_link_to_more_than_files(tmp_path):

@@ -1,6 +1,7 @@
 """Reading ahead: in order, bounded by bytes, and what fails comes in its place."""
 
 import threading
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -14,12 +15,16 @@ class Store:
 
     name = "store"
 
-    def __init__(self, gate=None):
+    def __init__(self, gate=None, readers=4, told=None):
+        self.readers, self.told = readers, told
         self.begun, self.gate, self.stopped = [], gate, []
         self.entered, self.left = threading.Event(), threading.Event()
 
     def __str__(self):
         return "store"
+
+    def measured(self, file, stop):
+        return replace(file, size=self.told)
 
     def read(self, file, stop):
         self.begun.append(file.key)
@@ -73,12 +78,23 @@ def test_no_more_is_fetched_than_may_wait(sizes, most):
     assert taken == len(sizes)
 
 
-def test_files_that_do_not_tell_their_size_are_few():
-    store = Store()
-    reading = read_ahead(((None, [file]) for file in store.files_of([None] * 100)), ahead_bytes=2**25)
-    next(reading)
-    assert len(store.begun) <= 5  # as if each had 8 MiB
-    reading.close()
+@pytest.mark.parametrize(("told", "most"), [(10, 3), (30, 1), (None, 1)])
+def test_sizes_are_asked_for_before_anything_is_fetched(told, most):
+    """Where nobody tells, a file is fetched alone."""
+    store, taken = Store(told=told), 0
+    for _, (content,) in read_ahead(((None, [file]) for file in store.files_of([None] * 50)), ahead_bytes=30):
+        assert len(content) == (told or 5)
+        assert len(store.begun) - taken <= most + 1
+        taken += 1
+    assert taken == 50
+
+
+def test_one_reader_reads_in_order():
+    """As an archive does, which may be read forwards alone."""
+    store = Store(readers=1)
+    files = store.files_of([1] * 200)
+    assert len(list(read_ahead((None, [file]) for file in files))) == 200
+    assert store.begun == [file.key for file in files]
 
 
 def test_whoever_stops_early_waits_for_nothing_and_tells_the_threads():

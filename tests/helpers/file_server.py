@@ -70,6 +70,7 @@ class FileServer:
     def give(self, handler, kind):
         content = Path(handler.translate_path(handler.path)).read_bytes()
         handler.send_response(200)
+        handler.send_header("Connection", "close")  # or the client may use it for its next request
         handler.close_connection = True
         if kind == "cut":
             handler.send_header("Content-Length", str(len(content)))

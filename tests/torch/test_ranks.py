@@ -186,7 +186,7 @@ def test_each_rank_keeps_its_share(outcome, folder):
 @pytest.mark.parametrize(
     ("name", "code", "message"),
     [
-        ("missing", 3, "flame-metric: error: nowhere: is missing, expected a folder\n"),
+        ("missing", 3, "flame-metric: error: nowhere: is missing, expected a folder or an archive\n"),
         ("damaged on rank 0", 3, "flame-metric: error: damaged0/clip2/4.npy: "),
         ("damaged on rank 1", 3, "flame-metric: error: rank 1: damaged1/clip3/4.npy: "),
         ("no network", 2, "flame-metric: error: "),

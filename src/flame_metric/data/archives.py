@@ -21,7 +21,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, Protocol, cast
 
 from flame_metric.data.stored import StoredFile
-from flame_metric.errors import DatasetError
+from flame_metric.errors import DatasetError, shortened
 
 __all__ = ["Archive", "ArchiveFolder", "archive_kind", "open_archive"]
 
@@ -33,7 +33,9 @@ _UNPACKERS: Mapping[bytes, Callable[[Any], Any]] = {  # by the first bytes of a 
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 _MOST_HEADER_BYTES = 2**20
+_MOST_LZMA_BYTES = 2**27  # the strongest setting of xz takes half of it
 _BLOCK = 512  # of a tar file, whose end are blocks of zeros
 
 
@@ -70,12 +72,24 @@ class ArchiveFolder:
         Of the archive, for messages.
     inner : str
         The folder in it; "" for all of it.
+    heed : callable, optional
+        Called before each read with the event after which nobody waits for it any more.
     """
 
-    def __init__(self, archive: Archive, address: str, inner: str = "") -> None:
-        self._archive, self._address = archive, address
+    readers = 1
+    """All files of an archive share one position, and one that is compressed is best read forwards."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        address: str,
+        inner: str = "",
+        *,
+        heed: Callable[[threading.Event], object] | None = None,
+    ) -> None:
+        self._archive, self._address, self._heed = archive, address, heed
         self._inner = PurePosixPath(inner.strip("/"))
-        self._lock = threading.Lock()  # all files of an archive share one position
+        self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -116,8 +130,10 @@ class ArchiveFolder:
         """Return what a file holds."""
         try:
             with self._lock:
+                if self._heed is not None:
+                    self._heed(stop)
                 content = self._archive.read(file.key)
-        except DatasetError:  # of a store that cannot be reached
+        except DatasetError:
             raise
         except Exception as error:  # readers of archives may raise anything on bytes from outside
             reason = str(error) or type(error).__name__
@@ -128,9 +144,9 @@ class ArchiveFolder:
             )
         return content
 
-    def stamp(self, file: StoredFile) -> str:
-        """Return what the archive says of the content."""
-        return file.version
+    def measured(self, file: StoredFile, stop: threading.Event) -> StoredFile:
+        """Return the file: an archive tells all sizes."""
+        return file
 
 
 def open_archive(opened: IO[bytes], address: str, kind: str) -> Archive:
@@ -143,6 +159,10 @@ def open_archive(opened: IO[bytes], address: str, kind: str) -> Archive:
     address : str
         For messages.
     kind : {"zip", "tar"}
+
+    Returns
+    -------
+    Archive
 
     Raises
     ------
@@ -173,7 +193,10 @@ class _Zip:
         there, claimed = len(self._zip.infolist()), _claimed_members(opened)
         if there != claimed:
             raise ValueError(f"it lists {there:,} file(s), and says that it holds {claimed:,}")
-        found = (member for member in self._zip.infolist() if not member.is_dir())
+        found = [member for member in self._zip.infolist() if not member.is_dir()]
+        unusual = [member.filename for member in found if member.compress_type not in _PACKED]
+        if unusual:  # LZMA takes as much memory as a file says that it needs
+            raise ValueError(f"{shortened(unusual)}: packed in another way than deflate or bzip2")
         self._members = [(each.filename, each.file_size, f"{each.file_size} {each.CRC:08x}") for each in found]
 
     def members(self) -> list[tuple[str, int, str]]:
@@ -219,6 +242,9 @@ class _Tar:
         begin = opened.read(max(map(len, _UNPACKERS)))
         opened.seek(0)
         unpacker = next((unpack for start, unpack in _UNPACKERS.items() if begin.startswith(start)), None)
+        if unpacker is lzma.LZMAFile:
+            _check_memory(opened)
+        self._stamp = _stamp(opened)
         file = _FewBytes(opened if unpacker is None else unpacker(opened))
         self._tar = tarfile.TarFile(fileobj=cast("Any", file))
         listed = [member for member in self._tar.getmembers() if not member.isdir()]
@@ -242,11 +268,34 @@ class _Tar:
                 raise ValueError("more follows its end; expected one archive, not several in a row")
 
     def members(self) -> list[tuple[str, int, str]]:
-        return [(name, member.size, f"{member.size} {member.mtime}") for name, member in self._files.items()]
+        files = self._files.items()
+        return [(name, member.size, f"{member.size} {member.mtime} {self._stamp}") for name, member in files]
 
     def read(self, key: str) -> bytes:
         opened = self._tar.extractfile(self._files[key]) if self._files[key].isreg() else None
         if opened is None:
-            raise ValueError("it is a link or a device, expected a file")
+            raise DatasetError(f"{key}: is a link or a device, expected a file", path=key)
         with opened:
             return opened.read()
+
+
+def _check_memory(opened: IO[bytes]) -> None:
+    """Unpack a file of LZMA only to see that it takes no more memory than usual: it may ask for gigabytes."""
+    packed, unpacker = b"", None
+    while packed := packed or opened.read(2**16):
+        if unpacker is None or unpacker.eof:  # several of them may stand in a row
+            unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_LZMA_BYTES)
+        unpacker.decompress(packed, 2**20)
+        while not (unpacker.eof or unpacker.needs_input):
+            unpacker.decompress(b"", 2**20)
+        packed = unpacker.unused_data.lstrip(b"\0") if unpacker.eof else b""
+    opened.seek(0)
+
+
+def _stamp(opened: IO[bytes]) -> str:
+    """Return size and time of the archive, which has no checksums of its files; "" if it does not lie on disk."""
+    try:
+        found = os.fstat(opened.fileno())
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"

@@ -89,6 +89,8 @@ class LabelFolder:
 
         Raises
         ------
+        ConfigError, MissingExtraError
+            As :func:`~flame_metric.data.places.open_place` raises them.
         DatasetError
             If the folder is missing, holds no label map, or holds some both in the root and in folders below it.
         """
@@ -109,12 +111,12 @@ class LabelFolder:
 
     @property
     def name(self) -> str:
-        """The name of the folder, wherever it lies."""
+        """The name of the folder, wherever it lies: of a link its own, by which parts of an evaluation know it."""
         return self.root.absolute().name if isinstance(self.root, Path) else self.root.name
 
     @property
     def sequence_name(self) -> str:
-        """What its sequence is called if it is flat, and its frames are called by numbers alone."""
+        """What its sequence is called if it is flat, and frames are called by numbers alone: where a link leads to."""
         return self.root.resolve().name if isinstance(self.root, Path) else self.root.name
 
     def read(

@@ -25,6 +25,11 @@ def open_place(root: str | os.PathLike[str]) -> Path | StoredFolder:
         A folder; a zip or tar archive; an address such as ``"s3://bucket/labels"``; or a folder in an archive,
         ``"zip://labels/val::https://host/all.zip"``.
 
+    Returns
+    -------
+    Path or StoredFolder
+        A path if it is a folder on disk.
+
     Raises
     ------
     ConfigError
@@ -32,7 +37,17 @@ def open_place(root: str | os.PathLike[str]) -> Path | StoredFolder:
     DatasetError
         If there is no such folder or archive, or it cannot be read.
     MissingExtraError
-        If an address is given, and fsspec is not installed.
+        If an address is given, and fsspec, or what its scheme needs, is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from zipfile import ZipFile
+    >>> path = Path(tempfile.mkdtemp(), "labels.zip")
+    >>> with ZipFile(path, "w") as archive:
+    ...     archive.writestr("monday/0001.png", b"...")
+    >>> [file.path.as_posix() for file in open_place(path).files()]
+    ['monday/0001.png']
     """
     text = os.fspath(root)
     is_address = isinstance(root, str) and ("://" in text or ("::" in text and not exists(Path(text))))
@@ -64,4 +79,5 @@ def _remote(address: str, inner: str, kind: str | None) -> StoredFolder:
     kind = kind or archive_kind(name)
     if kind is None:
         return open_remote(address)
-    return ArchiveFolder(open_archive(open_remote_file(address), name, kind), name, inner)
+    opened, heed = open_remote_file(address)
+    return ArchiveFolder(open_archive(opened, name, kind), name, inner, heed=heed)

@@ -15,13 +15,12 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import IO, Any, TypeVar
 from urllib.parse import unquote
 
-from flame_metric.data.stored import READERS, StoredFile, check_size
+from flame_metric.data.stored import READERS, StoredFile, check_size, reading_threads
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
 
 try:
@@ -29,15 +28,19 @@ try:
     import fsspec
 except ImportError as error:
     raise MissingExtraError(
-        "reading from object stores and servers needs fsspec: pip install 'flame-metric[remote]'"
+        f"reading from object stores and servers needs {error.name}: pip install 'flame-metric[remote]'"
     ) from error
 
 __all__ = ["Patience", "RemoteFolder", "open_remote", "open_remote_file", "shown"]
 
 T = TypeVar("T")
 
-_VERSIONS = ("ETag", "etag", "Content-MD5", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+_VERSIONS = (
+    *("ETag", "etag", "Content-MD5", "Digest", "md5Hash"),
+    *("Last-Modified", "LastModified", "last_modified", "mtime", "updated", "created"),
+)
 _FINAL_STATUS = frozenset(range(400, 500)) - {408, 425, 429}  # to ask again would change nothing
+_WITH_QUERY = "https?|abfss?|az|adl|wasbs?"  # elsewhere a question mark may be part of a name
 _BUFFER_BYTES = 2**16
 _POLL_S = 0.5  # how soon Ctrl-C ends a request
 
@@ -53,15 +56,18 @@ class Patience:
     pause_s : float
         Seconds before the second one; each further pause is twice as long.
     timeout_s : float
-        Seconds that a request may take,
+        Seconds that a request for a file may take, if it is small.
     per_mib_s : float
-        and as many more for each MiB of the file.
+        Seconds more for each MiB of the file.
+    list_s : float
+        Seconds that a list of files may take, which comes in many parts where there are many.
     """
 
     attempts: int = 5
     pause_s: float = 0.5
     timeout_s: float = 30.0
     per_mib_s: float = 1.0
+    list_s: float = 300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,52 +103,56 @@ class RemoteFolder:
         """Return its address."""
         return self.address
 
+    readers = READERS
+
     def files(self) -> list[StoredFile]:
         """Return the files in it and one folder below."""
         self.system.invalidate_cache()
-        files, folders = self._list(self.root, PurePosixPath())
-        with ThreadPoolExecutor(READERS) as pool:
-            below = pool.map(lambda folder: self._list(*folder)[0], folders)
-            return sorted([*files, *(file for some in below for file in some)], key=lambda file: file.path.parts)
+        with reading_threads(self.readers) as (pool, stop):
+            files, folders = self._list(self.root, PurePosixPath(), stop)
+            lists = [pool.submit(self._list, key, place, stop) for key, place in folders]
+            done, _ = concurrent.futures.wait(lists, return_when=concurrent.futures.FIRST_EXCEPTION)
+            below = [file for found in done for file in found.result()[0]]
+            return sorted([*files, *below], key=lambda file: file.path.parts)
+
+    def measured(self, file: StoredFile, stop: threading.Event) -> StoredFile:
+        """Return a file with what the server says of it."""
+        found = self._ask(lambda: self._call("info", file.key, stop, self.patience.timeout_s), file, stop)
+        return replace(file, size=found.get("size"), version=_version(found))
 
     def read(self, file: StoredFile, stop: threading.Event) -> bytes:
         """Return what a file holds."""
-        if file.size is None:
-            found = self._ask(lambda: self._call("info", file.key, stop=stop), file, stop)
-            file = replace(file, size=found.get("size"))
-            check_size(file, file.size)
 
         def request() -> bytes:
             if file.size is None:
-                return self._streamed(file)
-            content: bytes = self._call("cat_file", file.key, stop=stop, size=file.size)
+                return self._streamed(file, stop)
+            content: bytes = self._call("cat_file", file.key, stop, self._seconds(file.size))
             if len(content) != file.size:
                 raise OSError(f"{len(content):,} of {file.size:,} bytes came")
             return content
 
         return self._ask(request, file, stop)
 
-    def stamp(self, file: StoredFile) -> str:
-        """Return what the store says of the content."""
-        if file.size is not None:
-            return file.version
-        return _version(self._ask(lambda: self._call("info", file.key), file))
+    def _seconds(self, size: int) -> float:
+        return self.patience.timeout_s + self.patience.per_mib_s * size / 2**20
 
-    def _streamed(self, file: StoredFile) -> bytes:
+    def _streamed(self, file: StoredFile, stop: threading.Event) -> bytes:
         """Read a file whose size nobody tells: it may be without end."""
         content, begun = bytearray(), time.monotonic()
         with self.system.open(file.key, "rb", block_size=0) as opened:
             while part := opened.read(2**20):
                 content += part
                 check_size(file, len(content))
-                if time.monotonic() - begun > self.patience.timeout_s + self.patience.per_mib_s * len(content) / 2**20:
+                if stop.is_set() or time.monotonic() - begun > self._seconds(len(content)):
                     raise TimeoutError
         return bytes(content)
 
-    def _list(self, key: str, place: PurePosixPath) -> tuple[list[StoredFile], list[tuple[str, PurePosixPath]]]:
+    def _list(
+        self, key: str, place: PurePosixPath, stop: threading.Event
+    ) -> tuple[list[StoredFile], list[tuple[str, PurePosixPath]]]:
         """Return the files in a folder, and its folders with their places."""
-        shown = f"{self.address}/{place}" if place.parts else self.address
-        entries = self._ask(lambda: self._call("ls", key, detail=True), shown)
+        where = f"{self.address}/{place}" if place.parts else self.address
+        entries = self._ask(lambda: self._call("ls", key, stop, self.patience.list_s, detail=True), where, stop)
         files, folders = [], []
         for entry in entries:
             name = self._name(str(entry["name"]), key)
@@ -169,18 +179,15 @@ class RemoteFolder:
             return None
         return name
 
-    def _call(
-        self, method: str, key: str, *, stop: threading.Event | None = None, size: int | None = None, **options: Any
-    ) -> Any:
+    def _call(self, method: str, key: str, stop: threading.Event, seconds: float, **options: Any) -> Any:
         """Call a method of the system; one that is asynchronous may take its time and no longer."""
         system = self.system
         if not system.async_impl:
             return getattr(system, method)(key, **options)
-        seconds = self.patience.timeout_s + self.patience.per_mib_s * (size or 0) / 2**20
         return _awaited(lambda: getattr(system, f"_{method}")(key, **options), system.loop, seconds, stop)
 
-    def _ask(self, request: Callable[[], T], what: object, stop: threading.Event | None = None) -> T:
-        return _insist(request, what, self.patience, stop or threading.Event())
+    def _ask(self, request: Callable[[], T], what: object, stop: threading.Event) -> T:
+        return _insist(request, what, self.patience, stop)
 
 
 def open_remote(address: str, *, patience: Patience | None = None) -> RemoteFolder:
@@ -211,8 +218,21 @@ def open_remote(address: str, *, patience: Patience | None = None) -> RemoteFold
     return RemoteFolder(system, root.rstrip("/"), shown(address).rstrip("/"), patience or Patience())
 
 
-def open_remote_file(address: str, *, patience: Patience | None = None) -> IO[bytes]:
+def open_remote_file(
+    address: str, *, patience: Patience | None = None
+) -> tuple[IO[bytes], Callable[[threading.Event], None]]:
     """Open a file of a store or server, to be read anywhere in it; reads that fail are tried again.
+
+    Parameters
+    ----------
+    address, patience
+        As :func:`open_remote` takes them.
+
+    Returns
+    -------
+    file : binary file
+    heed : callable
+        Takes the event after which nothing is tried again.
 
     Raises
     ------
@@ -222,7 +242,8 @@ def open_remote_file(address: str, *, patience: Patience | None = None) -> IO[by
         If it is missing or cannot be read; each later read raises it too.
     """
     system, root = _system(address)
-    return io.BufferedReader(_SteadyFile(system, root, shown(address), patience or Patience()), _BUFFER_BYTES)
+    file = _SteadyFile(system, root, shown(address), patience or Patience())
+    return io.BufferedReader(file, _BUFFER_BYTES), file.heed
 
 
 class _SteadyFile(io.RawIOBase):
@@ -231,7 +252,11 @@ class _SteadyFile(io.RawIOBase):
     def __init__(self, system: Any, root: str, address: str, patience: Patience) -> None:
         super().__init__()
         self._address, self._patience, self._position = address, patience, 0
+        self._stop = threading.Event()
         self._file = self._ask(lambda: system.open(root, "rb"))
+
+    def heed(self, stop: threading.Event) -> None:
+        self._stop = stop
 
     def readable(self) -> bool:
         return True
@@ -268,7 +293,7 @@ class _SteadyFile(io.RawIOBase):
         return content
 
     def _ask(self, request: Callable[[], T]) -> T:
-        return _insist(request, self._address, self._patience, threading.Event())
+        return _insist(request, self._address, self._patience, self._stop)
 
 
 def _system(address: str) -> tuple[Any, str]:
@@ -312,7 +337,10 @@ def _insist(request: Callable[[], T], what: object, patience: Patience, stop: th
                 raise DatasetError(f"{what}: is missing", path=str(what)) from error
             if attempt == patience.attempts or _is_final(error) or stop.wait(patience.pause_s * 2 ** (attempt - 1)):
                 times = f" after {attempt} attempts" if attempt > 1 else ""
-                raise DatasetError(f"{what}: cannot be read{times}: {_reason(error)}", path=str(what)) from error
+                cause = (
+                    error if shown(str(error)) == str(error) else None
+                )  # a traceback would show what is secret in it
+                raise DatasetError(f"{what}: cannot be read{times}: {_reason(error)}", path=str(what)) from cause
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -332,7 +360,7 @@ def _reason(error: Exception) -> str:
 
 
 def _awaited(
-    request: Callable[[], Awaitable[T]], loop: asyncio.AbstractEventLoop, seconds: float, stop: threading.Event | None
+    request: Callable[[], Awaitable[T]], loop: asyncio.AbstractEventLoop, seconds: float, stop: threading.Event
 ) -> T:
     """Wait for an asynchronous request from a thread, and give it up when its time is over."""
 
@@ -345,7 +373,7 @@ def _awaited(
             done, _ = concurrent.futures.wait([future], _POLL_S)
             if done:
                 return future.result()
-            if stop is not None and stop.is_set():
+            if stop.is_set():
                 raise TimeoutError
     finally:
         future.cancel()
@@ -359,7 +387,8 @@ def shown(text: str) -> str:
     >>> shown("https://me:secret@host/all.zip?signature=0123")
     'https://host/all.zip'
     """
-    return re.sub(r"(?<=://)[^/@\s]*@", "", re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text))
+    without_query = re.sub(rf"\b((?:{_WITH_QUERY})://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
+    return re.sub(r"(?<=://)[^/\s]*@", "", without_query)
 
 
 def _is_http(key: str) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Protocol, TypeVar
@@ -17,19 +18,22 @@ from typing import Protocol, TypeVar
 from flame_metric.data import MAX_IMAGE_BYTES
 from flame_metric.errors import DatasetError
 
-__all__ = ["AHEAD_BYTES", "READERS", "StoredFile", "StoredFolder", "check_size", "read_ahead"]
+__all__ = ["AHEAD_BYTES", "READERS", "StoredFile", "StoredFolder", "check_size", "read_ahead", "reading_threads"]
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 READERS = 16
-"""Threads that fetch: they wait for a line or a disk, not for a core."""
+"""Threads that fetch from a store or server: they wait for a line, not for a core."""
 AHEAD_BYTES = 256 * 2**20
 """What may lie fetched and not yet asked for; a single frame may be larger."""
-_AHEAD_FRAMES = 64
-_UNKNOWN_BYTES = 8 * 2**20  # of a file whose size nobody tells before it is fetched
+_AHEAD_ITEMS = 64
 
 _MOST_BYTES = {".png": MAX_IMAGE_BYTES}
 _MOST_BYTES_OF_OTHERS = 2**30
+
+
+_Measure = Callable[["StoredFile", threading.Event], "StoredFile | DatasetError"]
 
 
 class StoredFolder(Protocol):
@@ -45,6 +49,10 @@ class StoredFolder(Protocol):
     def __fspath__(self) -> str:
         """Return its address, for :attr:`DatasetError.path`."""
 
+    @property
+    def readers(self) -> int:
+        """How many threads may read at once."""
+
     def files(self) -> list[StoredFile]:
         """Return the files in it and one folder below, in the order of their names, and deeper ones if it knows them.
 
@@ -57,8 +65,8 @@ class StoredFolder(Protocol):
     def read(self, file: StoredFile, stop: threading.Event) -> bytes:
         """Return what a file holds, or a DatasetError; soon after ``stop`` is set, one or the other."""
 
-    def stamp(self, file: StoredFile) -> str:
-        """Return a text that changes when the file does, as far as the store tells."""
+    def measured(self, file: StoredFile, stop: threading.Event) -> StoredFile:
+        """Return a file with its size and version, which may have to be asked for; the size is None if nobody tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +128,33 @@ class StoredFile:
         DatasetError
             If it cannot be read whole, or is larger than a label map can be.
         """
-        check_size(self, self.size)
-        content = self.folder.read(self, stop or threading.Event())
-        check_size(self, len(content))
+        stop = stop or threading.Event()
+        file = self.measured(stop)
+        content = file.folder.read(file, stop)
+        check_size(file, len(content))
         return content
 
-    def stamp(self) -> str:
-        """Return a text that changes when the file does, as far as the store tells."""
-        return self.folder.stamp(self)
+    def measured(self, stop: threading.Event) -> StoredFile:
+        """Return it with its size and version, if these are not known yet.
+
+        Raises
+        ------
+        DatasetError
+            If it cannot be found, or is larger than a label map can be.
+        """
+        file = self.folder.measured(self, stop) if self.size is None else self
+        check_size(file, file.size)
+        return file
 
 
 def check_size(file: StoredFile, size: int | None) -> None:
     """Refuse a file that is larger than any label map: 256 million bytes of a PNG, 1 GiB of an array.
+
+    Parameters
+    ----------
+    file : StoredFile
+    size : int or None
+        In bytes; None passes.
 
     Raises
     ------
@@ -143,42 +166,95 @@ def check_size(file: StoredFile, size: int | None) -> None:
         raise DatasetError(f"{file}: has {size:,} bytes, expected at most {most:,}", path=file)
 
 
-def read_ahead(
-    items: Iterable[tuple[T, Sequence[StoredFile]]], *, readers: int = READERS, ahead_bytes: int = AHEAD_BYTES
-) -> Iterator[tuple[T, list[bytes | DatasetError]]]:
-    """Yield each item with what its files hold, or why that cannot be read; later ones are being fetched meanwhile.
+@contextmanager
+def reading_threads(number: int) -> Iterator[tuple[ThreadPoolExecutor, threading.Event]]:
+    """Threads, and an event that tells them that nobody waits any more: at the end of the block, however it ends.
 
     Parameters
     ----------
-    items : iterable of (item, sequence of StoredFile)
-    readers : int
-        Threads.
-    ahead_bytes : int
-        What may lie fetched and not yet asked for, of files that tell their size; a single item may be larger.
+    number : int
     """
-    stop = threading.Event()
-    pool = ThreadPoolExecutor(readers, thread_name_prefix="read-ahead")
-    waiting: deque[tuple[T, list[Future[bytes | DatasetError]], int]] = deque()
-    held = 0
+    pool, stop = ThreadPoolExecutor(number, thread_name_prefix="reading"), threading.Event()
     try:
-        for item, files in items:
-            size = sum(_UNKNOWN_BYTES if file.size is None else file.size for file in files)
-            while waiting and (held + size > ahead_bytes or len(waiting) >= _AHEAD_FRAMES):
-                earlier, futures, freed = waiting.popleft()
-                held -= freed
-                yield earlier, [future.result() for future in futures]
-            waiting.append((item, [pool.submit(_content_or_error, file, stop) for file in files], size))
-            held += size
-        while waiting:
-            earlier, futures, _ = waiting.popleft()
-            yield earlier, [future.result() for future in futures]
+        yield pool, stop
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _content_or_error(file: StoredFile, stop: threading.Event) -> bytes | DatasetError:
+def read_ahead(
+    items: Iterable[tuple[T, Sequence[StoredFile]]], *, ahead_bytes: int = AHEAD_BYTES
+) -> Generator[tuple[T, list[bytes | DatasetError]]]:
+    """Yield each item with what its files hold; later ones are being fetched meanwhile.
+
+    Parameters
+    ----------
+    items : iterable of (item, sequence of StoredFile)
+    ahead_bytes : int
+        What may lie fetched and not yet asked for; a single item may be larger, and is then alone.
+
+    Yields
+    ------
+    item
+    list of (bytes or DatasetError)
+        What each of its files holds, or why that cannot be read: nothing is raised here.
+    """
+    waiting: deque[tuple[T, list[Future[bytes | DatasetError] | DatasetError], int]] = deque()
+    held = 0
+    with ExitStack() as stack:
+        threads: dict[int, tuple[ThreadPoolExecutor, threading.Event]] = {}
+
+        def submit(call: Callable[[StoredFile, threading.Event], U], file: StoredFile) -> Future[U]:
+            if id(file.folder) not in threads:
+                threads[id(file.folder)] = stack.enter_context(reading_threads(file.folder.readers))
+            pool, stop = threads[id(file.folder)]
+            return pool.submit(call, file, stop)
+
+        for item, files in _measured(items, submit):
+            size = sum(_size(file, ahead_bytes) for file in files)
+            while waiting and (held + size > ahead_bytes or len(waiting) >= _AHEAD_ITEMS):
+                earlier, reads, freed = waiting.popleft()
+                held -= freed
+                yield earlier, [read.result() if isinstance(read, Future) else read for read in reads]
+            begun = [file if isinstance(file, DatasetError) else submit(_read, file) for file in files]
+            waiting.append((item, begun, size))
+            held += size
+        while waiting:
+            earlier, reads, _ = waiting.popleft()
+            yield earlier, [read.result() if isinstance(read, Future) else read for read in reads]
+
+
+def _measured(
+    items: Iterable[tuple[T, Sequence[StoredFile]]],
+    submit: Callable[[_Measure, StoredFile], Future[StoredFile | DatasetError]],
+) -> Iterator[tuple[T, list[StoredFile | DatasetError]]]:
+    """Yield items whose files know their sizes: those of web servers have to be asked, some of them ahead."""
+    waiting: deque[tuple[T, list[Future[StoredFile | DatasetError] | StoredFile]]] = deque()
+    for item, files in items:
+        waiting.append((item, [submit(_measure, file) if file.size is None else file for file in files]))
+        if len(waiting) > READERS:
+            earlier, asked = waiting.popleft()
+            yield earlier, [file.result() if isinstance(file, Future) else file for file in asked]
+    for earlier, asked in waiting:
+        yield earlier, [file.result() if isinstance(file, Future) else file for file in asked]
+
+
+def _read(file: StoredFile, stop: threading.Event) -> bytes | DatasetError:
     try:
         return file.read(stop)
     except DatasetError as error:
         return error
+
+
+def _measure(file: StoredFile, stop: threading.Event) -> StoredFile | DatasetError:
+    try:
+        return file.measured(stop)
+    except DatasetError as error:
+        return error
+
+
+def _size(file: StoredFile | DatasetError, unknown: int) -> int:
+    """Return the bytes of a file; of one whose size nobody tells so many that nothing else is fetched beside it."""
+    if isinstance(file, DatasetError):
+        return 0
+    return unknown if file.size is None else file.size
