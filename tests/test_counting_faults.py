@@ -171,15 +171,17 @@ def test_float_target_with_scores():
         count(np.zeros((19, 2, 3)), zeros(2, 3, dtype=np.float32))
 
 
+@pytest.mark.parametrize("frames", [(), (2,), (2, 3)])
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
-def test_integer_scores_are_refused_as_labels(dtype):
+def test_integer_scores_are_refused_as_labels(dtype, frames):
     # scores are floating; quantised or one-hot ones are no labels
     message = (
-        f"`pred` holds {dtype} values of shape (19, 4, 6), expected integer labels (4, 6) or floating scores; "
+        f"`pred` holds {dtype} values of shape {(*frames, 19, 4, 6)}, expected integer labels {(*frames, 4, 6)} "
+        "or floating scores; "
         "one-hot or quantised scores become labels with pred.argmax(-3)"
     )
     with pytest.raises(LabelError, match=f"^{re.escape(message)}$") as raised:
-        count(zeros(19, 4, 6, dtype=dtype), zeros(4, 6))
+        count(zeros(*frames, 19, 4, 6, dtype=dtype), zeros(*frames, 4, 6))
     assert raised.value.argument == "pred"
 
 
@@ -297,6 +299,8 @@ def test_lists_of_unequal_length():
         count([zeros(4, 6)] * 2, [zeros(4, 6)] * 3)
     with pytest.raises(ShapeError, match="`pred` holds 2 label maps and `target` 3"):
         count([zeros(4, 6)] * 2, zeros(3, 4, 6))
+    with pytest.raises(ShapeError, match="`pred` holds 3 label maps and `target` 2"):
+        count(zeros(3, 4, 6), [zeros(4, 6)] * 2)
 
 
 def test_fault_in_the_middle_of_a_list():

@@ -5,7 +5,7 @@ import pytest
 
 import oracle
 from flame_metric import confusion_matrix
-from flame_metric.counting import LabelSpace, _labels_on_device, code_map, labels_of_scores
+from flame_metric.counting import LabelSpace, _labels_on_device, _on_accelerator, code_map, labels_of_scores
 from flame_metric.errors import LabelError
 
 VOID = 255
@@ -382,8 +382,14 @@ def test_scores_stay_on_their_device(far) -> None:
         assert coded.pixels().tolist() == scores[0].argmax(axis=0).reshape(-1).tolist()
 
 
+def test_what_lies_on_an_accelerator(torch, far) -> None:
+    assert _on_accelerator(far([0.5]))
+    assert not _on_accelerator(torch.tensor([0.5]))
+    assert not _on_accelerator(np.array([0.5]))
+
+
 def test_a_target_is_checked_before_scores_are_read(far) -> None:
-    with pytest.raises(LabelError, match="`target` holds float64 values"):
+    with pytest.raises(LabelError, match=r"`target` holds float64 .*, expected integer labels 0\.\.1; "):
         confusion_matrix(far([[[0.0]], [[float("nan")]]]), [[0.5]], num_classes=2)
 
 
