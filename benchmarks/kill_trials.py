@@ -3,11 +3,11 @@
     python benchmarks/kill_trials.py [--kills 100] [--seed 0]
 
 A trial runs one command until it comes through. Each attempt but the last is ended by SIGKILL at a random moment within
-the time that the command takes undisturbed, or a tenth longer; the next goes on with what is kept. Then counts, scores,
-intervals, notes and bank, or the three files of Table 1, are compared with those of a process that was left alone, byte
-by byte. Trials of the commands take turns until all have seen enough kills. `run` measures the latency of its network;
-the one that the journal of a trial keeps is given to the process that is left alone. The JSON of `reproduce` says how
-long its trainings took and at which step they went on: that is left out.
+the time that the command took when it last came through at once, or a tenth longer; the next goes on with what is kept.
+Then counts, scores, intervals, notes and bank, or the three files of Table 1, are compared with those of a process that
+was left alone, byte by byte. Trials of the commands take turns until all have seen enough kills. `run` measures the
+latency of its network; the one that the journal of a trial keeps is given to the process that is left alone. The JSON
+of `reproduce` says how long its trainings took and at which step they went on: that is left out.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Tally:
     kills: int = 0
     within: int = 0  # kills that left some sequences in the journals, and not all
     equal: int = 0
+    seconds: float = 0.0  # that the command took when it last came through at once
 
 
 def make_data(folder: Path, seed: int) -> None:
@@ -108,19 +109,22 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder / "killed", ignore_errors=True)
 
 
-def trial(folder: Path, command: str, patience_s: float, tally: Tally, dice: random.Random) -> None:
+def trial(folder: Path, command: str, tally: Tally, dice: random.Random) -> None:
     """Kill a command until it comes through."""
     forget(folder)
     for attempt in range(MOST_ATTEMPTS):
+        began = time.perf_counter()
         process = start(folder, words_of(command, "killed", killed=True))
         if attempt < MOST_ATTEMPTS - 1:
             try:
-                process.wait(timeout=dice.uniform(0, patience_s))
+                process.wait(timeout=dice.uniform(0, 1.1 * tally.seconds))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
         process.wait()
         if process.returncode != -signal.SIGKILL:
             finish(process)
+            if attempt == 0:  # other programs on the machine come and go
+                tally.seconds = time.perf_counter() - began
             return
         process.communicate()
         tally.kills += 1
@@ -162,24 +166,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_data(folder, arguments.seed)
-        patience = {}
-        for command in tallies:
+        for command, tally in tallies.items():
             forget(folder)
             began = time.perf_counter()
             finish(start(folder, words_of(command, "killed", killed=True)))  # this time, it is not
-            patience[command] = 1.1 * (time.perf_counter() - began)
+            tally.seconds = time.perf_counter() - began
             if command != "run":
                 finish(start(folder, words_of(command, f"alone-{command}", killed=False)))
         while any(tally.kills < arguments.kills for tally in tallies.values()):
             for command, tally in tallies.items():
                 if tally.kills >= arguments.kills:
                     continue
-                trial(folder, command, patience[command], tally, dice)
+                trial(folder, command, tally, dice)
                 if command == "run":
                     latency_of(folder)
                     finish(start(folder, words_of(command, f"alone-{command}", killed=False)))
                 tally.trials += 1
                 tally.equal += same(folder, command)
+                print(f"{command}: {tally}", file=sys.stderr)
     print(f"{machine()}\n")
     rows = [
         [command, *map(str, (tally.trials, tally.kills, tally.within, tally.equal))]
