@@ -1,6 +1,8 @@
 """Each target is fuzzed a little, after what was made by hand; a promise that is broken is found, and run again."""
 
+import multiprocessing
 import re
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +87,14 @@ def test_memory_above_the_bound_is_found(tmp_path, monkeypatch):
     assert (above.accepted, above.peak_mib) == (1, 65)
     assert "65 MiB more, expected at most 64" in above.findings[0].what
     assert (within.accepted, within.peak_mib, within.findings) == (1, 64, [])
+
+
+@pytest.mark.skipif(not engine._STATUS.exists(), reason="elsewhere a process cannot ask for its own peak alone")
+def test_memory_is_that_of_the_process_that_is_watched():
+    large = bytearray(b"x") * 300 * 2**20  # which the peak of `resource` would carry over
+    assert engine._memory() > len(large) / 2**20
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        assert 5 < processes.submit(engine._memory).result() < 200
 
 
 def test_an_input_without_end_is_found(tmp_path, monkeypatch):
