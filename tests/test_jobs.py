@@ -792,3 +792,17 @@ def test_weights_are_compared_by_what_they_hold(tmp_path, capsys):
     assert "is of another job (about.weights: " in capsys.readouterr().err
     assert main([*words, str(tmp_path / "one.pt"), "--mean", "0,0,0"]) == 4
     assert "is of another job (about.mean: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("journal", [None, "j"])
+def test_skip_leaves_out_what_is_a_link_to_nothing(folders, tmp_path, journal):
+    """With a journal, files are looked at before anything is read."""
+    labels = shutil.copytree(folders[1], tmp_path / "labels")
+    (labels / "clip3" / "04.npy").unlink()
+    (labels / "clip3" / "04.npy").symlink_to("nowhere")
+    options = {} if journal is None else {"journal": tmp_path / journal}
+    with pytest.warns(FlameWarning, match="sequence clip3 is left out: .*04.npy"):
+        found = evaluate_folders(folders[0], labels, **QUESTION, on_error="skip", **options)
+    assert found.left_out == ("clip3",)
+    with pytest.raises(DatasetError, match=r"04\.npy"):
+        evaluate_folders(folders[0], labels, **QUESTION)

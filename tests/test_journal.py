@@ -167,7 +167,7 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"precious", b"\x93NUMPY\x01\x00v\x00{", b'{"format":"x"}', b"\x00" * 64])
 def test_a_file_without_a_line_is_not_taken_for_one_that_was_cut(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "j").write_bytes(content)
-    with pytest.raises(StateError, match="line 1 is damaged, or this is no journal"):
+    with pytest.raises(StateError, match="is no journal"):
         read(tmp_path / "j")
     assert (tmp_path / "j").read_bytes() == content
 

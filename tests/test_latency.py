@@ -187,3 +187,14 @@ def test_csv_that_readers_take_in_unlike_ways(text: str, message: str) -> None:
 def test_csv_with_line_ends_of_any_kind() -> None:
     for end in ("\n", "\r\n", "\r"):
         assert LatencyTrace.from_csv(end.join(["latency_ms", "1", "2"])) == LatencyTrace([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "expected"),
+    [("latency_ms\n66\n66,9\n", 2, 1), ("latency_ms,x\n66,9,1\n", 3, 2), ("latency_ms\n1,2,3", 3, 1)],
+)
+def test_a_decimal_comma_is_no_other_number(text: str, cells: int, expected: int) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"has {cells} cells, expected {expected}; decimals are written with a point"
+    ):
+        LatencyTrace.from_csv(text)

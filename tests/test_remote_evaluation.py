@@ -1,5 +1,6 @@
 """Evaluations of archives, object stores and servers: the integers of folders on disk, or an error."""
 
+import importlib
 import json
 import os
 import shutil
@@ -47,7 +48,9 @@ def whole(folders):
 @pytest.fixture
 def hasty(monkeypatch):
     """Requests that fail fast; the module that makes them."""
-    remote = pytest.importorskip("flame_metric.data.remote", reason="addresses need fsspec and aiohttp")
+    for package in ("fsspec", "aiohttp"):
+        pytest.importorskip(package, reason=f"addresses need {package}")
+    remote = importlib.import_module("flame_metric.data.remote")
     monkeypatch.setattr(remote.Patience, "__init__", patient)
     return remote
 
@@ -183,7 +186,8 @@ def test_parts_of_one_evaluation_may_lie_in_different_places(folders, whole, tmp
 
 
 def test_pngs_and_damage_in_an_archive(tmp_path):
-    write_png = pytest.importorskip("flame_metric.data.image_file").write_png
+    pytest.importorskip("PIL", reason="PNG files need Pillow")
+    write_png = importlib.import_module("flame_metric.data.image_file").write_png
     for side in ("preds", "labels"):
         (tmp_path / side / "clip").mkdir(parents=True)
         for frame in range(3):

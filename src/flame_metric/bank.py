@@ -57,11 +57,12 @@ from flame_metric.timing import (
     offset_of_ns,
 )
 
-__all__ = ["OffsetBank"]
+__all__ = ["MAX_OFFSET", "OffsetBank"]
 
 _FORMAT = "flame-metric bank 1"
 _SETTINGS = ("num_classes", "max_offset", "fps", "ignore_index", "class_names", "persistence")
-_MAX_OFFSET = 10_000
+MAX_OFFSET = 10_000
+"""A bank reaches no further, in frames."""
 _MOST_HEADER = 2**26  # bytes: a million sequences, whose names have 60 characters each
 _BEFORE_ARRAY = 128  # bytes that NumPy writes before those of an array of one axis
 Offsets = npt.NDArray[np.int64]
@@ -114,7 +115,7 @@ class OffsetBank:
         persistence: bool = False,
     ) -> None:
         self._config = make_config(num_classes, ignore_index=ignore_index, class_names=class_names)
-        self._max_offset = check_integer("max_offset", max_offset, 0, most=_MAX_OFFSET, unit="frames")
+        self._max_offset = check_integer("max_offset", max_offset, 0, most=MAX_OFFSET, unit="frames")
         self._fps = None if fps is None else as_fps(fps)
         check_kind("persistence", persistence, bool, "True or False")
         self._rows = 2 if persistence else 1

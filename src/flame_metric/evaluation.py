@@ -264,23 +264,28 @@ def _counted(
 ) -> Evaluation:
     space, void = question.config.space, question.config.before_first == "void"
     share, fingerprints, counted = job.share(plan.clips), {}, {}
+    skipped: dict[str, DatasetError] = {}
     if journal is not None:
         names = {*journal.records, *(clip.clip.name for clip in share)}
-        fingerprints = {clip.clip.name: source.fingerprint(clip) for clip in plan.clips if clip.clip.name in names}
+        for clip in (clip for clip in plan.clips if clip.clip.name in names):
+            try:
+                fingerprints[clip.clip.name] = source.fingerprint(clip)
+            except DatasetError as error:
+                if not job.skip:
+                    raise
+                _leave_out(clip.clip.name, error, skipped)
         counted = journal.finished(fingerprints)
-    left = [clip for clip in share if clip.clip.name not in counted]
-    skipped: dict[str, DatasetError] = {}
+    left = [clip for clip in share if clip.clip.name not in {*counted, *skipped}]
     clips = counted_clips(left, source, space, void=void, skip=job.skip, jobs=job.jobs, progress=job.progress)
     try:
         with closing(clips):
-            for name, clip in clips:
-                if clip.error is not None:
-                    skipped[name] = clip.error
-                    warnings.warn(f"sequence {name} is left out: {clip.error}", FlameWarning, stacklevel=4)
+            for name, found in clips:
+                if found.error is not None:
+                    _leave_out(name, found.error, skipped)
                     continue
                 if journal is not None:
-                    journal.keep(name, clip, fingerprints[name])
-                counted[name] = clip
+                    journal.keep(name, found, fingerprints[name])
+                counted[name] = found
     except KeyboardInterrupt:
         if not counted:
             raise
@@ -291,6 +296,11 @@ def _counted(
         if job.shard is not None:  # of a part, nothing is said that could be wrong of the whole
             warnings.simplefilter("ignore", FlameWarning)
         return _scored(question, plan, counted, notes, tuple(skipped))
+
+
+def _leave_out(name: str, error: DatasetError, skipped: dict[str, DatasetError]) -> None:
+    skipped[name] = error
+    warnings.warn(f"sequence {name} is left out: {error}", FlameWarning, stacklevel=5)
 
 
 def _scored(

@@ -280,7 +280,9 @@ def _parsed(
         record = _record(line)
         if record is None:
             foreign = number == 1 and not line.startswith(_BEGINNING[: len(line)])
-            if foreign or position + len(line) < len(content) or (line.endswith(b"\n") and number == 1):
+            if foreign:
+                raise StateError(f"{path}: is no journal, expected {_FORMAT!r}; give another file")
+            if position + len(line) < len(content) or (line.endswith(b"\n") and number == 1):
                 raise StateError(
                     f"{path}: line {number} is damaged, or this is no journal; lines after it cannot be trusted: "
                     "remove the file and begin anew"

@@ -330,6 +330,17 @@ def as_trace(latency: Milliseconds | LatencyTrace) -> LatencyTrace:
     return LatencyTrace.from_ns([milliseconds_to_ns(latency, "latency")], replay="random")
 
 
+def _cell(row: Mapping[str | None, Any], column: str, rows: csv.DictReader[str]) -> str:
+    """Return what a row has in a column; a decimal comma would make two cells of one, and be read as another number."""
+    if None in row:
+        raise ConfigError(
+            f"line {rows.line_num} of the CSV has {len(row) - 1 + len(row[None])} cells, expected {len(row) - 1}; "
+            "decimals are written with a point"
+        )
+    text: str = row[column]
+    return text
+
+
 def numbers_from_csv(text: str, column: str) -> list[Fraction]:
     """Read the numbers >= 0 of one column, exactly; other columns are passed over.
 
@@ -346,6 +357,6 @@ def numbers_from_csv(text: str, column: str) -> list[Fraction]:
             raise ConfigError(f"the CSV has the columns {names}, expected one named {column}")
         if names.count(column) > 1:
             raise ConfigError(f"the CSV has {names.count(column)} columns named {column}, expected one")
-        return [exact_fraction(f"{column} in line {rows.line_num}", row[column]) for row in rows]
+        return [exact_fraction(f"{column} in line {rows.line_num}", _cell(row, column, rows)) for row in rows]
     except csv.Error as error:
         raise ConfigError(f"the CSV is damaged in line {rows.line_num}: {error}") from error

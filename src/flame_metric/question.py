@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from flame_metric.bank import MAX_OFFSET
 from flame_metric.checks import check_integer, check_kind
 from flame_metric.config import ScoreConfig, make_config
 from flame_metric.data.folder import Clip
@@ -79,7 +80,7 @@ class Question:
         """
         latency, stream = latency_and_stream(latency_ms, frame_offset, trace, stream)
         if max_offset is not None:
-            max_offset = check_integer("max_offset", max_offset, 0, unit="frames")
+            max_offset = check_integer("max_offset", max_offset, 0, most=MAX_OFFSET, unit="frames")
         config = make_config(
             num_classes,
             latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,

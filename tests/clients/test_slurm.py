@@ -107,5 +107,5 @@ def test_what_fails_is_not_merged(submit):
     Path("job").mkdir()
     Path("job", "part2.jsonl").write_text("no journal\n")
     assert submit() == ["latency completed", "count failed", "merge cancelled"]
-    assert "line 1 is damaged, or this is no journal" in logs()["count2.txt"]
+    assert "part2.jsonl: is no journal" in logs()["count2.txt"]
     assert not Path("job", "result.json").exists()

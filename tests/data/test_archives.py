@@ -195,6 +195,18 @@ def test_a_file_that_is_larger_than_the_archive_says(tmp_path: Path) -> None:
         file.read()
 
 
+@pytest.mark.parametrize("size", [-512, -1024, -(2**40)])
+def test_a_size_below_zero_is_no_circle(size: int, tmp_path: Path) -> None:
+    first, member = tarfile.TarInfo("1.png"), tarfile.TarInfo("2.png")
+    head = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    head[124:136] = size.to_bytes(12, "big", signed=True)
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    (tmp_path / "labels.tar").write_bytes(first.tobuf() + bytes(head) + bytes(1024))
+    with pytest.raises(DatasetError, match=r"labels\.tar: is no tar archive, damaged or cut short"):
+        open_place(tmp_path / "labels.tar")
+
+
 def test_xz_may_not_ask_for_gigabytes(tmp_path: Path) -> None:
     whole = tarfile.TarInfo("1.png").tobuf() + bytes(1024)
     for dictionary, message in ((2**30, "Memory usage limit exceeded"), (2**26, None)):

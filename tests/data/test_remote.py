@@ -14,6 +14,7 @@ import pytest
 from file_server import FileServer
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
 
+pytest.importorskip("aiohttp", reason="addresses need aiohttp")
 fsspec = pytest.importorskip("fsspec", reason="addresses need fsspec")
 remote = pytest.importorskip("flame_metric.data.remote", reason="addresses need fsspec and aiohttp")
 
@@ -122,6 +123,23 @@ def test_a_limit_and_then_an_error(server, fault, reason):
         file.read()
     # The client by itself asks again, once, where a connection that was open has been closed.
     assert server.requests["GET", "/labels/a/0002.npy"] in ((3, 4, 5, 6) if fault == "reset" else (3,))
+
+
+@pytest.mark.parametrize(("status", "message"), [("503", "the server answers 503"), ("403", "the server answers 403")])
+def test_a_server_that_fails_has_lost_nothing(server, tree, status, message):
+    """fsspec tells of any failure to ask for a file's size as of a file that is missing."""
+    server.everything = True
+    server.faults["0002.npy"] = (status, None)
+    with pytest.raises(DatasetError, match=f"cannot be read.*{message}"):
+        opened(server).files()[1].read()
+    server.faults["0002.npy"] = ("503", 2)  # once its size, once itself
+    assert opened(server).files()[1].read() == (tree / "labels/a/0002.npy").read_bytes()
+
+
+def test_a_page_without_links_is_no_empty_folder(server):
+    server.faults["/labels/b%20clip/"] = ("login", None)
+    with pytest.raises(DatasetError, match="/labels/b clip: is a page without links, expected the list"):
+        opened(server).files()
 
 
 def test_what_is_final_is_asked_once(server):

@@ -11,7 +11,8 @@ class FileServer:
     """Serve a folder; ``faults`` maps the end of a path to (what goes wrong, how often: None for always).
 
     "500", "403", "429" are answered instead; "cut" promises more bytes than come; "reset" closes the connection;
-    "stall" says nothing until the server is stopped; "endless" gives no size and never ends; "unsized" gives no size.
+    "stall" says nothing until the server is stopped; "endless" gives no size and never ends; "unsized" gives no size;
+    "login" is a page without links.
     """
 
     def __init__(self, root):
@@ -37,6 +38,7 @@ class FileServer:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.lock = threading.Lock()
+        self.everything = False  # whether faults are those of HEAD too
 
     @property
     def address(self):
@@ -47,7 +49,11 @@ class FileServer:
         with self.lock:
             self.requests[command, path] += 1
             for end, (kind, times) in self.faults.items():
-                if path.endswith(end) and times != 0 and (command == "GET" or kind in ("endless", "unsized")):
+                if (
+                    path.endswith(end)
+                    and times != 0
+                    and (command == "GET" or self.everything or kind in ("endless", "unsized"))
+                ):
                     self.faults[end] = (kind, None if times is None else times - 1)
                     return kind
         return None
@@ -62,6 +68,12 @@ class FileServer:
             self.stalled.set()
             self.released.wait()
             handler.close_connection = True
+        elif kind == "login":
+            handler.send_response(200)
+            handler.send_header("Content-Type", "text/html")
+            handler.send_header("Content-Length", "13")
+            handler.end_headers()
+            handler.wfile.write(b"Please log in")
         elif kind == "reset":
             handler.close_connection = True
         else:

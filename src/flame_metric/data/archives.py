@@ -229,6 +229,8 @@ class _FewBytes:
         return self._file.read(size)
 
     def seek(self, place: int) -> int:
+        if self.most is not None and place < self._file.tell():  # `tarfile` would go round in a circle
+            raise ValueError("a header claims a size below zero")
         return self._file.seek(place)
 
     def tell(self) -> int:
@@ -248,11 +250,13 @@ class _Tar:
         file = _FewBytes(opened if unpacker is None else unpacker(opened))
         self._tar = tarfile.TarFile(fileobj=cast("Any", file))
         listed = [member for member in self._tar.getmembers() if not member.isdir()]
+        if any(member.issparse() for member in listed):  # a few bytes may claim a gigabyte of zeros
+            raise ValueError("it holds sparse files, expected whole ones")
         self._files = {member.name: member for member in listed}
         if len(self._files) < len(listed):
             raise ValueError("it holds a file twice, expected each once")
-        self._check_end()
         file.most = None  # what is read from now on is a file whose size was looked at
+        self._check_end()
 
     def _check_end(self) -> None:
         """Refuse what `tarfile` takes for the end, without a word, though it is none."""

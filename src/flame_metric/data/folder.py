@@ -404,7 +404,7 @@ def _read_npy(
             return np.frombuffer(opened.read(), dtype).reshape(found, order="F" if fortran else "C")
     except DatasetError:
         raise
-    except Exception as error:  # the header is parsed as Python text: much can go wrong
+    except (OSError, ValueError, MemoryError) as error:
         raise DatasetError(f"{file}: cannot be read as an array of numbers: {error}", path=file) from error
 
 
@@ -419,8 +419,11 @@ def _npy_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
     version = np.lib.format.read_magic(opened)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
-        raise ValueError(f"its format has version {version}, which is for named fields")
-    return readers[version](opened)
+        raise ValueError(f"its format has version {version[0]}.{version[1]}, expected 1.0 or 2.0")
+    try:
+        return readers[version](opened)
+    except Exception as error:  # it is parsed as Python text: much can go wrong, and be said
+        raise ValueError("its header makes no sense") from error
 
 
 def _check_npy(

@@ -161,7 +161,8 @@ def read_image(
     names = [name for name, _ in _chunks(data)] if header.is_png else []
     if not _has_end(header, data, names):
         raise DatasetError(f"{path}: is damaged or cut short: its end is missing", path=path)
-    _check_chunks(path, names)
+    if header.is_png:
+        _check_chunks(path, names)
     pixels, rotated = _decode(path, data, header)
     # Pillow leaves rows that are not there at 0. That shows in the last row, or anywhere if it is interlaced.
     if (
@@ -310,6 +311,8 @@ def _check_chunks(path: str | os.PathLike[str], names: Sequence[bytes]) -> None:
     unknown = [name for name in names if not name[0] & 0x20 and name not in _CRITICAL]  # upper case: critical
     pieces = [name for name, _ in groupby(names)].count(b"IDAT")
     found = f"holds {names.count(b'IHDR')} headers, expected one" if names.count(b"IHDR") > 1 else ""
+    if b"IDAT" not in names:
+        found = "holds no pixels"
     if unknown:
         found = f"holds a chunk {unknown[0].decode('latin-1')!r}, which no reader may pass over and none knows"
     elif pieces > 1:

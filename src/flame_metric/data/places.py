@@ -9,7 +9,7 @@ from pathlib import Path
 from flame_metric.data.archives import ArchiveFolder, archive_kind, open_archive
 from flame_metric.data.paths import check_file, check_folder, exists, is_file
 from flame_metric.data.stored import StoredFolder
-from flame_metric.errors import DatasetError
+from flame_metric.errors import ConfigError, DatasetError
 
 __all__ = ["open_place"]
 
@@ -50,6 +50,8 @@ def open_place(root: str | os.PathLike[str]) -> Path | StoredFolder:
     ['monday/0001.png']
     """
     text = os.fspath(root)
+    if not text:
+        raise ConfigError("a folder is given as '', expected a name: is a variable of the shell not set?")
     is_address = isinstance(root, str) and ("://" in text or ("::" in text and not exists(Path(text))))
     found = _IN_ARCHIVE.fullmatch(text) if is_address else None
     kind, inner, outer = (found[1], found[2] or "", found[3]) if found else (None, "", text)

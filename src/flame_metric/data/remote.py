@@ -153,6 +153,12 @@ class RemoteFolder:
         """Return the files in a folder, and its folders with their places."""
         where = f"{self.address}/{place}" if place.parts else self.address
         entries = self._ask(lambda: self._call("ls", key, stop, self.patience.list_s, detail=True), where, stop)
+        if not entries and place.parts and _is_http(key):  # such as a page that asks for a password
+            raise DatasetError(
+                f"{where}: is a page without links, expected the list of a folder's files; remove the folder if it is "
+                "empty",
+                path=where,
+            )
         files, folders = [], []
         for entry in entries:
             name = self._name(str(entry["name"]), key)
@@ -302,6 +308,8 @@ def _system(address: str) -> tuple[Any, str]:
         system, root = fsspec.core.url_to_fs(address, **_options(address))
     except ImportError as error:
         raise MissingExtraError(f"{shown(address)}: {error}") from error
+    except OSError as error:  # some file systems connect at once
+        raise DatasetError(f"{shown(address)}: cannot be opened: {_reason(error)}", path=shown(address)) from error
     except Exception as error:
         raise ConfigError(
             f"{shown(address)}: cannot be opened: {_reason(error)}; expected a folder, an archive, or an address that "
@@ -332,7 +340,8 @@ def _insist(request: Callable[[], T], what: object, patience: Patience, stop: th
             return request()
         except DatasetError:
             raise
-        except Exception as error:
+        except Exception as raised:
+            error = _true_error(raised)
             if isinstance(error, FileNotFoundError):
                 raise DatasetError(f"{what}: is missing", path=str(what)) from error
             if attempt == patience.attempts or _is_final(error) or stop.wait(patience.pause_s * 2 ** (attempt - 1)):
@@ -342,6 +351,14 @@ def _insist(request: Callable[[], T], what: object, patience: Patience, stop: th
                 )  # a traceback would show what is secret in it
                 raise DatasetError(f"{what}: cannot be read{times}: {_reason(error)}", path=str(what)) from cause
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _true_error(error: Exception) -> Exception:
+    """Return what is behind an error: of a server that fails, fsspec says that the file is missing."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and isinstance(cause, aiohttp.ClientError | TimeoutError):
+        return error if getattr(cause, "status", 0) in (404, 410) else cause
+    return error
 
 
 def _is_final(error: Exception) -> bool:
