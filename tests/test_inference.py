@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flame_metric import FlameMeter, LabelError, OffsetBank, StateError, VideoSequence
 from flame_metric.errors import ConfigError, ShapeError
-from flame_metric.inference import fill_bank
+from flame_metric.inference import fill_bank, frames_read
 
 
 class Reads(list):
@@ -95,6 +95,13 @@ def test_labels_are_read_once():
     lazy = VideoSequence("clip", clip.frames, targets, clip.fps)
     assert lazy.labelled == (4,)
     assert not targets.times
+
+
+@given(st.sets(st.integers(0, 7), min_size=1), st.integers(0, 8), st.integers(1, 3))
+def test_what_is_read_is_known_before(labelled, max_offset, frames):
+    clip = video(labelled)
+    fill_bank(OffsetBank(2, max_offset=max_offset), Network(), clip, frames=frames)
+    assert frames_read(labelled, max_offset=max_offset, frames=frames) == sorted(clip.frames.times)
 
 
 def test_a_wrong_label_leaves_the_bank_as_it_was():

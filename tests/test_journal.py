@@ -72,6 +72,21 @@ def test_a_changed_byte_is_never_believed(tmp_path_factory, data) -> None:
     assert all(RECORDS.get(sequence) == record for sequence, record in found.items())
 
 
+def test_some_are_kept_and_the_others_may_be_added_again(tmp_path: Path) -> None:
+    content = written(tmp_path / "j")
+    with Journal(tmp_path / "j", CONFIGURATION, resume=True) as journal:
+        journal.keep_only(["one", "drei ü", "never there"])
+        assert list(journal.records) == ["one", "drei ü"]
+        journal.add("two\n\u2028", {"pairs": 7})
+        with pytest.raises(StateError, match=r"1 sequence\(s\) were added, expected none before some are kept"):
+            journal.keep_only(["one"])
+    assert read(tmp_path / "j") == {"one": RECORDS["one"], "drei ü": {}, "two\n\u2028": {"pairs": 7}}
+    (tmp_path / "j").write_bytes(content)
+    with Journal(tmp_path / "j", CONFIGURATION, resume=True) as journal:
+        journal.keep_only(RECORDS)
+    assert (tmp_path / "j").read_bytes() == content
+
+
 def test_what_is_soon_made_again_may_be_replaced(tmp_path: Path) -> None:
     content = written(tmp_path / "j")
     with Journal(tmp_path / "j", CONFIGURATION, resume=True, replace=True) as journal:

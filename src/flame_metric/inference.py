@@ -7,7 +7,7 @@ the last ones; before the first frame of a video stands that frame again, as for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from flame_metric.errors import ShapeError
 from flame_metric.sequence import VideoSequence
 from flame_metric.timers import Runner
 
-__all__ = ["Network", "fill_bank", "input_frames", "stacked"]
+__all__ = ["Network", "fill_bank", "frames_read", "input_frames", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,34 @@ def fill_bank(
     check_kind("bank", bank, OffsetBank, "an OffsetBank")
     check_kind("video", video, VideoSequence, "a VideoSequence")
     frames = check_integer("frames", frames, 1, unit="input frames")
-    ends = {frame - offset for frame in video.labelled for offset in range(bank.max_offset + 1)}
-    inputs = _inputs(video.frames, ends, frames)
+    inputs = _inputs(video.frames, _ends(video.labelled, bank.max_offset), frames)
     predictions = (None if item is None else predict(item) for item in inputs)
     bank.update_sequence(predictions, video.targets, sequence=video.name)
+
+
+def frames_read(labelled: Iterable[int], *, max_offset: int, frames: int) -> list[int]:
+    """Return the frames of a video that :func:`fill_bank` reads, ascending; no network is run.
+
+    Parameters
+    ----------
+    labelled : iterable of int
+        Its labelled frames.
+    max_offset : int
+        Reach of the bank.
+    frames : int
+        Number of input frames.
+
+    Examples
+    --------
+    >>> frames_read([1, 7], max_offset=1, frames=2)
+    [0, 1, 5, 6, 7]
+    """
+    return sorted({index for end in _ends(labelled, max_offset) for index in input_frames(end, frames)})
+
+
+def _ends(labelled: Iterable[int], max_offset: int) -> set[int]:
+    """Return the frames whose predictions a bank needs."""
+    return {frame - offset for frame in labelled for offset in range(max_offset + 1) if offset <= frame}
 
 
 def _inputs(video: Sequence[npt.NDArray[Any]], ends: set[int], frames: int) -> Iterator[npt.NDArray[Any] | None]:

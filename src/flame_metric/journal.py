@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -81,7 +81,7 @@ class Journal:
         self.path = check_path(path)
         self.records: dict[str, dict[str, Any]] = {}
         self._added: set[str] = set()
-        wanted = json.loads(json.dumps(configuration))  # as JSON gives it back: tuples are lists there
+        self._configuration = json.loads(json.dumps(configuration))  # as JSON gives it back: tuples are lists there
         try:
             self._file = self.path.open("a+b", buffering=0)  # a buffer would be flushed again when the file is closed
         except OSError as error:
@@ -90,8 +90,8 @@ class Journal:
             self._require_file()
             self._lock()
             known = self._read()
-            if known is None or not self._goes_on(known, wanted, resume=resume, replace=replace):
-                self._begin({"format": _FORMAT, "configuration": wanted})
+            if known is None or not self._goes_on(known, resume=resume, replace=replace):
+                self._begin()
         except BaseException:
             self._file.close()
             raise
@@ -111,6 +111,28 @@ class Journal:
         self._write({"sequence": sequence, "record": record})
         self._added.add(sequence)
 
+    def keep_only(self, sequences: Collection[str]) -> None:
+        """Drop what it held when it was opened of all sequences but these; nothing may have been added yet.
+
+        Raises
+        ------
+        StateError
+            If something was added.
+        DatasetError
+            If it cannot be written; more than what was to be dropped may be lost then, as after a kill.
+        """
+        if self._added:
+            raise StateError(
+                f"{self.path}: {len(self._added)} sequence(s) were added, expected none before some are kept"
+            )
+        kept = {name: record for name, record in self.records.items() if name in sequences}
+        if len(kept) == len(self.records):
+            return
+        self._begin()
+        for name, record in kept.items():
+            self._write({"sequence": name, "record": record})
+            self.records[name] = record
+
     def close(self) -> None:
         """Let another process write; the records stay known."""
         self._file.close()
@@ -127,10 +149,10 @@ class Journal:
 
     # ── lines ──
 
-    def _begin(self, header: Mapping[str, Any]) -> None:
+    def _begin(self) -> None:
         self.records = {}
         self._cut(0)
-        self._write(header)
+        self._write({"format": _FORMAT, "configuration": self._configuration})
         _sync_folder(self.path.parent)
 
     def _write(self, record: Mapping[str, Any]) -> None:
@@ -169,14 +191,14 @@ class Journal:
             self._cut(self._length)
         return configuration
 
-    def _goes_on(self, known: Mapping[str, Any], wanted: Mapping[str, Any], *, resume: bool, replace: bool) -> bool:
+    def _goes_on(self, known: Mapping[str, Any], *, resume: bool, replace: bool) -> bool:
         """Whether the job is the same; False if another one was begun that left nothing, or nothing worth keeping."""
         if self.records and not resume:
             raise StateError(
                 f"{self.path}: holds {len(self.records)} finished sequence(s) already; go on with them (--resume), or "
                 "give another journal"
             )
-        unlike = list(differences(known, wanted))
+        unlike = list(differences(known, self._configuration))
         if unlike and resume and not replace:
             raise StateError(
                 f"{self.path}: is of another job ({shortened(unlike)}: there / here), expected the same configuration; "
