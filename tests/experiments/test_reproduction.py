@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -275,47 +274,47 @@ def test_ctrl_c_on_the_command_line(tmp_path, monkeypatch, capsys, small_run):
 
 
 KILLED = """
-import sys, time
+import sys
 import torch
 from flame_metric import cli
 from flame_metric.experiments import scoring
 
 torch.set_num_threads(1)
-fill = scoring.fill_bank
+count = scoring.fill_bank
+left = int(sys.argv[1])
 
-def slowly(*arguments, **options):
-    time.sleep(0.05)
-    fill(*arguments, **options)
+def some(*arguments, **options):
+    global left
+    if left == 0:
+        print("waiting", flush=True)
+        sys.stdin.read()  # until it is killed: nobody writes
+    left -= 1
+    count(*arguments, **options)
 
-scoring.fill_bank = slowly
-sys.exit(cli.main(sys.argv[1:]))
+scoring.fill_bank = some
+sys.exit(cli.main(sys.argv[2:]))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 def test_killed_for_good_again_and_again(tmp_path, small_run):
-    """Real kills, whenever some more test videos have been scored, until one attempt comes through."""
+    """Real kills, each when some more test videos have been scored, until one attempt comes through."""
     out = tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, *COMMAND, "--out", str(out)]
 
     def scored():
-        return sum(max(0, path.read_bytes().count(b"\n") - 1) for path in out.glob("swiftnet-r18/*/scores.jsonl"))
+        return sum(len(read_journal(path)[1]) for path in out.glob("swiftnet-r18/*/scores.jsonl"))
 
-    kills = []
-    for videos in (2, 7, 99):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-            while process.poll() is None:
-                if scored() >= videos:
-                    process.send_signal(signal.SIGKILL)
-                    kills.append(scored())
-                    break
-                time.sleep(0.002)  # of the one who watches; nothing is timed
-            error = process.stderr.read()
-        assert process.returncode in (0, -signal.SIGKILL), error
-    assert process.returncode == 0
-    assert kills
-    assert scored() == 12
+    for videos, all_videos in ((2, 2), (5, 7), (99, 12)):
+        command = [sys.executable, "-c", KILLED, str(videos), *COMMAND, "--out", str(out)]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(command, **pipes) as process:
+            if all_videos < 12:
+                assert process.stdout.readline() == b"waiting\n", process.stderr.read()
+                process.kill()
+            error = process.communicate()[1]
+        assert process.returncode == (-signal.SIGKILL if all_videos < 12 else 0), error
+        assert scored() == all_videos
     assert_same_tables(out, small_run[1])
 
 
