@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 ROOT = Path(__file__).parents[1]
 EXPLAINED = ROOT / "benchmarks" / "mutants.md"
@@ -48,8 +52,8 @@ class Tally:
 
     @property
     def percent(self) -> float:
-        """Share of them that a test noticed, or that made one last too long."""
-        return 100 * sum(self.statuses[status] for status in NOTICED) / self.mutants
+        """Share of them that a test noticed, or that made one last too long; 0 if there are none: nothing was tried."""
+        return 100 * sum(self.statuses[status] for status in NOTICED) / max(1, self.mutants)
 
 
 def modules() -> dict[str, str]:
@@ -126,13 +130,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if not options.check:
         shutil.rmtree(ROOT / "mutants", ignore_errors=True)  # what was found of other code or with other tests
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+        if resource is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         command = [MUTMUT, "run", "--max-children", str(options.jobs)]
         command += [f"flame_metric.{module}.*" for module in options.modules]
         order = {"PYTHONHASHSEED": "0"}  # mutmut has the tests in a set, and the first that fails ends the search
         subprocess.run(command, cwd=ROOT, env=os.environ | order, check=True)
 
     results = read_results(_mutmut("results", "--all", "true"))
+    if missing := [module for module in wanted if not results.get(module)]:
+        print(
+            f"mutmut has no results of {', '.join(missing)}: it was not run on them; leave out --check", file=sys.stderr
+        )
+        return 1
     tallies = {module: Tally(Counter(results[module].values())) for module in wanted}
     survivors = [
         mutant_key(module, name, _mutmut("show", name))

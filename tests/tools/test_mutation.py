@@ -1,7 +1,10 @@
 """What mutmut prints becomes a table, and survivors are compared with those that are explained."""
 
+import runpy
+import sys
 from collections import Counter
 
+import mutation
 import pytest
 from mutation import EXPLAINED, Tally, faults, modules, mutant_key, read_explained, read_results, table
 
@@ -75,6 +78,24 @@ def test_table() -> None:
         "| timing | 20 | 19 | 0 | 1 | 95.0 % |",
         "| all | 40 | 37 | 1 | 2 | 95.0 % |",
     ]
+
+
+def test_a_module_without_mutants_has_a_score() -> None:
+    assert table({"iou": tally()}).splitlines()[2] == "| iou | 0 | 0 | 0 | 0 | 0.0 % |"
+
+
+def test_results_that_are_missing_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(mutation, "_mutmut", lambda *arguments: PRINTED)
+    assert mutation.main(["--check", "iou", "timing", "counting"]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "mutmut has no results of timing, counting: it was not run on them; leave out --check\n",
+    )
+
+
+def test_it_can_be_imported_where_memory_has_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert runpy.run_path(mutation.__file__)["resource"] is None
 
 
 def test_survivors_that_are_explained_are_no_fault() -> None:
