@@ -638,7 +638,7 @@ def _weighted_pairs(pred: Array, target: Array) -> tuple[Array, Array, npt.NDArr
         return pred[starts], target[starts], np.diff(starts, append=pred.size)
     if all(labels.min() >= 0 and labels.max() < _BYTE_VALUES for labels in (pred, target)):
         codes = (pred.astype(np.uint16) << 8) | target.astype(np.uint8)
-        histogram = np.bincount(codes)
+        histogram = np.bincount(codes, minlength=_BYTE_VALUES**2)
         pairs = np.flatnonzero(histogram)
         return (pairs >> 8).astype(pred.dtype), (pairs & 255).astype(target.dtype), histogram[pairs]
     return pred, target, np.ones(pred.size, np.int64)
@@ -662,17 +662,20 @@ def _bad_labels(labels: Array, space: LabelSpace) -> npt.NDArray[np.bool_]:
 
 
 def _raise_bad_labels(maps: Mapping[str, Array], space: LabelSpace) -> NoReturn:
-    """Name the labels of the first map that holds some which are neither class nor void; one of them does."""
-    argument, labels = next(named for named in maps.items() if _bad_labels(named[1], space).any())
-    values, pixels = np.unique(labels[_bad_labels(labels, space)], return_counts=True)
-    shown = ", ".join(str(value) for value in values[:10]) + (", ..." if values.size > 10 else "")
-    if 1000 <= values.max() < 2**31:
-        remedy = "instance ids? use id // 1000"
-    elif space.ignore_index is None and values.size == 1 and argument == "target":
-        remedy = f"pass ignore_index={values[0]} if they are void"
-    else:
-        remedy = "check `num_classes`, or map the labels to classes first"
-    raise LabelError(
-        f"`{argument}` holds label(s) [{shown}] ({int(pixels.sum()):,} pixels), expected {space}; {remedy}",
-        argument=argument,
-    )
+    """Name the labels of the first map that holds some which are neither class nor void."""
+    for argument, labels in maps.items():
+        values, pixels = np.unique(labels[_bad_labels(labels, space)], return_counts=True)
+        if values.size == 0:
+            continue
+        shown = ", ".join(str(value) for value in values[:10]) + (", ..." if values.size > 10 else "")
+        if 1000 <= values.max() < 2**31:
+            remedy = "instance ids? use id // 1000"
+        elif space.ignore_index is None and values.size == 1 and argument == "target":
+            remedy = f"pass ignore_index={values[0]} if they are void"
+        else:
+            remedy = "check `num_classes`, or map the labels to classes first"
+        raise LabelError(
+            f"`{argument}` holds label(s) [{shown}] ({int(pixels.sum()):,} pixels), expected {space}; {remedy}",
+            argument=argument,
+        )
+    raise AssertionError("unreachable: labels were refused that are all classes or void")
