@@ -89,7 +89,8 @@ def test_a_batch_of_one_is_no_map(maps: np.ndarray, argument: str, expected: str
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (6,), (), (2, 3, 4), (2, 1, 3, 4)])
 @pytest.mark.parametrize("argument", ["pred", "target"])
 def test_what_is_no_map(shape: tuple[int, ...], argument: str) -> None:
-    message = f"`{argument}` has shape {shape}, expected one label map (H, W)"
+    wanted = "at least one pixel" if len(shape) == 2 else "one label map (H, W)"
+    message = f"`{argument}` has shape {shape}, expected {wanted}"
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         code_map(np.zeros(shape, int), SPACE, argument=argument)
 
