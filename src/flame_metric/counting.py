@@ -60,6 +60,7 @@ _CHUNK = 1 << 18  # pixels counted at a time, so that the work on them stays in 
 _SCORE_CHUNK = 1 << 16
 _DENSE = 0.2  # above this share of pixels that start a run, counting every pixel is faster than finding the runs
 _BYTE_VALUES = 256
+_BYTE_PAIRS = _BYTE_VALUES**2
 _LOAD_AFTER = 5000  # maps coded and pairs counted; numba takes as long to load as it saves on about that many
 _STEPS = itertools.count()
 
@@ -638,7 +639,7 @@ def _weighted_pairs(pred: Array, target: Array) -> tuple[Array, Array, npt.NDArr
         return pred[starts], target[starts], np.diff(starts, append=pred.size)
     if all(labels.min() >= 0 and labels.max() < _BYTE_VALUES for labels in (pred, target)):
         codes = (pred.astype(np.uint16) << 8) | target.astype(np.uint8)
-        histogram = np.bincount(codes, minlength=_BYTE_VALUES**2)
+        histogram = np.bincount(codes, minlength=_BYTE_PAIRS)
         pairs = np.flatnonzero(histogram)
         return (pairs >> 8).astype(pred.dtype), (pairs & 255).astype(target.dtype), histogram[pairs]
     return pred, target, np.ones(pred.size, np.int64)
