@@ -43,7 +43,7 @@ test-clients: $(VENV)/.clients
 test-base: $(VENV)/.base
 	$(RUN) -m pytest
 
-# Does each small change of the code that counts make a test fail? An hour on two cores. MODULES="iou timing": of those.
+# Does each small change of the code that counts make a test fail? Half an hour. MODULES="iou timing": of those alone.
 mutation: $(VENV)/.mutation
 	$(RUN) tools/mutation.py $(MODULES)
 
