@@ -90,6 +90,8 @@ def test_arrays_become_int64_and_read_only(dtype):
     assert schedule.source.dtype == schedule.label_frame.dtype == np.int64
     with pytest.raises(ValueError, match="read-only"):
         schedule.source[0] = -1
+    with pytest.raises(ValueError, match="read-only"):
+        schedule.staleness[0] = 1
     frames[0] = 1  # the caller's array stays writable, and is another one
     assert schedule.source.tolist() == [0, 1, 2]
 

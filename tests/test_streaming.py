@@ -233,6 +233,7 @@ def test_the_log_knows_when_frames_and_labels_come():
         (50, {"workers": 3}, [0] * 10),
         (60, {"workers": 3}, [0] * 10),  # free just when the next frame arrives
         (60.0005, {"workers": 3}, [0] * 10),  # the same time
+        (60.001, {"workers": 3}, [0] * 10),
         (60.002, {"workers": 3}, [0, 1] * 5),
         (0, EVERY, [0] * 10),
     ],
