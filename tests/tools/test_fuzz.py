@@ -1,15 +1,20 @@
 """Each target is fuzzed a little, after what was made by hand; a promise that is broken is found, and run again."""
 
+import contextlib
+import io
+import lzma
 import multiprocessing
 import re
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import fuzz
 import numpy as np
 import pytest
-from fuzzing import engine, hostile, png, targets
+from fuzzing import engine, hostile, mutations, png, targets
 from fuzzing.promises import BrokenPromiseError
 
 from flame_metric import FlameResult
@@ -104,6 +109,18 @@ def test_an_input_without_end_is_found(tmp_path, monkeypatch):
 
     monkeypatch.setattr(engine, "MOST_SECONDS", 0.01)
     assert watched(tmp_path, run).findings[0].what.startswith("HangError")
+
+
+@pytest.mark.parametrize("start", mutations.COMPRESSIONS)
+def test_a_compressed_tar_file_is_changed_behind_its_compression(start, tmp_path):
+    ending, opened, _ = mutations.COMPRESSIONS[start]
+    (seed,) = (seed for seed in targets.TARGETS["label-tar"].seeds(tmp_path) if seed.startswith(start))
+    draw, unpacked = Random(0), []
+    for _ in range(200):
+        with contextlib.suppress(OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+            unpacked.append(opened(io.BytesIO(mutations.tar_file(draw, seed))).read())
+    assert len(unpacked) > 170, ending  # a tenth is of the compressed bytes
+    assert len(set(unpacked)) > 100
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import json
+import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fuzzing.mutations import zipped
+from fuzzing.mutations import COMPRESSIONS, mend_tar_header, zipped
 from fuzzing.png import assembled, chunks_of, header
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "npy",
     "picture",
     "records",
+    "tars",
     "texts",
     "traces",
 ]
@@ -218,6 +221,132 @@ def archives(seeds: Sequence[bytes]) -> list[bytes]:
 
 def _zipped(members: dict[str, bytes]) -> bytes:
     return zipped((name, data, zipfile.ZIP_DEFLATED) for name, data in members.items())
+
+
+_TAR_END = bytes(1024)
+_PACKERS: tuple[Callable[[], Any], ...] = (
+    lambda: zlib.compressobj(1, wbits=31),
+    bz2.BZ2Compressor,
+    lambda: lzma.LZMACompressor(preset=0),
+)
+
+
+def tars(seeds: Sequence[bytes]) -> list[bytes]:
+    """Return tar files that unpack to far more than they are, or whose headers, links and names lead astray."""
+    file = _tar_member(b"monday/0001.npy", npy(np.full((3, 4), 0)))
+    found = [_TAR_END, _TAR_END * 20, file, file + bytes(512), _TAR_END + file + _TAR_END]
+    zeros = [bytes(_MIB)] * 64
+    heads = [_tar_head(name, 64 * _MIB, kind) for name, kind in ((b"a.npy", b"0"), (b"a", b"x"), (b"a", b"L"))]
+    bombs = [[head, *zeros, file, _TAR_END] for head in heads] + [[file, _TAR_END, *zeros]]
+    found += [_packed(packer(), bomb) for packer in _PACKERS for bomb in bombs]
+    found.append(_with_dictionary(36, _packed(_PACKERS[2](), [file, _TAR_END, *zeros * 6])))
+    found += [_with_dictionary(size, _packed(_PACKERS[2](), [file, _TAR_END])) for size in (30, 36, 39, 40, 41, 255)]
+    found += _tars_of_names(file) + _tars_of_links(file) + _tars_of_sizes(file)
+    for _, _, packed in COMPRESSIONS.values():
+        whole = packed(file + _TAR_END)
+        found += [whole + whole, whole + b"x" * 100, whole + bytes(600), whole[:-9], packed(whole), packed(b"")]
+        found += [packed(file) + packed(_TAR_END), packed(file + _TAR_END + file + _TAR_END)]
+    return [*found, *(seed[:10] for seed in seeds), *(seed + seed for seed in seeds)]
+
+
+def _tars_of_names(file: bytes) -> list[bytes]:
+    names = [b"../a.npy", b"a/../../a.npy", b"..", b".", b"./", b"/", b"", b"/etc/a.npy", b"//a.npy", b"a\\..\\a.npy"]
+    names += [b"C:/a.npy", b"a\0b.npy", b"\xff.npy", b"\x1b[31m.npy", b"a\n.npy", b"./monday/0001.npy", b"monday"]
+    names += [b"a" * 255 + b".npy", b"a" * 10**5, b"a/" * 10**4 + b"a.npy", b"a/" * 4 * 10**5 + b"a.npy"]
+    found = []
+    for name in names:
+        plain, rest = _tar_member(name[:100], b"1"), file + _TAR_END
+        record = b" path=" + name + b"\n"
+        record = (
+            b"%d" % next(size for size in range(len(record), 2**21) if len(b"%d" % size) + len(record) == size) + record
+        )
+        found += [plain + rest, _tar_member(b"a", name + b"\0", b"L") + plain + rest]
+        found += [_tar_member(b"a", record, kind) + plain + rest for kind in (b"x", b"g")]
+    return found
+
+
+def _tars_of_links(file: bytes) -> list[bytes]:
+    found = []
+    for kind in (b"1", b"2"):
+        for pairs in (
+            [(b"a.npy", b"a.npy")],
+            [(b"a.npy", b"b.npy"), (b"b.npy", b"a.npy")],
+            [(b"a", b"b"), (b"b", b"a"), (b"a/0001.npy", b"b/0001.npy")],
+            [(b"a.npy", b"monday/0001.npy")],
+            [(b"a.npy", b"/etc/passwd")],
+            [(b"a.npy", b"../../etc/passwd")],
+            [(b"a.npy", b"")],
+            [(b"monday", b"."), (b"monday/monday", b"monday")],
+            [(b"%d.npy" % place, b"%d.npy" % (place + 1)) for place in range(2000)],  # deeper than calls may be
+        ):
+            links = b"".join(_tar_head(name, 0, kind, link) for name, link in pairs)
+            found += [links + file + _TAR_END, file + links + _TAR_END]
+    devices = (_tar_head(b"a.npy", 0, kind) for kind in (b"3", b"4", b"6", b"7", b"D", b"V", b"\0", b"?"))
+    return [*found, *(device + file + _TAR_END for device in devices)]
+
+
+def _tars_of_sizes(file: bytes) -> list[bytes]:
+    numbers = (1, 100, 2**20 + 1, 2**31, 2**40, 2**62, 2**63, -1, -511, -512, -513, -1024, -(2**31), -(2**62))
+    sizes = [(number % 2**96 | 1 << 95).to_bytes(12, "big") for number in numbers]  # in base 256
+    sizes += [
+        b"77777777777\0",
+        b"-1",
+        b"-0000001000",
+        b"00000000010x",
+        b"",
+        b" " * 12,
+        b"0x10",
+        b"8",
+        b"\x81" + bytes(11),
+    ]
+    found = []
+    for size in sizes:
+        for kind in (b"0", b"5", b"x", b"g", b"L", b"K", b"S", b"2"):
+            head = _tar_head(b"a.npy", size, kind)
+            found += [head + bytes(512) + file + _TAR_END, file + head + file + _TAR_END]
+    for lines in (
+        (b"size=-512", b"size=99999999999999999999", b"size=1e9", b"size=", b"size=2147483648"),
+        (b"GNU.sparse.map=0,0", b"GNU.sparse.size=%d" % 2**41, b"GNU.sparse.name=a.npy"),
+        (b"GNU.sparse.major=1", b"GNU.sparse.minor=0", b"GNU.sparse.realsize=%d" % 2**41, b"GNU.sparse.name=../a.npy"),
+        (b"GNU.sparse.major=1", b"GNU.sparse.minor=0", b"GNU.sparse.realsize=-1", b"GNU.sparse.name=a.npy"),
+        (b"GNU.sparse.map=0,-512", b"GNU.sparse.size=-1"),
+        (b"GNU.sparse.map=" + b"0,1," * 10**4 + b"0,1", b"GNU.sparse.size=512"),
+        (b"hdrcharset=BINARY", b"path=\xff\0.npy"),
+        (b"mtime=nan", b"uid=1e999"),
+    ):
+        records = b"".join(b"%d %s\n" % (len(line) + (4 if len(line) < 94 else 9), line) for line in lines)
+        for content in (records, *(b"%d %s\n" % (length, lines[0]) for length in (0, -1, 1, 10**9))):
+            found.append(_tar_member(b"a", content, b"x") + file + _TAR_END)
+    return found
+
+
+def _tar_head(name: bytes, size: int | bytes, kind: bytes = b"0", link: bytes = b"") -> bytes:
+    written = b"%011o" % size if isinstance(size, int) else size
+    fields = ((name, 100), (b"0000644", 8), (b"0000000", 8), (b"0000000", 8), (written, 12), (b"00000000000", 12))
+    head = bytearray(b"".join(value[:length].ljust(length, b"\0") for value, length in fields))
+    head += bytes(8) + kind + link[:100].ljust(100, b"\0") + b"ustar\x0000"
+    head += bytes(512 - len(head))
+    mend_tar_header(head)
+    return bytes(head)
+
+
+def _tar_member(name: bytes, content: bytes, kind: bytes = b"0") -> bytes:
+    return _tar_head(name, len(content), kind) + content + bytes(-len(content) % 512)
+
+
+def _packed(packer: Any, parts: Iterable[bytes]) -> bytes:
+    """Return what a packer makes of parts, one after the other: the whole of a bomb never lies in memory."""
+    return b"".join([*(packer.compress(part) for part in parts), packer.flush()])
+
+
+def _with_dictionary(size: int, packed: bytes) -> bytes:
+    """Return an .xz file whose header claims a dictionary: 36 is 1 GiB, 40 the largest; more is damage."""
+    block = bytearray(packed[12:24])
+    if block[:4] != b"\x02\x00\x21\x01":
+        raise AssertionError("unreachable: one block, one filter, whose property is the size")
+    block[4] = size
+    block[8:] = zlib.crc32(block[:8]).to_bytes(4, "little")
+    return packed[:12] + block + packed[24:]
 
 
 # ── images ──

@@ -6,19 +6,24 @@ Each function takes a source of chance and a file, and returns another file. The
 from __future__ import annotations
 
 import base64
+import bz2
 import functools
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from fuzzing.png import Chunk, assembled, chunks_of, header
 
 __all__ = [
+    "COMPRESSIONS",
     "Mutate",
     "any_bytes",
     "archive",
@@ -27,12 +32,24 @@ __all__ = [
     "json_text",
     "lines",
     "lines_or_json",
+    "mend_tar_header",
     "png_or_jpeg",
+    "tar_file",
     "zipped",
 ]
 
 _TAR_BLOCK = 512
 _TAR_FIELDS = ((0, 100), (124, 12), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8), (345, 155))
+_MOST_UNPACKED = 1_000_000  # of a bomb, changed ones are small
+COMPRESSIONS: Mapping[bytes, tuple[str, Callable[[Any], Any], Callable[[bytes], bytes]]] = MappingProxyType(
+    {
+        b"\x1f\x8b": ("gz", gzip.open, lambda data: gzip.compress(data, mtime=0)),
+        b"BZh": ("bz2", bz2.open, bz2.compress),
+        b"\xfd7zXZ": ("xz", lzma.open, lambda data: lzma.compress(data, preset=0)),
+    }
+)
+"""Of tar files, by their first bytes: the ending, what opens it, what makes it. The same data give the same bytes."""
+
 Mutate = Callable[[Random, bytes], bytes]
 
 _NUMBERS = (0, 1, 2, 3, 4, 7, 8, 16, 127, 128, 255, 256, 257, 4095, 4096, 32767, 32768, 65535, 65536, 3_000_000)
@@ -248,7 +265,23 @@ def archive(draw: Random, content: bytes) -> bytes:
 
 
 def tar_file(draw: Random, content: bytes) -> bytes:
-    """Change a header of a tar file and mend its checksum, or a block, or the file, which may be compressed."""
+    """Change a tar file, behind its compression if it has one, or the file as it lies there."""
+    if draw.randrange(10) == 0:
+        return any_bytes(draw, content)
+    start = next((start for start in COMPRESSIONS if content.startswith(start)), None)
+    if start is None:
+        return _tar(draw, content)
+    _, opened, packed = COMPRESSIONS[start]
+    try:
+        with opened(io.BytesIO(content)) as file:
+            unpacked = file.read(_MOST_UNPACKED)
+    except Exception:  # what was changed before may be damaged
+        return any_bytes(draw, content)
+    return packed(_tar(draw, unpacked))
+
+
+def _tar(draw: Random, content: bytes) -> bytes:
+    """Change a header and mend its checksum, or a block, or anything."""
     kind = draw.randrange(8)
     if len(content) % _TAR_BLOCK or not content or kind == 0:
         return any_bytes(draw, content)
@@ -266,9 +299,14 @@ def tar_file(draw: Random, content: bytes) -> bytes:
         (b"%o" % draw.choice(_NUMBERS), b"%o" % draw.randrange(2000), any_bytes(draw, bytes(head[start:])))
     )
     head[start : start + length] = value[:length].ljust(length, b"\0")
+    mend_tar_header(head)
+    return b"".join(blocks)
+
+
+def mend_tar_header(head: bytearray) -> None:
+    """Write the checksum that a header has to have into it."""
     head[148:156] = b" " * 8
     head[148:156] = b"%06o\0 " % (sum(head) % 8**6)
-    return b"".join(blocks)
 
 
 def zipped(members: Iterable[tuple[str, bytes, int]]) -> bytes:

@@ -10,11 +10,9 @@ import argparse
 import contextlib
 import csv
 import functools
-import gzip
 import hashlib
 import io
 import json
-import lzma
 import os
 import tarfile
 import tomllib
@@ -174,7 +172,7 @@ def _zip_seeds(_: Path) -> list[bytes]:
 
 def _tar_seeds(_: Path) -> list[bytes]:
     seeds = []
-    for kind in ("w", "w:gz", "w:xz"):
+    for kind in ("w", "w:gz", "w:bz2", "w:xz"):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode=kind) as archive:
             for place, name in enumerate(("monday/0001.npy", "./monday/0002.npy", f"tuesday/{'long' * 30}/0001.npy")):
@@ -194,16 +192,13 @@ def _label_zip(content: bytes, folder: Path) -> None:
 
 
 def _label_tar(content: bytes, folder: Path) -> None:
-    kind = "tar.gz" if content.startswith(b"\x1f\x8b") else "tar.xz" if content.startswith(b"\xfd7z") else "tar"
-    files = _stored(_file(folder, f"labels.{kind}", content))
-    unpacked = (
-        gzip.decompress(content) if kind == "tar.gz" else lzma.decompress(content) if kind == "tar.xz" else content
-    )
+    start = next((start for start in mutations.COMPRESSIONS if content.startswith(start)), None)
+    ending, opened, _ = mutations.COMPRESSIONS[start] if start else ("", contextlib.nullcontext, None)
+    files = _stored(_file(folder, f"labels.tar.{ending}".rstrip("."), content))
     with (
-        contextlib.suppress(MemoryError),
-        tarfile.open(  # the reader takes what it is told to read
-            fileobj=io.BytesIO(unpacked), mode="r:", ignore_zeros=True
-        ) as archive,
+        contextlib.suppress(MemoryError),  # the reader takes what it is told to read
+        opened(io.BytesIO(content)) as unpacked,
+        tarfile.open(fileobj=unpacked, mode="r:", ignore_zeros=True) as archive,
     ):
         require(len(files) == sum(not member.isdir() for member in archive), "no file is left out")
 
@@ -624,7 +619,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             Target("frame-image", _frame_seeds, _frame_image, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
             Target("label-npy", _npy_seeds, _label_npy, mutations.array, hostile.arrays),
             Target("label-zip", _zip_seeds, _label_zip, mutations.archive, hostile.archives, 512),
-            Target("label-tar", _tar_seeds, _label_tar, mutations.tar_file),
+            Target("label-tar", _tar_seeds, _label_tar, mutations.tar_file, hostile.tars),
             Target("result", _result_seeds, _result, mutations.json_text, hostile.records),
             Target("meter", _meter_seeds, _meter_state, mutations.json_text, hostile.records),
             Target("evaluation", _evaluation_seeds, _evaluation, mutations.json_text, hostile.records),
