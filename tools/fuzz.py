@@ -34,18 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{arguments.replay} was read, and is sound")
         return 0
     print(_machine())
-    print("\n| target | executions | accepted | refused | findings | peak MiB | s |")
-    print("| :-- | --: | --: | --: | --: | --: | --: |", flush=True)
+    print("\n| target | engine | executions | accepted | refused | findings | bound MiB | peak MiB | s |")
+    print("| :-- | :-- | --: | --: | --: | --: | --: | --: | --: |", flush=True)
     found: list[Report] = []
     for name in names:
         if not TARGETS[name].is_possible:
-            print(f"| {name} | needs {', '.join(TARGETS[name].needs)} | | | | | |", flush=True)
+            print(f"| {name} | needs {', '.join(TARGETS[name].needs)} | | | | | | | |", flush=True)
             continue
         job = Job(name, arguments.engine, arguments.executions, arguments.seed, arguments.findings)
         report = fuzz(job)
         found.append(report)
         numbers = f"{report.executions:,} | {report.accepted:,} | {report.refused:,} | {len(report.findings)}"
-        print(f"| {name} | {numbers} | {report.peak_mib:.0f} | {report.seconds:.0f} |", flush=True)
+        memory = f"{TARGETS[name].most_mib} | {report.peak_mib:.0f}"
+        print(f"| {name} | {job.engine} | {numbers} | {memory} | {report.seconds:.0f} |", flush=True)
     for report in found:
         for finding in report.findings:
             again = f"python tools/fuzz.py --target {report.target} --replay {finding.file}"

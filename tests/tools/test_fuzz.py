@@ -164,7 +164,8 @@ def test_the_plain_decoder_agrees_with_pillow(bits, colour, interlacing, tmp_pat
 def test_the_table_and_the_exit_code(tmp_path, capsys):
     options = ["--executions", "60", "--findings", str(tmp_path)]
     assert fuzz.main(["--target", "label-map", *options]) == 0
-    assert re.search(r"\| label-map \| \d+ \| \d+ \| \d+ \| 0 \|", capsys.readouterr().out)
+    row = r"\| label-map \| mutations \| \d+ \| \d+ \| \d+ \| 0 \| 256 \| \d+ \| \d+ \|\n"
+    assert re.search(row, capsys.readouterr().out)
     assert fuzz.main(["--target", "nothing"]) == 2
     assert "there is no target 'nothing', expected all or one of label-png" in capsys.readouterr().out
 
