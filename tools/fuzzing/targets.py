@@ -633,7 +633,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             Target("colours", _colours_seeds, _colours, mutations.lines, needs=_IMAGES),
             Target("class-names", _names_seeds, _names, mutations.json_text, hostile.records),
             Target("label-map", _lookup_seeds, _lookup, mutations.lines),
-            Target("command", _command_seeds, _command, mutations.lines),
+            Target("command", _command_seeds, _command, mutations.lines, needs=_IMAGES),
             Target("program", _program_seeds, _program, mutations.archive, hostile.archives, needs=_TORCH),
             Target("onnx-data", _onnx_seeds, _onnx, mutations.any_bytes, hostile.messages, needs=_TORCH),
         )
