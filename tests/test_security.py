@@ -300,7 +300,7 @@ BOMBS = [
     Carrier("a deep result", "a.json", DEEP, ["compare", "a.json", "a.json"], 4, "a.json: this is no"),
     Carrier("a deep result on a page", "a.json", DEEP, PAGE, 3, "a.json: is neither a result, a bank nor a trace"),
     Carrier("a deep trace", "t.json", b'{"a":' + DEEP, [*EVALUATE, "--trace", "t.json"], 3, "t.json: this is no"),
-    Carrier("a deep journal", "job", DEEP + b"\n", ["merge", "job"], 4, "job: line 1 is damaged"),
+    Carrier("a deep journal", "job", DEEP + b"\n", ["merge", "job"], 4, "job: is no journal"),
     Carrier("a deep description", "d.toml", b"a = " + DEEP, FOLDERS, 3, "d.toml: is no TOML file", "PIL"),
     Carrier("a deep config", "hf/config.json", DEEP, run("hf"), 3, "hf/config.json cannot be read", "transformers"),
     Carrier("a JPEG of 60,000x60,000", "frames/1.jpg", jpeg_header(60_000, 60_000), FOLDERS, 3, "60000x60000", "PIL"),
