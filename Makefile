@@ -39,9 +39,9 @@ fuzz: $(VENV)/$(if $(findstring atheris,$(FUZZ)),.fuzz,.dev)
 test-clients: $(VENV)/.clients
 	$(RUN) -m pytest tests/clients tests/models/test_compilers.py
 
-# The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so.
+# The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so; what is slow is left out.
 test-base: $(VENV)/.base
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m "not slow"
 
 # Does each small change of the code that counts make a test fail? Half an hour. MODULES="iou timing": of those alone.
 mutation: $(VENV)/.mutation

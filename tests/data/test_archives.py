@@ -145,6 +145,7 @@ def test_a_file_without_a_name(tmp_path: Path) -> None:
         open_place(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0xFFFF, 0x10000])
 def test_as_many_files_as_there_are(number: int, tmp_path: Path) -> None:
     """From 65,535 on, a zip file keeps their number elsewhere."""

@@ -25,6 +25,7 @@ pytest.importorskip("resource", reason="memory is watched where the system tells
 MUTATIONS = 250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", targets.TARGETS)
 def test_promises_are_kept(name: str, tmp_path: Path) -> None:
     target = targets.TARGETS[name]
