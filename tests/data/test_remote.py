@@ -27,10 +27,10 @@ def hasty(fault=""):
 
 @pytest.fixture
 def memory():
-    system = fsspec.filesystem("memory")
+    system = fsspec.filesystem("memory")  # one for all tests, and for the examples of docstrings
+    system.store.clear()
     yield system
-    for path in system.find("/"):
-        system.rm(path)
+    system.store.clear()
 
 
 @pytest.fixture
