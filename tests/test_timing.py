@@ -219,7 +219,7 @@ BAD_NUMBERS = [
     [26],
     {},
     b"26",
-    object(),
+    pytest.param(object(), id="an object"),
     -1,
     -0.001,
     Fraction(-1, 3),
