@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PYTEST := $(RUN) -m pytest --numprocesses auto --dist worksteal
 SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 
 .PHONY: demo test test-base test-clients lint fuzz mutation docs dist audit clean
@@ -16,8 +17,7 @@ demo: $(VENV)/.demo
 	@echo "Look at demo-output/result.json for the counts behind the table, and at README.md for your own data."
 
 test: $(VENV)/.dev lint
-	$(RUN) -m coverage run -m pytest
-	$(RUN) -m coverage report
+	$(PYTEST) --cov
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check
@@ -37,11 +37,11 @@ fuzz: $(VENV)/$(if $(findstring atheris,$(FUZZ)),.fuzz,.dev)
 
 # With Hugging Face transformers, ONNX Runtime, Lightning and mmengine: what the tests above skip.
 test-clients: $(VENV)/.clients
-	$(RUN) -m pytest tests/clients tests/models/test_compilers.py
+	$(PYTEST) tests/clients tests/models/test_compilers.py
 
 # The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so; what is slow is left out.
 test-base: $(VENV)/.base
-	$(RUN) -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # Does each small change of the code that counts make a test fail? Half an hour. MODULES="iou timing": of those alone.
 mutation: $(VENV)/.mutation

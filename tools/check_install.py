@@ -71,9 +71,9 @@ figure, axes = plot_latencies(latency_report(LatencyTrace([26, 27, 25, 40]), fps
 figure.savefig("latencies.png")
 """,
     "remote": """
-import fsspec
 import numpy as np
 from flame_metric.data.remote import open_remote
+import fsspec
 with fsspec.open("memory://maps/clip/1.npy", "wb") as file:
     np.save(file, np.eye(4, dtype=np.uint8))
 (file,) = open_remote("memory://maps").files()
