@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import flame_metric
+from flame_metric import LatencyTrace
 from flame_metric.cli import main
 from recipes import blocks
 
@@ -105,6 +106,7 @@ def test_shards_are_counted_and_merged(submit, capsys):
 
 def test_what_fails_is_not_merged(submit):
     Path("job").mkdir()
+    Path("job", "trace.json").write_text(LatencyTrace([76], replay="random").to_json())
     Path("job", "part2.jsonl").write_text("no journal\n")
     assert submit() == ["latency completed", "count failed", "merge cancelled"]
     assert "part2.jsonl: is no journal" in logs()["count2.txt"]
