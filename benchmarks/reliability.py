@@ -10,6 +10,7 @@ wrong: the label, the size or the type at fault. *SILENT* is a number that is wr
 
 from __future__ import annotations
 
+import argparse
 import io
 import math
 import tempfile
@@ -337,6 +338,7 @@ def outcome(case: Case, score: Score) -> str:
 
 def main() -> None:
     """Print the table and its sums."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = [[case.name, *(outcome(case, score) for score in SCORES.values())] for case in cases()]
     print(f"{machine()}\n")
     print(markdown(["input", *SCORES], rows))

@@ -14,7 +14,7 @@ import pytest
 from flame_metric.data.archives import archive_kind
 from flame_metric.data.places import open_place
 from flame_metric.data.stored import StoredFile
-from flame_metric.errors import DatasetError
+from flame_metric.errors import ConfigError, DatasetError
 
 FILES = {"a/0001.png": b"one", "a/0002.png": b"two", "b/0001.png": b"three" * 1000}
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -59,6 +59,12 @@ def test_names_of_any_form(tmp_path: Path) -> None:
         DatasetError, match=r"labels\.zip: holds a file called 'a/\.\./\.\./x\.png', expected names below"
     ):
         open_place(pack(tmp_path / "labels.zip", {"a/../../x.png": b""})).files()
+
+
+@pytest.mark.parametrize("chain", ["zip://inner.zip::outer.zip", "zip://inner.zip::file:///o.zip", "tar::zip::o.tar"])
+def test_archives_in_archives_are_refused(chain):
+    with pytest.raises(ConfigError, match=r"names an archive in an archive, .*: unpack the outer one"):
+        open_place(f"zip://a::{chain}")
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz"])

@@ -33,7 +33,7 @@ def open_place(root: str | os.PathLike[str]) -> Path | StoredFolder:
     Raises
     ------
     ConfigError
-        If an address has a scheme that is not known.
+        If an address has a scheme that is not known, or names an archive in an archive.
     DatasetError
         If there is no such folder or archive, or it cannot be read.
     MissingExtraError
@@ -55,6 +55,8 @@ def open_place(root: str | os.PathLike[str]) -> Path | StoredFolder:
     is_address = isinstance(root, str) and ("://" in text or ("::" in text and not exists(Path(text))))
     found = _IN_ARCHIVE.fullmatch(text) if is_address else None
     kind, inner, outer = (found[1], found[2] or "", found[3]) if found else (None, "", text)
+    if found and _IN_ARCHIVE.fullmatch(outer):
+        raise ConfigError(f"{text} names an archive in an archive, expected a folder in one: unpack the outer one")
     if is_address and ("://" in outer or "::" in outer):
         return _remote(outer, inner, kind)
     path = Path(outer)
