@@ -172,6 +172,33 @@ def test_a_journal_goes_on_and_notices_other_files(server, folders, whole, tmp_p
             evaluate_folders(*places, **OPTIONS, **journal)
 
 
+def test_a_journal_notices_another_archive_on_a_server(folders, tmp_path, monkeypatch):
+    """Files in a tar have no checksums, and these are of equal sizes and times."""
+    journal = {"journal": tmp_path / "job.jsonl", "resume": True}
+    shutil.copytree(folders / "labels", tmp_path / "labels")
+
+    def timeless(member):
+        member.mtime = 0
+        return member
+
+    def pack(time):
+        with tarfile.open(tmp_path / "labels.tar", "w") as archive:
+            archive.add(tmp_path / "labels", ".", filter=timeless)
+        os.utime(tmp_path / "labels.tar", (time, time))
+
+    pack(1_000_000_000)
+    with FileServer(tmp_path) as labels:
+        places = folders / "preds", f"{labels.address}/labels.tar"
+        before = told(evaluate_folders(*places, **OPTIONS, **journal))
+        pack(1_000_000_000)
+        assert told(evaluate_folders(*places, **OPTIONS, **journal)) == before
+        file = tmp_path / "labels/clip 0/003.npy"
+        np.save(file, 3 - np.load(file))
+        pack(1_000_000_001)
+        with pytest.raises(StateError, match="was counted from other files than are there now"):
+            evaluate_folders(*places, **OPTIONS, **journal)
+
+
 def test_parts_of_one_evaluation_may_lie_in_different_places(folders, whole, tmp_path):
     """A share on a machine that has the archive, and one on a machine that has the folder."""
     for name in ("preds", "labels"):

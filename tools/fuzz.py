@@ -22,7 +22,12 @@ _VERSIONS = ("numpy", "pillow", "torch", "atheris")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.executions < 1:
+        parser.error(f"--executions is {arguments.executions}, expected 1 or more")
+    if arguments.replay is not None and (arguments.target == "all" or not arguments.replay.is_file()):
+        parser.error(f"--replay {arguments.replay} needs that file, and --target, which is to read it")
     from fuzzing.targets import TARGETS  # noqa: PLC0415 - a new process instruments it first
 
     names = [name for name in TARGETS if arguments.target in (name, "all")]

@@ -93,7 +93,7 @@ def _rows(counts: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any], np
         raise LabelError(f"`counts` holds {array.dtype} values, expected integer pixel counts")
     if array.size and array.min() < 0:
         raise LabelError(f"`counts` holds {array.min()}, expected pixel counts >= 0")
-    intersection, predicted, labelled = np.moveaxis(array.astype(np.int64, copy=False), -2, 0)
+    intersection, predicted, labelled = np.moveaxis(np.asarray(array, np.int64), -2, 0)
     return intersection, predicted, labelled
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric import FlameResult
+from flame_metric import FlameResult, OffsetBank
 from flame_metric.cli import main
 from flame_metric.cli.console import progress
 from flame_metric.evaluation import Evaluation, evaluate_folders
@@ -222,6 +222,25 @@ def test_png_without_pillow_names_the_extra(tmp_path: Path, run_python) -> None:
     )
 
 
+def test_outputs_are_written_though_one_of_them_cannot_be(
+    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ".csv":
+            raise OSError(28, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr("flame_metric.cli.output.write_whole", full)
+    files = {name: str(tmp_path / f"result.{name}") for name in ("json", "csv", "bank")}
+    words = [word for name, file in files.items() for word in (f"--{name}", file)]
+    assert main(["evaluate", *folders, *OPTIONS, "--frame-offset", "1", *words]) == 3
+    out, err = capsys.readouterr()
+    assert "mean IoU           0.5000" in out
+    assert err == f"flame-metric: error: {files['csv']}: cannot be written: No space left on device\n"
+    assert Evaluation.from_json(Path(files["json"]).read_text()).flame.num_pairs == 2
+    assert len(OffsetBank.load(files["bank"]).sequences) == 1
+
+
 def test_an_output_is_replaced_whole_or_not_at_all(
     folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,8 +253,10 @@ def test_an_output_is_replaced_whole_or_not_at_all(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdopen", full)
-        assert main(arguments) == 2
-    assert "result.json: cannot be written: No space left on device" in capsys.readouterr().err
+        assert main(arguments) == 3
+    out, err = capsys.readouterr()
+    assert "result.json: cannot be written: No space left on device" in err
+    assert "mean IoU" in out  # it is not lost
     assert file.read_text() == "the result of yesterday"
     assert [path.name for path in tmp_path.glob(".result*")] == []
     assert main(arguments) == 0

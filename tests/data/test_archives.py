@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import os
+import shutil
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -173,13 +174,42 @@ def test_a_header_that_claims_a_name_of_any_length(ending: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["link", "device"])
 def test_links_and_devices_are_no_label_maps(kind: str, tmp_path: Path) -> None:
-    member = tarfile.TarInfo("2.png")
+    member = tarfile.TarInfo("a/2.png")
     member.type, member.linkname = (tarfile.SYMTYPE, "/etc/passwd") if kind == "link" else (tarfile.CHRTYPE, "")
     with tarfile.open(tmp_path / "labels.tar", "w") as archive:
         archive.addfile(member)
     (file,) = open_place(tmp_path / "labels.tar").files()
-    with pytest.raises(DatasetError, match=r"2\.png: is a link or a device, expected a file"):
+    with pytest.raises(DatasetError, match=r"labels\.tar/a/2\.png: is a link or a device, .* \(tar --dereference "):
         file.read()
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar"])
+def test_a_clip_that_is_a_link_is_not_passed_over(ending: str, tmp_path: Path) -> None:
+    path = pack(tmp_path / f"labels{ending}", {"a/1.png": b"1"})
+    if ending == ".zip":
+        with zipfile.ZipFile(path, "a") as archive:
+            member = zipfile.ZipInfo("b")
+            member.external_attr = 0o120777 << 16
+            archive.writestr(member, "../store/b")
+    else:
+        with tarfile.open(path, "a") as archive:
+            member = tarfile.TarInfo("./b")
+            member.type, member.linkname = tarfile.SYMTYPE, "../store/b"
+            archive.addfile(member)
+    with pytest.raises(DatasetError, match=rf"labels\{ending}/b: is a link or a device, expected a file or a folder"):
+        open_place(path).files()
+    assert [file.name for file in open_place(f"{ending[1:]}://a::{path}").files()] == ["1.png"]
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar"])
+def test_an_empty_folder_is_not_passed_over(ending: str, tmp_path: Path) -> None:
+    for folder in ("labels/a", "labels/b/deeper", "labels/.cache", "elsewhere"):
+        (tmp_path / "all" / folder).mkdir(parents=True)
+    (tmp_path / "all/labels/a/1.png").write_bytes(b"1")
+    path = shutil.make_archive(str(tmp_path / "all"), ending[1:], tmp_path / "all")
+    with pytest.raises(DatasetError, match=rf"all\{ending}/labels/b: is empty, expected label maps; remove the folder"):
+        open_place(f"{ending[1:]}://labels::{path}").files()
+    assert len(open_place(f"{ending[1:]}://labels/a::{path}").files()) == 1
 
 
 def test_a_bomb_is_refused_by_what_it_claims(tmp_path: Path, monkeypatch) -> None:
@@ -289,3 +319,16 @@ def test_folders_may_be_called_like_archives_and_addresses(tmp_path: Path, monke
         (tmp_path / name).mkdir()
         assert open_place(name) == Path(name)
     assert open_place(Path("labels.zip")) == Path("labels.zip")
+
+
+@pytest.mark.parametrize("text", ["zip://", "TAR://labels"])
+def test_a_folder_of_no_archive(text: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"^{text} names no archive, expected zip://FOLDER::ARCHIVE or tar://FOLDER::"
+    ):
+        open_place(text)
+
+
+def test_schemes_are_not_case_sensitive(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.zip", FILES)
+    assert [file.name for file in open_place(f"ZIP://a::{path}").files()] == ["0001.png", "0002.png"]

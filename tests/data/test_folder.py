@@ -200,6 +200,19 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
         folder.read(tmp_path / "4.npy")
 
 
+def test_a_clip_that_is_not_there_is_not_passed_over(tmp_path: Path) -> None:
+    tree(tmp_path / "labels", "a/0001.npy", ".b/0001.npy")
+    (tmp_path / "labels/.c").symlink_to(tmp_path / "gone")
+    assert list(LabelFolder.scan(tmp_path / "labels").sequences) == ["a"]
+    (tmp_path / "labels/d").mkdir()
+    with pytest.raises(DatasetError, match=r"labels.d: is empty, expected label maps; remove the folder if there are"):
+        LabelFolder.scan(tmp_path / "labels")
+    (tmp_path / "labels/d").rmdir()
+    (tmp_path / "labels/d").symlink_to(tmp_path / "gone")  # such as a disk that is not mounted
+    with pytest.raises(DatasetError, match=r"labels.d: is a link to nothing, expected a folder of label maps"):
+        LabelFolder.scan(tmp_path / "labels")
+
+
 def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path) -> None:
         raise PermissionError(13, "Permission denied", str(self))

@@ -237,7 +237,9 @@ def test_missing_folders(tmp_path: Path) -> None:
 
 def test_empty_folders(tmp_path: Path) -> None:
     write(tmp_path, "a", range(2))
-    (tmp_path / "labels/b").mkdir()  # without a label map it is no sequence
+    (tmp_path / "labels/b").mkdir()
+    refused(r"labels/b: is empty, expected label maps; remove the folder if there are none$", tmp_path)
+    (tmp_path / "labels/b/notes.txt").touch()  # without a label map it is no sequence
     assert [video.name for video in read(tmp_path).sequences] == ["a"]
     refused(r"labels: holds no label maps whose names begin with '' and end with '_x'", tmp_path, label_suffix="_x")
     refused(

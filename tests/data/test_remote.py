@@ -25,12 +25,17 @@ def hasty(fault=""):
     return remote.Patience(attempts=3, pause_s=0.0, timeout_s=seconds, list_s=seconds)
 
 
+def clear(system):
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+
+
 @pytest.fixture
 def memory():
     system = fsspec.filesystem("memory")  # one for all tests, and for the examples of docstrings
-    system.store.clear()
+    clear(system)
     yield system
-    system.store.clear()
+    clear(system)
 
 
 @pytest.fixture
@@ -138,8 +143,43 @@ def test_a_server_that_fails_has_lost_nothing(server, tree, status, message):
 
 def test_a_page_without_links_is_no_empty_folder(server):
     server.faults["/labels/b%20clip/"] = ("login", None)
-    with pytest.raises(DatasetError, match="/labels/b clip: is a page without links, expected the list"):
+    with pytest.raises(DatasetError, match=r"/labels/b clip: is a page without links to files, .* expected the list"):
         opened(server).files()
+
+
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        ('<a href="login?next=x">log in</a>', "without links to files"),
+        ('<a href="/login">log in</a>', "without links to files"),
+        ('<a href="?C=N;O=D">Name</a><a href="../">Parent</a>', "without links to files"),
+        ('<a href="index.html">i</a><a href="help.php">h</a>', "without links to files"),
+        ('<a href="0001.npy">1</a><a href="?page=1">next</a>', "one page of several: it links to http://"),
+        ('<a href="0001.npy">1</a><a href="?sort=name&marker=0001.npy">next</a>', "one page of several"),
+    ],
+)
+def test_a_page_that_is_no_whole_list(server, page, problem):
+    server.faults["/labels/b%20clip/"] = (page, None)
+    with pytest.raises(DatasetError, match=f"/labels/b clip: is .*{problem}"):
+        opened(server).files()
+
+
+def test_links_that_sort_a_list_are_no_files(server):
+    page = '<a href="?C=N;O=D">Name</a><a href="?sort=size&order=asc">Size</a><a href="../">..</a><a href="1.npy">1</a>'
+    server.faults["/labels/b%20clip/"] = (page, None)
+    assert [str(file.path) for file in opened(server).files()] == ["a/0001.npy", "a/0002.npy", "b clip/1.npy"]
+
+
+def test_a_folder_without_files_is_not_passed_over(memory):
+    memory.pipe("/maps/a/1.npy", b"1")
+    memory.mkdir("/maps/b")
+    with pytest.raises(DatasetError, match="memory://maps/b: is empty, expected label maps; remove the folder"):
+        remote.open_remote("memory://maps").files()
+
+
+def test_what_is_put_together_wrongly_is_not_tried_again(tmp_path):
+    with pytest.raises(DatasetError, match=r"cannot be read: "):
+        remote.open_remote(f"dir::file://{tmp_path}").files()
 
 
 def test_what_is_final_is_asked_once(server):

@@ -187,7 +187,7 @@ def test_missing_folders(tmp_path: Path) -> None:
     refused(r"videos: holds no video file \(\.avi, .*\.webm\)$", tmp_path)
     write(tmp_path, "a.mkv")
     refused("labels: is missing, expected a folder$", tmp_path)
-    (tmp_path / "labels/a").mkdir(parents=True)
+    (tmp_path / "labels").mkdir()
     refused("labels: holds no label maps", tmp_path)
 
 

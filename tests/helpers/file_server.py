@@ -12,7 +12,7 @@ class FileServer:
 
     "500", "403", "429" are answered instead; "cut" promises more bytes than come; "reset" closes the connection;
     "stall" says nothing until the server is stopped; "endless" gives no size and never ends; "unsized" gives no size;
-    "login" is a page without links.
+    "login" is a page without links, and what begins with "<" is a page.
     """
 
     def __init__(self, root):
@@ -68,12 +68,13 @@ class FileServer:
             self.stalled.set()
             self.released.wait()
             handler.close_connection = True
-        elif kind == "login":
+        elif kind == "login" or kind.startswith("<"):
+            page = b"Please log in" if kind == "login" else kind.encode()
             handler.send_response(200)
             handler.send_header("Content-Type", "text/html")
-            handler.send_header("Content-Length", "13")
+            handler.send_header("Content-Length", str(len(page)))
             handler.end_headers()
-            handler.wfile.write(b"Please log in")
+            handler.wfile.write(page)
         elif kind == "reset":
             handler.close_connection = True
         else:

@@ -180,6 +180,20 @@ def test_a_finding_is_run_again(tmp_path, capsys):
         fuzz.main(["--target", "label-map", "--replay", str(tmp_path / "input")])
 
 
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--replay", __file__], "needs that file, and --target"),
+        (["--replay", "nothing", "--target", "bank"], "--replay nothing needs that file"),
+        (["--executions", "-5"], "--executions is -5, expected 1 or more"),
+    ],
+)
+def test_options_that_make_no_sense(words, problem, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        fuzz.main(words)
+    assert problem in capsys.readouterr().err
+
+
 def test_atheris_follows_the_same_targets(tmp_path):
     pytest.importorskip("atheris", reason="atheris is not installed")
     report = engine.fuzz(engine.Job("label-map", "atheris", 200, 0, tmp_path))

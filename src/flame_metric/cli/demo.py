@@ -7,10 +7,9 @@ import shlex
 from pathlib import Path
 
 from flame_metric.cli.console import progress
-from flame_metric.cli.output import check_outputs, write
+from flame_metric.cli.output import check_outputs, write, writing
 from flame_metric.data.synthetic import VOID
 from flame_metric.demo import Demo, run_demo
-from flame_metric.errors import ConfigError
 from flame_metric.table import rate_text
 
 __all__ = ["add_parser", "run"]
@@ -33,11 +32,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Run the demonstration and print its table."""
     check_outputs(json=arguments.json)
-    try:
-        with progress("videos") as step:
-            demo = run_demo(out=arguments.out, progress=step)
-    except OSError as error:
-        raise ConfigError(f"{arguments.out}: cannot be written: {error.strerror}") from error
+    with progress("videos") as step, writing(None if arguments.out is None else str(arguments.out)):
+        demo = run_demo(out=arguments.out, progress=step)
     if arguments.json is not None:
         write(demo.to_json(), arguments.json)
     if arguments.json != "-":

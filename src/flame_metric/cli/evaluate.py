@@ -104,11 +104,11 @@ def run(arguments: argparse.Namespace) -> None:
     if is_part(arguments):
         write(part_note(evaluation, arguments))
         return
-    more = []
+    more, files = [], []
     if arguments.bank is not None and evaluation.bank is not None:
-        save_bank(evaluation.bank, arguments.bank)
+        files.append(partial(save_bank, evaluation.bank, arguments.bank))
         more.append(bank_note(evaluation.bank, arguments.bank, evaluation.incomplete))
-    write_evaluation(evaluation, arguments, *more)
+    write_evaluation(evaluation, arguments, *more, files=files)
 
 
 def _evaluate(arguments: argparse.Namespace, *, rank: int = 0) -> Evaluation:

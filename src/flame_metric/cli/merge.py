@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from flame_metric.cli.options import add_output_options, bank_note, write_evaluation
 from flame_metric.cli.output import check_outputs, save_bank
@@ -45,10 +46,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Read the parts, join them, print the table."""
     check_outputs(*arguments.parts, json=arguments.json, csv=arguments.csv, bank=arguments.bank)
     evaluation = merged([read_part(path) for path in arguments.parts], allow_partial=arguments.allow_partial)
-    more = []
+    more, files = [], []
     if arguments.bank is not None:
         if evaluation.bank is None:
             raise ConfigError("--bank is given, but the parts were counted without --bank or --max-offset")
-        save_bank(evaluation.bank, arguments.bank)
+        files.append(partial(save_bank, evaluation.bank, arguments.bank))
         more.append(bank_note(evaluation.bank, arguments.bank, evaluation.incomplete))
-    write_evaluation(evaluation, arguments, *more)
+    write_evaluation(evaluation, arguments, *more, files=files)

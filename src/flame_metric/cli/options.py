@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -127,15 +129,24 @@ def given_trace(arguments: argparse.Namespace) -> LatencyTrace | None:
     return None
 
 
-def write_evaluation(evaluation: Evaluation, arguments: argparse.Namespace, *more: str) -> None:
-    """Write an evaluation as :func:`add_output_options` says; ``more`` stands below the table if that is plain text."""
-    if arguments.json is not None:
-        write(evaluation.to_json(), arguments.json)
-    if arguments.csv is not None:
-        write(evaluation.table("csv"), arguments.csv)
-    if "-" not in (arguments.json, arguments.csv):
-        more = more if arguments.format == "text" else ()
-        write("\n".join([evaluation.table(arguments.format), *more]))
+def write_evaluation(
+    evaluation: Evaluation, arguments: argparse.Namespace, *more: str, files: Sequence[Callable[[], None]] = ()
+) -> None:
+    """Write an evaluation as :func:`add_output_options` says; ``more`` stands below the table if that is plain text.
+
+    The table comes first, then JSON and CSV, then ``files``, each of which writes one: hours of counting are not lost
+    because one of them cannot be written.
+    """
+    with ExitStack() as outputs:  # calls all of them, the last one first, and raises what was raised after that
+        for write_file in reversed(files):
+            outputs.callback(write_file)
+        if arguments.csv is not None:
+            outputs.callback(write, evaluation.table("csv"), arguments.csv)
+        if arguments.json is not None:
+            outputs.callback(write, evaluation.to_json(), arguments.json)
+        if "-" not in (arguments.json, arguments.csv):
+            more = more if arguments.format == "text" else ()
+            outputs.callback(write, "\n".join([evaluation.table(arguments.format), *more]))
 
 
 def stream_config(arguments: argparse.Namespace) -> StreamConfig | None:

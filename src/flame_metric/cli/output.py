@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flame_metric.bank import OffsetBank
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.files import write_whole
 
 __all__ = ["check_outputs", "save_bank", "write", "writing"]
@@ -57,7 +57,7 @@ def write(text: str, file: str | None = None) -> None:
 
     Raises
     ------
-    ConfigError
+    DatasetError
         If it cannot be written.
     """
     text = text.rstrip("\n") + "\n"
@@ -74,7 +74,7 @@ def save_bank(bank: OffsetBank, file: str) -> None:
 
     Raises
     ------
-    ConfigError
+    DatasetError
         If it cannot be written.
     """
     with writing(file):
@@ -87,7 +87,7 @@ def writing(file: str | None = None) -> Iterator[None]:
 
     Raises
     ------
-    ConfigError
+    DatasetError
         If something cannot be written.
     """
     try:
@@ -96,4 +96,4 @@ def writing(file: str | None = None) -> Iterator[None]:
         raise
     except OSError as error:
         place = file or error.filename or "a file"
-        raise ConfigError(f"{place}: cannot be written: {error.strerror or error}") from error
+        raise DatasetError(f"{place}: cannot be written: {error.strerror or error}", path=place) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,22 +255,23 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _write(found: NetworkRun, arguments: argparse.Namespace) -> None:
     measured = arguments.trace is None and found.trace is not None
-    more = []
+    more: list[str] = []
+    files: list[Callable[[], None]] = []
     if found.trace is not None and measured:
         more += [latency_report(found.trace, fps=found.evaluation.flame.config.fps).table(), ""]
         if arguments.save_trace is not None:
-            write(found.trace.to_json(), arguments.save_trace)
+            files.append(partial(write, found.trace.to_json(), arguments.save_trace))
     bank = found.evaluation.bank
     if arguments.bank is not None and bank is not None:
-        save_bank(bank, arguments.bank)
+        files.append(partial(save_bank, bank, arguments.bank))
         more.append(bank_note(bank, arguments.bank, found.evaluation.incomplete))
     more += [f"Label maps are in {arguments.label_maps}."] if arguments.label_maps is not None else []
     more += [f"Overlays are in {arguments.overlays}."] if arguments.overlays is not None else []
     if found.audit is not None:
         more += ["", found.audit.table()]
         if arguments.audit_json is not None:
-            write(found.audit.to_json(), arguments.audit_json)
-    write_evaluation(found.evaluation, arguments, *more)
+            files.append(partial(write, found.audit.to_json(), arguments.audit_json))
+    write_evaluation(found.evaluation, arguments, *more, files=files)
     if found.audit is not None and not found.audit.passed:
         report(
             "audit", f"failed: {'; '.join(f'{one.name}: {one.found}' for one in found.audit.checks if not one.passed)}"

@@ -11,6 +11,7 @@ import bz2
 import gzip
 import lzma
 import os
+import stat
 import struct
 import tarfile
 import threading
@@ -20,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import IO, Any, Protocol, cast
 
-from flame_metric.data.stored import StoredFile
+from flame_metric.data.stored import StoredFile, empty_folder
 from flame_metric.errors import DatasetError, shortened
 
 __all__ = ["Archive", "ArchiveFolder", "archive_kind", "open_archive"]
@@ -42,8 +43,16 @@ _BLOCK = 512  # of a tar file, whose end are blocks of zeros
 class Archive(Protocol):
     """What both kinds of archives are asked for."""
 
+    @property
+    def links(self) -> frozenset[str]:
+        """Names of what is neither file nor folder: links, devices."""
+
+    @property
+    def folders(self) -> list[str]:
+        """Names of the folders that it lists, which need not be all that it has."""
+
     def members(self) -> list[tuple[str, int, str]]:
-        """Return name, bytes and version of each file."""
+        """Return name, bytes and version of each file, links included."""
 
     def read(self, key: str) -> bytes:
         """Return what a file holds."""
@@ -121,13 +130,26 @@ class ArchiveFolder:
             file = StoredFile(self, path.relative_to(self._inner), key, size, version)
             if file.path in found:
                 raise DatasetError(f"{file}: is in the archive twice, expected each file once", path=file)
+            if key in self._archive.links and len(file.path.parts) == 1 and not file.name.startswith("."):
+                raise _link(file)  # to a folder, perhaps, whose files would be missing
             found[file.path] = file
         if not is_there:
             raise DatasetError(f"{self}: is missing, expected a folder in the archive", path=self)
+        self._check_folders({path.parts[0] for path in found if len(path.parts) > 1})
         return sorted(found.values(), key=lambda file: file.path.parts)
+
+    def _check_folders(self, with_files: set[str]) -> None:
+        """Refuse folders without files: a clip whose labels were not packed would be left out without a word."""
+        for key in self._archive.folders:
+            path = PurePosixPath(key.lstrip("/"))
+            parts = path.relative_to(self._inner).parts if path.is_relative_to(self._inner) else ()
+            if len(parts) == 1 and parts[0] not in with_files and not parts[0].startswith("."):
+                raise empty_folder(f"{self}/{parts[0]}")
 
     def read(self, file: StoredFile, stop: threading.Event) -> bytes:
         """Return what a file holds."""
+        if file.key in self._archive.links:
+            raise _link(file)
         try:
             with self._lock:
                 if self._heed is not None:
@@ -149,7 +171,15 @@ class ArchiveFolder:
         return file
 
 
-def open_archive(opened: IO[bytes], address: str, kind: str) -> Archive:
+def _link(file: StoredFile) -> DatasetError:
+    return DatasetError(
+        f"{file}: is a link or a device, expected a file or a folder: pack what it leads to (tar --dereference "
+        "--hard-dereference; zip without -y)",
+        path=file,
+    )
+
+
+def open_archive(opened: IO[bytes], address: str, kind: str, *, version: str = "") -> Archive:
     """Open an archive and read which files it holds.
 
     Parameters
@@ -159,6 +189,8 @@ def open_archive(opened: IO[bytes], address: str, kind: str) -> Archive:
     address : str
         For messages.
     kind : {"zip", "tar"}
+    version : str
+        A text that changes with the archive: of its files a tar file has no checksums.
 
     Returns
     -------
@@ -170,7 +202,7 @@ def open_archive(opened: IO[bytes], address: str, kind: str) -> Archive:
         If it is no such archive, damaged or cut short.
     """
     try:
-        archive = _Zip(opened) if kind == "zip" else _Tar(opened)
+        archive = _Zip(opened) if kind == "zip" else _Tar(opened, version)
     except Exception as error:  # as above
         opened.close()
         if isinstance(error, DatasetError):  # of a store that cannot be reached
@@ -198,6 +230,8 @@ class _Zip:
         if unusual:  # LZMA takes as much memory as a file says that it needs
             raise ValueError(f"{shortened(unusual)}: packed in another way than deflate or bzip2")
         self._members = [(each.filename, each.file_size, f"{each.file_size} {each.CRC:08x}") for each in found]
+        self.links = frozenset(each.filename for each in found if stat.S_ISLNK(each.external_attr >> 16))
+        self.folders = [each.filename for each in self._zip.infolist() if each.is_dir()]
 
     def members(self) -> list[tuple[str, int, str]]:
         return self._members
@@ -240,16 +274,18 @@ class _FewBytes:
 class _Tar:
     """A tar file, whose list of members is believed where zeros follow it to the end."""
 
-    def __init__(self, opened: IO[bytes]) -> None:
+    def __init__(self, opened: IO[bytes], version: str) -> None:
         begin = opened.read(max(map(len, _UNPACKERS)))
         opened.seek(0)
         unpacker = next((unpack for start, unpack in _UNPACKERS.items() if begin.startswith(start)), None)
         if unpacker is lzma.LZMAFile:
             _check_memory(opened)
-        self._stamp = _stamp(opened)
+        self._version = version
         file = _FewBytes(opened if unpacker is None else unpacker(opened))
         self._tar = tarfile.TarFile(fileobj=cast("Any", file))
         listed = [member for member in self._tar.getmembers() if not member.isdir()]
+        self.links = frozenset(member.name for member in listed if not member.isreg())
+        self.folders = [member.name for member in self._tar.getmembers() if member.isdir()]
         if any(member.issparse() for member in listed):  # a few bytes may claim a gigabyte of zeros
             raise ValueError("it holds sparse files, expected whole ones")
         self._files = {member.name: member for member in listed}
@@ -273,12 +309,12 @@ class _Tar:
 
     def members(self) -> list[tuple[str, int, str]]:
         files = self._files.items()
-        return [(name, member.size, f"{member.size} {member.mtime} {self._stamp}") for name, member in files]
+        return [(name, member.size, f"{member.size} {member.mtime} {self._version}") for name, member in files]
 
     def read(self, key: str) -> bytes:
-        opened = self._tar.extractfile(self._files[key]) if self._files[key].isreg() else None
+        opened = self._tar.extractfile(self._files[key])
         if opened is None:
-            raise DatasetError(f"{key}: is a link or a device, expected a file", path=key)
+            raise AssertionError("unreachable: links and devices are not read")
         with opened:
             return opened.read()
 
@@ -294,12 +330,3 @@ def _check_memory(opened: IO[bytes]) -> None:
             unpacker.decompress(b"", 2**20)
         packed = unpacker.unused_data.lstrip(b"\0") if unpacker.eof else b""
     opened.seek(0)
-
-
-def _stamp(opened: IO[bytes]) -> str:
-    """Return size and time of the archive, which has no checksums of its files; "" if it does not lie on disk."""
-    try:
-        found = os.fstat(opened.fileno())
-    except OSError:
-        return ""
-    return f"{found.st_size} {found.st_mtime_ns}"

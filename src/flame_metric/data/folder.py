@@ -25,9 +25,9 @@ import numpy.typing as npt
 from flame_metric.checks import check_integer
 from flame_metric.data import MAX_PIXELS
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.data.paths import check_file
+from flame_metric.data.paths import check_file, exists
 from flame_metric.data.places import open_place
-from flame_metric.data.stored import StoredFile, StoredFolder
+from flame_metric.data.stored import StoredFile, StoredFolder, empty_folder
 from flame_metric.errors import DatasetError, LabelError, shortened
 
 __all__ = [
@@ -352,6 +352,9 @@ def _found_on_disk(root: Path, prefix: str, suffix: str) -> _Found:
         flat = files_by_frame(root, prefix, suffix)
         folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder)]
         found = {folder.name: files_by_frame(folder, prefix, suffix) for folder in folders}
+        for folder in folders:
+            if not found[folder.name] and not any(folder.iterdir()):
+                raise empty_folder(folder)
         below = {name: frames for name, frames in found.items() if frames}
         if flat or below:
             return flat, below, ""
@@ -376,8 +379,12 @@ def _found_in_store(root: StoredFolder, prefix: str, suffix: str) -> _Found:
     return flat, below, empty
 
 
-def _is_clip(folder: Path) -> bool:
-    return folder.is_dir() and not folder.name.startswith(".")
+def _is_clip(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    if path.is_symlink() and not exists(path) and path.suffix.lower() not in _EXTENSIONS:  # those are told when read
+        raise DatasetError(f"{path}: is a link to nothing, expected a folder of label maps", path=path)
+    return path.is_dir()
 
 
 def _why_empty(files: Sequence[tuple[LabelFile, tuple[str, ...]]], prefix: str, suffix: str) -> str:

@@ -13,7 +13,8 @@ from flame_metric.errors import ConfigError, DatasetError
 
 __all__ = ["open_place"]
 
-_IN_ARCHIVE = re.compile(r"(zip|tar)(?:://([^:]*))?::(.+)", re.DOTALL)  # as fsspec chains addresses
+_IN_ARCHIVE = re.compile(r"(zip|tar)(?:://([^:]*))?::(.+)", re.DOTALL | re.IGNORECASE)  # as fsspec chains addresses
+_NO_ARCHIVE = re.compile(r"(zip|tar)://[^:]*", re.IGNORECASE)
 
 
 def open_place(root: str | os.PathLike[str]) -> Path | StoredFolder:
@@ -54,7 +55,9 @@ def open_place(root: str | os.PathLike[str]) -> Path | StoredFolder:
         raise ConfigError("a folder is given as '', expected a name: is a variable of the shell not set?")
     is_address = isinstance(root, str) and ("://" in text or ("::" in text and not exists(Path(text))))
     found = _IN_ARCHIVE.fullmatch(text) if is_address else None
-    kind, inner, outer = (found[1], found[2] or "", found[3]) if found else (None, "", text)
+    kind, inner, outer = (found[1].lower(), found[2] or "", found[3]) if found else (None, "", text)
+    if is_address and _NO_ARCHIVE.fullmatch(text):
+        raise ConfigError(f"{text} names no archive, expected zip://FOLDER::ARCHIVE or tar://FOLDER::ARCHIVE")
     if found and _IN_ARCHIVE.fullmatch(outer):
         raise ConfigError(f"{text} names an archive in an archive, expected a folder in one: unpack the outer one")
     if is_address and ("://" in outer or "::" in outer):
@@ -72,7 +75,9 @@ def _archive(path: Path, inner: str, kind: str) -> ArchiveFolder:
         opened = path.open("rb")
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
-    return ArchiveFolder(open_archive(opened, str(path), kind), str(path), inner)
+    there = os.fstat(opened.fileno())
+    version = f"{there.st_size} {there.st_mtime_ns}"
+    return ArchiveFolder(open_archive(opened, str(path), kind, version=version), str(path), inner)
 
 
 def _remote(address: str, inner: str, kind: str | None) -> StoredFolder:
@@ -83,5 +88,5 @@ def _remote(address: str, inner: str, kind: str | None) -> StoredFolder:
     kind = kind or archive_kind(name)
     if kind is None:
         return open_remote(address)
-    opened, heed = open_remote_file(address)
-    return ArchiveFolder(open_archive(opened, name, kind), name, inner, heed=heed)
+    opened, version, heed = open_remote_file(address)
+    return ArchiveFolder(open_archive(opened, name, kind, version=version), name, inner, heed=heed)

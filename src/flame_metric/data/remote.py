@@ -14,13 +14,13 @@ import io
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import IO, Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from flame_metric.data.stored import READERS, StoredFile, check_size, reading_threads
+from flame_metric.data.stored import READERS, StoredFile, check_size, empty_folder, reading_threads
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
 
 try:
@@ -40,6 +40,13 @@ _VERSIONS = (
     *("Last-Modified", "LastModified", "last_modified", "mtime", "updated", "created"),
 )
 _FINAL_STATUS = frozenset(range(400, 500)) - {408, 425, 429}  # to ask again would change nothing
+_PAGES = frozenset(["", ".asp", ".aspx", ".cgi", ".htm", ".html", ".jsp", ".php", ".shtml", ".xhtml"])
+_NEXT_PAGE = frozenset(  # names in the query of a page that goes on with a list, where others sort it
+    (
+        *("after", "continuation", "continuation-token", "cursor", "from", "marker", "next", "offset", "p", "page"),
+        *("pagetoken", "pg", "skip", "start", "start-after", "token"),
+    )
+)
 _WITH_QUERY = "https?|abfss?|az|adl|wasbs?"  # elsewhere a question mark may be part of a name
 _BUFFER_BYTES = 2**16
 _POLL_S = 0.5  # how soon Ctrl-C ends a request
@@ -153,12 +160,6 @@ class RemoteFolder:
         """Return the files in a folder, and its folders with their places."""
         where = f"{self.address}/{place}" if place.parts else self.address
         entries = self._ask(lambda: self._call("ls", key, stop, self.patience.list_s, detail=True), where, stop)
-        if not entries and place.parts and _is_http(key):  # such as a page that asks for a password
-            raise DatasetError(
-                f"{where}: is a page without links, expected the list of a folder's files; remove the folder if it is "
-                "empty",
-                path=where,
-            )
         files, folders = [], []
         for entry in entries:
             name = self._name(str(entry["name"]), key)
@@ -168,7 +169,26 @@ class RemoteFolder:
                 folders.append((str(entry["name"]), place / name))
             else:
                 files.append(StoredFile(self, place / name, str(entry["name"]), entry.get("size"), _version(entry)))
+        if _is_http(key):
+            self._check_page(where, [str(entry["name"]) for entry in entries], files if place.parts else None, folders)
+        elif place.parts and not files and not folders:
+            raise empty_folder(where)
         return files, [folder for folder in folders if not folder[1].name.startswith(".")]
+
+    def _check_page(self, where: str, links: list[str], files: list[StoredFile] | None, folders: Sequence[Any]) -> None:
+        """Refuse a page of a server that is no whole list of a clip: what it leaves out would not be scored."""
+        if files is not None and not folders and all(file.suffix.lower() in _PAGES for file in files):
+            raise DatasetError(
+                f"{where}: is a page without links to files, such as one that asks for a password; expected the list "
+                "of a folder's files; remove the folder if it is empty",
+                path=where,
+            )
+        more = [link for link in links if parse_qs(urlsplit(link).query, keep_blank_values=True).keys() & _NEXT_PAGE]
+        if more:
+            raise DatasetError(
+                f"{where}: is one page of several: it links to {shown(more[0])}; expected all files on one page",
+                path=where,
+            )
 
     def _name(self, key: str, folder: str) -> str | None:
         """Return the name of an entry of a folder; None if it is none: the folder itself, a link on a page."""
@@ -226,7 +246,7 @@ def open_remote(address: str, *, patience: Patience | None = None) -> RemoteFold
 
 def open_remote_file(
     address: str, *, patience: Patience | None = None
-) -> tuple[IO[bytes], Callable[[threading.Event], None]]:
+) -> tuple[IO[bytes], str, Callable[[threading.Event], None]]:
     """Open a file of a store or server, to be read anywhere in it; reads that fail are tried again.
 
     Parameters
@@ -237,6 +257,8 @@ def open_remote_file(
     Returns
     -------
     file : binary file
+    version : str
+        A text that changes with the content, as far as the store tells.
     heed : callable
         Takes the event after which nothing is tried again.
 
@@ -249,7 +271,7 @@ def open_remote_file(
     """
     system, root = _system(address)
     file = _SteadyFile(system, root, shown(address), patience or Patience())
-    return io.BufferedReader(file, _BUFFER_BYTES), file.heed
+    return io.BufferedReader(file, _BUFFER_BYTES), file.version, file.heed
 
 
 class _SteadyFile(io.RawIOBase):
@@ -260,6 +282,7 @@ class _SteadyFile(io.RawIOBase):
         self._address, self._patience, self._position = address, patience, 0
         self._stop = threading.Event()
         self._file = self._ask(lambda: system.open(root, "rb"))
+        self.version = _version(self._ask(lambda: system.info(root)))
 
     def heed(self, stop: threading.Event) -> None:
         self._stop = stop
@@ -364,7 +387,8 @@ def _true_error(error: Exception) -> Exception:
 def _is_final(error: Exception) -> bool:
     if getattr(error, "status", None) in _FINAL_STATUS:
         return True
-    return isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError | MemoryError | ValueError)
+    own = ValueError | TypeError | AttributeError  # a scheme that is put together wrongly: no server was asked
+    return isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError | MemoryError | own)
 
 
 def _reason(error: Exception) -> str:

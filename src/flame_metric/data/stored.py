@@ -6,6 +6,7 @@ bytes, so that neither a slow line nor a large file decides how much memory an e
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -18,7 +19,16 @@ from typing import Protocol, TypeVar
 from flame_metric.data import MAX_IMAGE_BYTES
 from flame_metric.errors import DatasetError
 
-__all__ = ["AHEAD_BYTES", "READERS", "StoredFile", "StoredFolder", "check_size", "read_ahead", "reading_threads"]
+__all__ = [
+    "AHEAD_BYTES",
+    "READERS",
+    "StoredFile",
+    "StoredFolder",
+    "check_size",
+    "empty_folder",
+    "read_ahead",
+    "reading_threads",
+]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -164,6 +174,16 @@ def check_size(file: StoredFile, size: int | None) -> None:
     most = _MOST_BYTES.get(file.suffix.lower(), _MOST_BYTES_OF_OTHERS)
     if size is not None and size > most:
         raise DatasetError(f"{file}: has {size:,} bytes, expected at most {most:,}", path=file)
+
+
+def empty_folder(where: str | os.PathLike[str]) -> DatasetError:
+    """Return the error for a folder in which a clip should be: passed over, it would make a score of the others.
+
+    Parameters
+    ----------
+    where : str or path
+    """
+    return DatasetError(f"{where}: is empty, expected label maps; remove the folder if there are none", path=where)
 
 
 @contextmanager
