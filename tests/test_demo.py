@@ -52,7 +52,7 @@ def test_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 def test_out_that_cannot_be_written(tmp_path: Path, small: None, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["demo", "--out", str(tmp_path / "file")]) == 2
+    assert main(["demo", "--out", str(tmp_path / "file")]) == 3
     assert "cannot be written" in capsys.readouterr().err
 
 

@@ -172,7 +172,7 @@ def test_a_journal_goes_on_and_notices_other_files(server, folders, whole, tmp_p
             evaluate_folders(*places, **OPTIONS, **journal)
 
 
-def test_a_journal_notices_another_archive_on_a_server(folders, tmp_path, monkeypatch):
+def test_a_journal_notices_another_archive_on_a_server(folders, hasty, tmp_path):
     """Files in a tar have no checksums, and these are of equal sizes and times."""
     journal = {"journal": tmp_path / "job.jsonl", "resume": True}
     shutil.copytree(folders / "labels", tmp_path / "labels")
