@@ -13,11 +13,15 @@ from typing import Any
 
 from flame_metric.errors import ConfigError, blaming
 
-__all__ = ["call_factory", "current_folder_on_the_path"]
+__all__ = ["call_factory"]
 
 
 def call_factory(text: str, **offered: object) -> Callable[[Any], Any]:
     """Import what ``text`` names, and call it.
+
+    The module may lie in the current folder. That is searched last, and only while the module is imported: of two
+    modules of one name the installed one is taken, and no other file of the folder stands in for an installed package.
+    What the module needs from its folder it has to import at its top, not when the factory is called.
 
     Parameters
     ----------
@@ -48,7 +52,8 @@ def call_factory(text: str, **offered: object) -> Callable[[Any], Any]:
         raise ConfigError(f"the network is {text!r}, expected MODULE:FACTORY, such as my_network:build")
     with blaming(f"{name} cannot be imported"):
         try:
-            module = import_module(name)
+            with _current_folder_searched_last():
+                module = import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # the module is there, but not what it imports
@@ -77,11 +82,13 @@ def _accepted(factory: Callable[..., Any], offered: dict[str, object]) -> dict[s
 
 
 @contextmanager
-def current_folder_on_the_path() -> Iterator[None]:
-    """Find modules in the current folder too, as ``python -m`` does; an installed command does not by itself."""
-    before = list(sys.path)
-    sys.path.insert(0, str(Path.cwd()))
+def _current_folder_searched_last() -> Iterator[None]:
+    """Find modules in the current folder too, behind all others; what else changes the path in the meantime stays."""
+    folder = str(Path.cwd())
+    sys.path.append(folder)
     try:
         yield
     finally:
-        sys.path[:] = before
+        found = (index for index in reversed(range(len(sys.path))) if sys.path[index] is folder)
+        if (index := next(found, None)) is not None:
+            del sys.path[index]

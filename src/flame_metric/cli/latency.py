@@ -15,7 +15,7 @@ from flame_metric.cli.console import progress
 from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
 from flame_metric.cli.output import check_outputs, write
 from flame_metric.errors import ConfigError, blaming
-from flame_metric.factory import call_factory, current_folder_on_the_path
+from flame_metric.factory import call_factory
 from flame_metric.latency_report import latency_report
 from flame_metric.measuring import measure_latency
 from flame_metric.timing import as_fps
@@ -26,9 +26,9 @@ _RING = 4  # distinct random inputs
 
 _EXAMPLES = """\
 network:
-  MODULE is found in the current folder or where Python finds packages. FACTORY is called
-  without arguments and returns a torch.nn.Module, or any callable that takes one input: a
-  module gets (1, C, H, W), another callable an array of the very shape.
+  MODULE is found where Python finds packages or, if it is not there, in the current folder.
+  FACTORY is called without arguments and returns a torch.nn.Module, or any callable that
+  takes one input: a module gets (1, C, H, W), another callable an array of the very shape.
 
 examples:
   flame-metric latency my_network:build --shape 3,1024,2048 --device cuda --fps 17 --out trace.json
@@ -70,19 +70,18 @@ def run(arguments: argparse.Namespace) -> None:
     rate = None if arguments.fps is None else as_fps(arguments.fps)
     if arguments.pace and rate is None:
         raise ConfigError("--pace is given without --fps, expected the rate too")
-    with current_folder_on_the_path():
-        network = call_factory(arguments.network)
-        timed, inputs = _prepared(network, arguments)
-        failed = blaming(f"{arguments.network} failed on {inputs[0].dtype} {inputs[0].shape}")
-        with failed, progress("samples", background=False) as step:
-            trace = measure_latency(
-                timed,
-                inputs,
-                **timing_options(arguments),
-                pace_fps=rate if arguments.pace else None,
-                metadata={"network": arguments.network},
-                progress=step,
-            )
+    network = call_factory(arguments.network)
+    timed, inputs = _prepared(network, arguments)
+    failed = blaming(f"{arguments.network} failed on {inputs[0].dtype} {inputs[0].shape}")
+    with failed, progress("samples", background=False) as step:
+        trace = measure_latency(
+            timed,
+            inputs,
+            **timing_options(arguments),
+            pace_fps=rate if arguments.pace else None,
+            metadata={"network": arguments.network},
+            progress=step,
+        )
     report = latency_report(trace, fps=rate)
     if arguments.out is not None:
         write(trace.to_json(), arguments.out)

@@ -25,7 +25,6 @@ from flame_metric.cli.output import save_bank, write, writing
 from flame_metric.cli.ranks import evaluation_of_all, joined_ranks, journal_of, local_device, several_ranks
 from flame_metric.datasets import DATASETS, open_dataset
 from flame_metric.errors import ConfigError
-from flame_metric.factory import current_folder_on_the_path
 from flame_metric.files import digest_of
 from flame_metric.inference import Network
 from flame_metric.latency import LatencyTrace
@@ -120,11 +119,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Run the network and print the scores; 1 if an audit failed."""
     _check(arguments)
-    with (
-        joined_ranks(arguments) as ranks,
-        partial_table(arguments, part=ranks is not None),
-        current_folder_on_the_path(),
-    ):
+    with joined_ranks(arguments) as ranks, partial_table(arguments, part=ranks is not None):
         if ranks is None:
             found = _run(arguments, *_load(arguments))
         else:

@@ -30,10 +30,11 @@ MODEL_FORMS = f"""\
     a network of the paper, with trained weights from a file (a state_dict that torch.save
     wrote, or the checkpoint.pt of `flame-metric reproduce`), or random ones
 MODULE:FACTORY
-    a function in Python, called with num_classes= and frames= if it has such parameters. It
-    returns a torch.nn.Module, from normalised (1, 3 * frames, H, W) to scores (1, C, H, W) or
-    labels (1, H, W); or any other callable, from uint8 (H, W, 3 * frames), oldest frame first,
-    to labels (H, W) or scores (C, H, W)
+    a function in Python, of an installed module or else of one in the current folder. It is
+    called with num_classes= and frames= if it has such parameters, and returns a
+    torch.nn.Module, from normalised (1, 3 * frames, H, W) to scores (1, C, H, W) or labels
+    (1, H, W); or any other callable, from uint8 (H, W, 3 * frames), oldest frame first, to
+    labels (H, W) or scores (C, H, W)
 FILE.pt2
     a program that torch.export.save wrote, for one tensor like that of a module
 FILE.onnx
