@@ -41,7 +41,7 @@ fuzz: $(VENV)/$(if $(findstring atheris,$(FUZZ)),.fuzz,.dev)
 
 # With Hugging Face transformers, ONNX Runtime, Lightning and mmengine: what the tests above skip.
 test-clients: $(VENV)/.clients
-	$(PYTEST) tests/clients tests/models/test_compilers.py
+	$(PYTEST) tests/clients tests/networks/test_compilers.py
 
 # The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so; what is slow is left out.
 test-base: $(VENV)/.base

@@ -15,7 +15,8 @@ from importlib.util import find_spec
 import numpy as np
 from common import interleaved_ms, label_maps, machine, markdown
 
-from flame_metric import OffsetBank, class_counts, counting
+from flame_metric import OffsetBank, class_counts
+from flame_metric.core import counting
 from flame_metric.data.synthetic import VOID
 
 CLASSES = 19

@@ -26,7 +26,7 @@ from PIL import Image
 
 from flame_metric import MissingExtraError
 from flame_metric.data.synthetic import VOID
-from flame_metric.evaluation import Evaluation, evaluate_folders
+from flame_metric.jobs.evaluate import Evaluation, evaluate_folders
 
 SEQUENCE = 50
 CLASSES = 19
@@ -73,7 +73,7 @@ def peak_memory_mib(root: Path, jobs: int) -> float:
 
 def measure_memory(root: Path, jobs: int) -> None:
     with suppress(MissingExtraError):
-        import flame_metric.compiled  # noqa: F401, PLC0415  a large job loads numba on its way: 125 MiB, once
+        import flame_metric.core.counting_numba  # noqa: F401, PLC0415  a large job loads numba on its way: 125 MiB, once
     before = peak_kib()
     evaluate(root, jobs, 2)
     print((peak_kib() - before) / 1024)

@@ -16,8 +16,8 @@ import torch
 from common import machine, markdown
 
 from flame_metric import frame_offset, latency_report, measure_latency, torch_runner
-from flame_metric.experiments.paper import paper_table
-from flame_metric.models import NAMES, build, network_cost
+from flame_metric.networks import NAMES, build, network_cost
+from flame_metric.paper.published import paper_table
 
 CLASSES = 19
 RATES = (17, 30, 60)

@@ -32,7 +32,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from flame_metric import FlameMeter, FlameMetric
 from flame_metric.cli import main as command_line
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.scores import Evaluation
+from flame_metric.scores.evaluation import Evaluation
 
 VOID = 255
 RIGHT, CLEAR, OBSCURE, SILENT, NO_SUCH_OPTION = "right", "clear error", "obscure error", "SILENT", "no such option"

@@ -24,7 +24,7 @@ from common import machine, markdown
 from evaluate import peak_kib
 
 from flame_metric import FlameMeter, LatencyTrace, StreamConfig, simulate_stream
-from flame_metric.evaluation import evaluate_folders
+from flame_metric.jobs.evaluate import evaluate_folders
 
 CLASSES, CLIP = 8, 100
 SHARES = (8, 4, 2, 1)  # the sizes that are measured: an eighth, a quarter, a half, all

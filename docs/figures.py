@@ -14,13 +14,10 @@ from PIL import Image
 
 from flame_metric import LatencyTrace, OffsetBank, Schedule, StreamConfig, StreamStatistics, latency_report
 from flame_metric import simulate_stream as simulate
-from flame_metric.data.image_file import write_gif
+from flame_metric.data.images import write_gif
 from flame_metric.data.synthetic import CLASS_NAMES, VOID, synthetic_video
 from flame_metric.demo import ColourClassifier
-from flame_metric.experiments.paper import paper_table
-from flame_metric.inference import fill_bank
-from flame_metric.ranking import Contender
-from flame_metric.report import (
+from flame_metric.figures import (
     flame_panels,
     on_screen,
     palette,
@@ -32,6 +29,9 @@ from flame_metric.report import (
     plot_staleness,
     plot_timeline,
 )
+from flame_metric.networks.network import fill_bank
+from flame_metric.paper.published import paper_table
+from flame_metric.scores.ranking import Contender
 
 FPS = paper_table().fps
 NETWORKS = {network.name: network.latency_ms for network in paper_table().networks.values()}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 import flame_metric
-from flame_metric import counting
+from flame_metric.core import counting
 
 settings.register_profile(
     "flame-metric",

@@ -9,7 +9,7 @@ import pytest
 from flame_metric import FlameResult, StreamConfig, demo
 from flame_metric.cli import main
 from flame_metric.data.synthetic import synthetic_video
-from flame_metric.evaluation import evaluate_folders
+from flame_metric.jobs.evaluate import evaluate_folders
 
 
 @pytest.fixture

@@ -42,11 +42,11 @@ from damaged_files import (
 )
 from flame_metric import FlameMeter, FlameResult, class_counts
 from flame_metric.cli import main
-from flame_metric.datasets import open_dataset
+from flame_metric.core.tables import FORMATS
+from flame_metric.data.registry import open_dataset
 from flame_metric.errors import DatasetError, FlameError, FlameWarning, LabelError, ShapeError, StateError
-from flame_metric.evaluation import evaluate_folders
-from flame_metric.scores import Evaluation
-from flame_metric.table import FORMATS
+from flame_metric.jobs.evaluate import evaluate_folders
+from flame_metric.scores.evaluation import Evaluation
 
 needs_pillow = pytest.mark.skipif(find_spec("PIL") is None, reason="PNG files need Pillow")
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="the signals are those of POSIX")
@@ -595,7 +595,7 @@ def test_nothing_is_read_after_a_wrong_header(
     header: bytes, says: str, world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file goes on for a terabyte that no memory holds and no disk has, and Pillow is out of order."""
-    image_file = pytest.importorskip("flame_metric.data.image_file")
+    image_file = pytest.importorskip("flame_metric.data.images")
     monkeypatch.setattr(image_file.Image, "open", lambda *_, **__: pytest.fail("an image is decoded"))
     write_label_maps(world, {f"{PRED}.png": header})
     os.truncate(f"{PRED}.png", 2**40)

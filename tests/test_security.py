@@ -28,8 +28,8 @@ import flame_metric
 from damaged_files import npy, npy_header, write_label_maps
 from flame_metric import OffsetBank
 from flame_metric.cli import main
+from flame_metric.core.tables import Table
 from flame_metric.errors import FlameError
-from flame_metric.table import Table
 
 PACKAGE = Path(flame_metric.__file__).parent
 
@@ -247,8 +247,8 @@ def test_no_file_is_unpickled(carrier: Carrier, world: Path, capsys: pytest.Capt
 def test_no_sealed_checkpoint_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its checksum is right: anybody can compute that."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from flame_metric.experiments.checkpoint import read_checkpoint  # noqa: PLC0415  needs PyTorch
-    from flame_metric.models.weights import sealed  # noqa: PLC0415
+    from flame_metric.networks.weights import sealed  # noqa: PLC0415
+    from flame_metric.paper.checkpoint import read_checkpoint  # noqa: PLC0415  needs PyTorch
 
     monkeypatch.chdir(tmp_path)
     for content in (PICKLE, as_torch(), old_torch(), b"\x80\x02}q\x00K", b"PK\3\4", b""):

@@ -21,7 +21,7 @@ import flame_metric
 from damaged_files import png, write_label_maps
 from flame_metric.cli import main
 from flame_metric.errors import ConfigError
-from flame_metric.factory import call_factory
+from flame_metric.networks.factory import call_factory
 
 PACKAGE = Path(flame_metric.__file__).parent
 
@@ -62,7 +62,7 @@ def torch_module():
 LAUNCHER = """\
 import atexit, json, os, sys
 from pathlib import Path
-from flame_metric import counting
+from flame_metric.core import counting
 from flame_metric.cli import main
 if "COMPILED" in os.environ:
     counting._LOAD_AFTER = 0

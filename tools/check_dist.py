@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 PACKAGE_DATA = (  # in the wheel beside modules; a name without * has to be there
     "flame_metric/py.typed",
-    "flame_metric/experiments/table1.toml",
+    "flame_metric/paper/table1.toml",
     "flame_metric/report/*.css",
     "flame_metric/report/*.html",
     "flame_metric/report/*.js",
@@ -43,7 +43,7 @@ SOURCE_KINDS = (  # in the source archive beside the package; no label maps, fra
     "docs/_static/*.css",
     "docs/images/*.gif",
     "docs/images/*.png",
-    "tests/models/torchvision_keys.json",
+    "tests/networks/torchvision_keys.json",
 )
 MOST_BYTES = {"wheel": 600_000, "source archive": 2_500_000}
 

@@ -25,7 +25,7 @@ PROBES = {  # extra: a program that needs it
     "cli": """
 from pathlib import Path
 import numpy as np
-from flame_metric.data.image_file import write_png
+from flame_metric.data.images import write_png
 from flame_metric.data.label_png import read_label_png
 import rich
 write_png(Path("map.png"), np.eye(4, dtype=np.uint8))
@@ -33,14 +33,14 @@ assert (read_label_png(Path("map.png")) == np.eye(4)).all()
 """,
     "fast": """
 import numpy as np
-from flame_metric.compiled import run_starts
+from flame_metric.core.counting_numba import run_starts
 assert run_starts(np.array([1, 1, 2, 2, 2, 1], np.uint8), 6).tolist() == [0, 2, 5]
 """,
     "huggingface": """
 from pathlib import Path
 import numpy as np
 from flame_metric import DatasetError
-from flame_metric.models import load_network
+from flame_metric.networks import load_network
 Path("network").mkdir()
 Path("network/config.json").write_text("{}")
 try:
@@ -56,7 +56,7 @@ assert network.runner(np.zeros((32, 64, 3), np.uint8)).shape == (32, 64)
 from base64 import b64decode
 from pathlib import Path
 import numpy as np
-from flame_metric.models import load_network
+from flame_metric.networks import load_network
 Path("network.onnx").write_bytes(b64decode(  # scores are the three channels of the frame
     "CAgSADpVChAKAXgSAXkiCElkZW50aXR5EgFnWh4KAXgSGQoXCAESEwoDEgFuCgIIAwoDEgFoCgMSAXdi"
     "HgoBeRIZChcIARITCgMSAW4KAggDCgMSAWgKAxIBd0IECgAQDQ=="
@@ -66,7 +66,7 @@ assert network.runner(np.full((2, 2, 3), [0, 255, 0], np.uint8)).tolist() == [[1
 """,
     "plot": """
 from flame_metric import LatencyTrace, latency_report
-from flame_metric.report import plot_latencies
+from flame_metric.figures import plot_latencies
 figure, axes = plot_latencies(latency_report(LatencyTrace([26, 27, 25, 40]), fps=17))
 figure.savefig("latencies.png")
 """,
@@ -89,7 +89,7 @@ assert metric.compute() == 1
 """,
     "video": """
 import numpy as np
-from flame_metric.data.video import VideoFile
+from flame_metric.data.video_file import VideoFile
 import av
 with av.open("grey.avi", "w") as output:
     stream = output.add_stream("ffv1", rate=17)
@@ -107,7 +107,7 @@ NOT_TRIED = {"all", "clients", "dev", "docs", "fuzz", "mutation", "peers", "test
 PACKAGE = """
 import sys
 import flame_metric
-from flame_metric.experiments.paper import paper_table
+from flame_metric.paper.published import paper_table
 assert flame_metric.__file__.startswith(sys.prefix), flame_metric.__file__
 assert paper_table()
 """

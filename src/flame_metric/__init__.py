@@ -22,9 +22,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from flame_metric._version import __version__
-from flame_metric.bank import OffsetBank
-from flame_metric.counting import class_counts, confusion_matrix
-from flame_metric.curve import Budget, Curve, Losses
+from flame_metric.core.clock import frame_offset
+from flame_metric.core.counting import class_counts, confusion_matrix
+from flame_metric.core.iou import iou_per_class, mean_iou
+from flame_metric.core.schedule import FrameDelay, Schedule, StreamLog
+from flame_metric.core.statistics import Comparison, Interval, bootstrap_interval, compare
+from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import (
     ConfigError,
     DatasetError,
@@ -35,18 +38,15 @@ from flame_metric.errors import (
     ShapeError,
     StateError,
 )
-from flame_metric.iou import iou_per_class, mean_iou
-from flame_metric.latency import LatencyTrace
-from flame_metric.latency_report import LatencyReport, latency_report
-from flame_metric.measuring import measure_latency
-from flame_metric.meter import FlameMeter, flame_score
-from flame_metric.result import FlameResult
-from flame_metric.schedule import FrameDelay, Schedule, StreamLog
-from flame_metric.sequence import VideoDataset, VideoSequence
-from flame_metric.statistics import Comparison, Interval, bootstrap_interval, compare
-from flame_metric.streaming import StreamConfig, StreamStatistics, simulate_stream
-from flame_metric.timeline import stream_timeline
-from flame_metric.timing import frame_offset
+from flame_metric.latency.measure import measure_latency
+from flame_metric.latency.report import LatencyReport, latency_report
+from flame_metric.latency.simulate import StreamConfig, StreamStatistics, simulate_stream
+from flame_metric.latency.timeline import stream_timeline
+from flame_metric.latency.trace import LatencyTrace
+from flame_metric.scores.bank import OffsetBank
+from flame_metric.scores.curve import Budget, Curve, Losses
+from flame_metric.scores.meter import FlameMeter, flame_score
+from flame_metric.scores.result import FlameResult
 
 if TYPE_CHECKING:
     from flame_metric.torch.aware import LatencyAware as LatencyAware

@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.bank import OffsetBank
-from flame_metric.curve import Losses
+from flame_metric.core.clock import frame_offset
+from flame_metric.core.tables import Cell, Table
 from flame_metric.data.synthetic import CLASS_NAMES, VOID, synthetic_video
-from flame_metric.experiments.paper import paper_table
-from flame_metric.result import FlameResult
-from flame_metric.sequence import VideoSequence
-from flame_metric.streaming import simulate_stream
-from flame_metric.table import Cell, Table
-from flame_metric.timing import frame_offset
+from flame_metric.data.videos import VideoSequence
+from flame_metric.latency.simulate import simulate_stream
+from flame_metric.paper.published import paper_table
+from flame_metric.scores.bank import OffsetBank
+from flame_metric.scores.curve import Losses
+from flame_metric.scores.result import FlameResult
 
 __all__ = ["ColourClassifier", "Demo", "run_demo", "segmenter"]
 
@@ -189,7 +189,7 @@ def segmenter() -> ColourClassifier:
 
     Examples
     --------
-    >>> from flame_metric.datasets import open_dataset
+    >>> from flame_metric.data.registry import open_dataset
     >>> (video,) = open_dataset("synthetic:videos=1,num_frames=1,height=64,width=128").sequences
     >>> segmenter()(video.frames[0]).shape
     (64, 128)

@@ -14,7 +14,7 @@ import pytest
 from flame_metric import FlameResult, OffsetBank
 from flame_metric.cli import main
 from flame_metric.cli.console import progress
-from flame_metric.evaluation import Evaluation, evaluate_folders
+from flame_metric.jobs.evaluate import Evaluation, evaluate_folders
 
 A, B, C = [[0, 0, 1]], [[0, 1, 1]], [[1, 1, 1]]
 

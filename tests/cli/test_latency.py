@@ -13,7 +13,7 @@ import pytest
 from flame_metric import LatencyTrace, latency_report, measure_latency
 from flame_metric.cli import latency, main
 from flame_metric.cli.console import progress
-from flame_metric.timers import HostTimer
+from flame_metric.latency.timers import HostTimer
 
 NETWORKS = """
 import numpy as np

@@ -8,7 +8,7 @@ import pytest
 
 from flame_metric import LatencyTrace, OffsetBank, StreamConfig
 from flame_metric.cli import main
-from flame_metric.evaluation import Evaluation, evaluate_bank
+from flame_metric.jobs.evaluate import Evaluation, evaluate_bank
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 
 from flame_metric import FlameMeter, LatencyTrace, OffsetBank
 from flame_metric.cli import main, run
-from flame_metric.datasets import open_dataset
-from flame_metric.evaluation import Evaluation
-from flame_metric.timers import HostTimer, Sample
+from flame_metric.data.registry import open_dataset
+from flame_metric.jobs.evaluate import Evaluation
+from flame_metric.latency.timers import HostTimer, Sample
 
 DATA = "synthetic:videos=2,num_frames=8,height=32,width=64"
 RUN = ("networks_here:brightness", DATA)
@@ -93,7 +93,7 @@ def timed(_, network, item) -> Sample:
 
 def image_files():
     pytest.importorskip("PIL", reason="PNG files need Pillow")
-    return import_module("flame_metric.data.image_file")
+    return import_module("flame_metric.data.images")
 
 
 def flame(*arguments: str) -> int:
@@ -311,7 +311,7 @@ def test_an_audit_that_is_interrupted_leaves_the_scores(monkeypatch, capsys) -> 
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flame_metric.audit.Auditor.audit", interrupted)
+    monkeypatch.setattr("flame_metric.jobs.audit.Auditor.audit", interrupted)
     options = ["--samples", "30", "--audit", "--journal", "runs.jsonl"]
     assert flame("networks_here:brightness", DATA, *options) == 130
     captured = capsys.readouterr()

@@ -8,7 +8,7 @@ import pytest
 
 from flame_metric import LatencyTrace, StreamConfig, simulate_stream, stream_timeline
 from flame_metric.cli import main
-from flame_metric.stream_summary import stream_record, stream_table
+from flame_metric.latency.stream_report import stream_record, stream_table
 
 RATE = ["--fps", "50/3"]
 

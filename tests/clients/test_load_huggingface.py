@@ -11,9 +11,9 @@ import pytest
 
 from flame_metric import FlameMeter, FlameResult
 from flame_metric.cli import main
-from flame_metric.datasets import open_dataset
+from flame_metric.data.registry import open_dataset
 from flame_metric.errors import ConfigError, DatasetError
-from flame_metric.models import load_network
+from flame_metric.networks import load_network
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -165,7 +165,9 @@ def test_batches(folder, network):
     runner = load_network(folder(), num_classes=CLASSES).runner
     prepared = [runner.prepare(frame) for frame in FRAMES]
     with runner.context(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flame_metric.batching.warnings.warn", lambda *_, **__: None)  # kernels vary with the machine
+        patch.setattr(
+            "flame_metric.torch.batching.warnings.warn", lambda *_, **__: None
+        )  # kernels vary with the machine
         for _ in range(2):
             found = runner.batch(prepared)
             assert [labels.tolist() for labels in found] == [
@@ -340,7 +342,7 @@ def test_without_transformers(run_python, tmp_path):
     (tmp_path / "folder").mkdir()
     program = (
         "import sys; sys.modules['transformers'] = None\n"
-        "from flame_metric.models import load_network\n"
+        "from flame_metric.networks import load_network\n"
         "try: load_network('folder', num_classes=5)\n"
         "except ImportError as error: print(type(error).__name__, error)\n"
     )

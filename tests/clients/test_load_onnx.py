@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, LabelError, MissingExtraError
-from flame_metric.models import load_network
-from flame_metric.models.onnx_data import external_locations
+from flame_metric.networks import load_network
+from flame_metric.networks.onnx_data import external_locations
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
@@ -413,7 +413,7 @@ def test_locations_are_found_wherever_tensors_are():
 
 def test_every_field_that_holds_tensors_is_followed():
     """By ONNX's own definition: a field of a later version would be found here."""
-    from flame_metric.models.onnx_data import _FIELDS  # noqa: PLC0415
+    from flame_metric.networks.onnx_data import _FIELDS  # noqa: PLC0415
 
     names = {
         "ModelProto": "model",
@@ -439,7 +439,7 @@ def test_without_onnxruntime(run_python, tmp_path):
     (tmp_path / "network.onnx").write_bytes(model().SerializeToString())
     program = (
         "import sys; sys.modules['onnxruntime'] = None\n"
-        "from flame_metric.models import load_network\n"
+        "from flame_metric.networks import load_network\n"
         "try: load_network('network.onnx', num_classes=5)\n"
         "except ImportError as error: print(type(error).__name__, error)\n"
     )
@@ -452,7 +452,7 @@ def test_without_pytorch(run_python, tmp_path):
     program = (
         "import sys; sys.modules['torch'] = None\n"
         "import numpy as np\n"
-        "from flame_metric.models import load_network\n"
+        "from flame_metric.networks import load_network\n"
         "print(load_network('network.onnx', num_classes=5).runner(np.zeros((4, 6, 3), np.uint8)).shape)\n"
     )
     assert run_python(program) == "(4, 6)"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import DatasetError, FlameMeter, ShapeError
-from flame_metric.sequence import VideoSequence
+from flame_metric.data.videos import VideoSequence
 
 pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
 module = pytest.importorskip("flame_metric.data.frame_files")

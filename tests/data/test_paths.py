@@ -7,7 +7,7 @@ import pytest
 
 from flame_metric import DatasetError
 from flame_metric.data.paths import check_file, check_folder, exists, expanded, is_file, is_folder
-from flame_metric.datasets import DATASETS, open_dataset
+from flame_metric.data.registry import DATASETS, open_dataset
 
 TOO_LONG = "x" * 300
 

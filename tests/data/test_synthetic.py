@@ -10,8 +10,8 @@ import pytest
 
 from flame_metric.data import synthetic
 from flame_metric.data.synthetic import CLASS_NAMES, VOID, synthetic_video
+from flame_metric.data.videos import VideoSequence
 from flame_metric.errors import ConfigError
-from flame_metric.sequence import VideoSequence
 
 SIZE = {"height": 90, "width": 120}
 CLASSES = len(CLASS_NAMES)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flame_metric.errors import ConfigError, ShapeError
 
 Image = pytest.importorskip("PIL.Image", reason="GIF files need Pillow")
-write_gif = pytest.importorskip("flame_metric.data.image_file").write_gif
+write_gif = pytest.importorskip("flame_metric.data.images").write_gif
 
 
 def pictures(number: int) -> list[np.ndarray]:

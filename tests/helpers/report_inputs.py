@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flame_metric import OffsetBank, StreamConfig
-from flame_metric.evaluation import evaluate_bank
+from flame_metric.jobs.evaluate import evaluate_bank
 
 FPS = "50/3"
 NAMES = ("road", "sky", "car", "pole")

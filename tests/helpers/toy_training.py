@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from flame_metric.experiments.recipes import AugmentationFields, Recipe, paper_recipe
+from flame_metric.paper.recipes import AugmentationFields, Recipe, paper_recipe
 
 CLASSES, VOID = 3, -100
 

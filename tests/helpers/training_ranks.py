@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from flame_metric.errors import FlameError
-from flame_metric.experiments.training import train
+from flame_metric.paper.training import train
 from toy_training import ToyNetwork, ToyPairs, toy_recipe, weights_of
 
 WORLD = 2

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 def with_frames(folder):
     """A page with frames beside them; the name of it."""
     pytest.importorskip("PIL", reason="pictures need Pillow")
-    write_png = import_module("flame_metric.data.image_file").write_png
+    write_png = import_module("flame_metric.data.images").write_png
     (folder / "clip 0").mkdir()
     for frame in range(FRAMES):
         write_png(folder / "clip 0" / f"{frame:06}.png", predictions_of(0, frame, 0.2))

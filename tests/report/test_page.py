@@ -8,10 +8,10 @@ import pytest
 
 import flame_metric
 from flame_metric import ConfigError, StreamConfig, compare, frame_offset
-from flame_metric.evaluation import evaluate_bank
+from flame_metric.core.tables import milliseconds_text
+from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.report import report_page
 from flame_metric.report.page_text import number
-from flame_metric.table import milliseconds_text
 from page_reading import lookup_of, read_page
 from report_inputs import FPS, Small
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from flame_metric import ConfigError, DatasetError, LabelError, ShapeError, VideoDataset, VideoSequence, simulate_stream
-from flame_metric.report import overlay, palette, report_page
+from flame_metric.figures import overlay, palette
+from flame_metric.report import report_page
 from flame_metric.report.page_frames import read_clip
 from page_reading import lookup_of, read_page
 from report_inputs import FPS, FRAMES, NAMES, SHAPE, VOID, Small, labels_of, predictions_of
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
-write_png = import_module("flame_metric.data.image_file").write_png
+write_png = import_module("flame_metric.data.images").write_png
 
 
 def frame_of(clip, frame):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from flame_metric import FlameWarning, LatencyTrace, OffsetBank
-from flame_metric.evaluation import evaluate_bank
+from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.report import report_page
 from flame_metric.report.page_text import number
 from page_reading import lookup_of, read_page

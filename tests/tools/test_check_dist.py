@@ -26,14 +26,14 @@ TABLE = {
     "dependencies": ["numpy>=2.0"],
     "optional-dependencies": {"cli": ["pillow>=10.3"]},
 }
-PACKAGE = {"flame_metric/__init__.py", "flame_metric/py.typed", "flame_metric/experiments/table1.toml"}
+PACKAGE = {"flame_metric/__init__.py", "flame_metric/py.typed", "flame_metric/paper/table1.toml"}
 INFO = {
     f"flame_metric-1.2.0.dist-info/{name}"
     for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
 }
 SOURCE = {
     *(f"src/{name}" for name in PACKAGE),
-    "tests/test_counting.py",
+    "tests/core/test_counting.py",
     "LICENSE",
     "README.md",
     "pyproject.toml",
@@ -108,7 +108,7 @@ def test_right_archives_have_no_faults(build) -> None:
         ("flame_metric/test_counting.py", ": tests are no part of the package"),
         ("flame_metric/tests/helpers.py", ": tests are no part of the package"),
         ("flame_metric/conftest.py", ": tests are no part of the package"),
-        ("tests/test_counting.py", ": tests are no part of the package"),
+        ("tests/core/test_counting.py", ": tests are no part of the package"),
         ("flame_metric/data/frame.png", ", expected modules of flame_metric and flame_metric/py.typed, "),
         ("flame_metric/__pycache__/bank.pyc", ", expected modules of flame_metric and flame_metric/py.typed, "),
         ("benchmarks/common.py", ", expected modules of flame_metric and flame_metric/py.typed, "),
@@ -123,7 +123,7 @@ def test_what_does_not_belong_in_a_wheel(name: str, why: str) -> None:
     assert again == found
 
 
-@pytest.mark.parametrize("name", ["flame_metric/bank.py", "flame_metric/report/page.css"])
+@pytest.mark.parametrize("name", ["flame_metric/scores/bank.py", "flame_metric/report/page.css"])
 def test_modules_and_the_files_of_the_page_belong_in_a_wheel_once_they_are_in_git(name: str) -> None:
     assert list(wheel_faults(PACKAGE | INFO | {name}, project(f"src/{name}"))) == []
     assert list(wheel_faults(PACKAGE | INFO, project(f"src/{name}"))) == [f"the wheel lacks {name}"]
@@ -152,8 +152,8 @@ def test_a_source_archive_with_more_or_less_than_git() -> None:
         "the source archive holds tests/try.py, which is not in git: commit it, or have git ignore it"
     ]
     assert list(source_faults(in_archive(SOURCE - {"README.md"}), project())) == ["the source archive lacks README.md"]
-    assert list(source_faults(in_archive(SOURCE), project("tests/test_iou.py"))) == [
-        "the source archive lacks tests/test_iou.py"
+    assert list(source_faults(in_archive(SOURCE), project("tests/core/test_iou.py"))) == [
+        "the source archive lacks tests/core/test_iou.py"
     ]
     more = project()._replace(include=("src", "tests", "SECURITY.md"))
     assert list(source_faults(in_archive(SOURCE), more)) == [

@@ -10,15 +10,15 @@ from mutation import EXPLAINED, Tally, faults, modules, mutant_key, read_explain
 
 PRINTED = """\
 Some line of mutmut's own
-    flame_metric.iou.x__rows__mutmut_1: killed
-    flame_metric.iou.x__rows__mutmut_2: no tests
-    flame_metric.schedule.xǁStreamLogǁof__mutmut_12: timeout
+    flame_metric.core.iou.x__rows__mutmut_1: killed
+    flame_metric.core.iou.x__rows__mutmut_2: no tests
+    flame_metric.core.schedule.xǁStreamLogǁof__mutmut_12: timeout
 """
 
 DIFF = """\
-# flame_metric.iou.x__rows__mutmut_1: survived
---- src/flame_metric/iou.py
-+++ src/flame_metric/iou.py
+# flame_metric.core.iou.x__rows__mutmut_1: survived
+--- src/flame_metric/core/iou.py
++++ src/flame_metric/core/iou.py
 @@ -4,7 +4,7 @@
      array = np.asarray(counts)
 -    if array.ndim < 2:
@@ -27,8 +27,8 @@ DIFF = """\
 """
 
 REMOVED = """\
---- src/flame_metric/schedule.py
-+++ src/flame_metric/schedule.py
+--- src/flame_metric/core/schedule.py
++++ src/flame_metric/core/schedule.py
 -        return cls(
 -            frame,
          )
@@ -58,14 +58,17 @@ def tally(**statuses: int) -> Tally:
 
 def test_results_by_module() -> None:
     assert read_results(PRINTED) == {
-        "iou": {"flame_metric.iou.x__rows__mutmut_1": "killed", "flame_metric.iou.x__rows__mutmut_2": "no tests"},
-        "schedule": {"flame_metric.schedule.xǁStreamLogǁof__mutmut_12": "timeout"},
+        "iou": {
+            "flame_metric.core.iou.x__rows__mutmut_1": "killed",
+            "flame_metric.core.iou.x__rows__mutmut_2": "no tests",
+        },
+        "schedule": {"flame_metric.core.schedule.xǁStreamLogǁof__mutmut_12": "timeout"},
     }
 
 
 def test_a_mutant_is_named_by_its_lines_that_differ() -> None:
-    assert mutant_key("iou", "flame_metric.iou.x__rows__mutmut_1", DIFF) == "iou._rows: if array.ndim <= 2:"
-    name = "flame_metric.schedule.xǁStreamLogǁof__mutmut_12"
+    assert mutant_key("iou", "flame_metric.core.iou.x__rows__mutmut_1", DIFF) == "iou._rows: if array.ndim <= 2:"
+    name = "flame_metric.core.schedule.xǁStreamLogǁof__mutmut_12"
     assert mutant_key("schedule", name, REMOVED) == "schedule.StreamLog.of: without return cls( frame,"
     with pytest.raises(ValueError, match="`name` is 'iou', expected the name of a mutant"):
         mutant_key("iou", "iou", DIFF)

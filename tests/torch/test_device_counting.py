@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
-from flame_metric import counting as counting_on_host
-from flame_metric.counting import Counts, LabelSpace, code_map, count_missing, count_pairs
+from flame_metric.core import counting as counting_on_host
+from flame_metric.core.counting import Counts, LabelSpace, code_map, count_missing, count_pairs
 from flame_metric.errors import LabelError, ShapeError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import oracle
 from flame_metric import FlameError, FlameMeter, FlameWarning, Schedule
-from flame_metric.counting import Counts
+from flame_metric.core.counting import Counts
 from flame_metric.errors import ConfigError, LabelError, MissingExtraError, ShapeError, StateError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")

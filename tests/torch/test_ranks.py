@@ -24,8 +24,8 @@ import flame_metric  # noqa: E402
 from flame_metric.cli import main  # noqa: E402
 from flame_metric.cli.ranks import evaluation_of_all, local_device, several_ranks  # noqa: E402
 from flame_metric.errors import DatasetError, StateError  # noqa: E402
-from flame_metric.evaluation import evaluate_folders  # noqa: E402
-from flame_metric.latency import LatencyTrace  # noqa: E402
+from flame_metric.jobs.evaluate import evaluate_folders  # noqa: E402
+from flame_metric.latency.trace import LatencyTrace  # noqa: E402
 from flame_metric.torch import ranks  # noqa: E402
 from flame_metric.torch.ranks import Ranks, joined_by_torchrun  # noqa: E402
 

@@ -7,7 +7,7 @@ import pytest
 
 from flame_metric import ConfigError, measure_latency
 from flame_metric.errors import FlameWarning, LabelError
-from flame_metric.timers import HostTimer
+from flame_metric.latency.timers import HostTimer
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 torch_runner = pytest.importorskip("flame_metric.torch.runner").torch_runner

@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from flame_metric import FlameResult
-from flame_metric.evaluation import Evaluation
-from flame_metric.table import FORMATS
+from flame_metric.core.tables import FORMATS
+from flame_metric.jobs.evaluate import Evaluation
 
 __all__ = ["BrokenPromiseError", "plain_json", "require", "sound_evaluation", "sound_result"]
 

@@ -31,19 +31,19 @@ from flame_metric import FlameMeter, FlameResult, LatencyTrace, OffsetBank, Stre
 from flame_metric.cli import _parser
 from flame_metric.cli.inputs import read_evaluation, read_networks, split_name
 from flame_metric.cli.options import read_arrivals, read_trace, stream_config
-from flame_metric.clip_journal import read_part
-from flame_metric.data.folder import LabelFolder
+from flame_metric.core.clock import MAX_NS, as_fps
+from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.places import open_place
+from flame_metric.data.registry import open_dataset
 from flame_metric.data.splits import listed_videos
 from flame_metric.data.vspw_labels import read_class_names
-from flame_metric.datasets import open_dataset
 from flame_metric.errors import ConfigError, FlameError
-from flame_metric.evaluation import evaluate_folders, merged
-from flame_metric.journal import Journal
-from flame_metric.offset_counts import ARRAYS
-from flame_metric.ranking import Ranking
-from flame_metric.timing import MAX_NS, as_fps
+from flame_metric.jobs.clip_journal import read_part
+from flame_metric.jobs.evaluate import evaluate_folders, merged
+from flame_metric.jobs.journal import Journal
+from flame_metric.scores.offset_counts import ARRAYS
+from flame_metric.scores.ranking import Ranking
 from fuzzing import hostile, mutations, png
 from fuzzing.promises import BrokenPromiseError, plain_json, require, sound_evaluation, sound_result
 
@@ -422,7 +422,7 @@ val = [
 
 
 def _description(content: bytes, folder: Path) -> None:
-    from flame_metric.data.description import described_dataset  # noqa: PLC0415 - Pillow is optional
+    from flame_metric.data.toml_dataset import described_dataset  # noqa: PLC0415 - Pillow is optional
 
     path = _file(folder, "data.toml", content)
     if not _stays(content, folder):
@@ -582,7 +582,7 @@ def _program_seeds(folder: Path) -> list[bytes]:
 def _program(content: bytes, folder: Path) -> None:
     import torch  # noqa: PLC0415 - PyTorch is optional
 
-    from flame_metric.models.pt2 import read_program  # noqa: PLC0415
+    from flame_metric.networks.pt2 import read_program  # noqa: PLC0415
 
     program = read_program(_file(folder, "network.pt2", content), device=torch.device("cpu"))
     require(str(program.sizes), "its sizes can be shown")
@@ -601,7 +601,7 @@ def _onnx_seeds(_: Path) -> list[bytes]:
 
 
 def _onnx(content: bytes, folder: Path) -> None:
-    from flame_metric.models.onnx_data import check_external_data, external_locations  # noqa: PLC0415 - needs PyTorch
+    from flame_metric.networks.onnx_data import check_external_data, external_locations  # noqa: PLC0415 - needs PyTorch
 
     _file(folder, "weights.bin", b"")
     with contextlib.suppress(OSError):  # the caller tells it

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from flame_metric.cli.inputs import named_files, read_evaluation
 from flame_metric.cli.output import check_outputs, write
+from flame_metric.core.tables import FORMATS
 from flame_metric.errors import FlameWarning
-from flame_metric.ranking import Contender, rank
-from flame_metric.table import FORMATS
+from flame_metric.scores.ranking import Contender, rank
 
 __all__ = ["add_parser", "run"]
 

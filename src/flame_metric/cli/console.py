@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
+from flame_metric.core.tables import printable
 from flame_metric.errors import FlameError
-from flame_metric.table import printable
 
 try:
     from rich.console import Console

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.output import check_outputs, write, writing
+from flame_metric.core.tables import rate_text
 from flame_metric.data.synthetic import VOID
 from flame_metric.demo import Demo, run_demo
-from flame_metric.table import rate_text
 
 __all__ = ["add_parser", "run"]
 

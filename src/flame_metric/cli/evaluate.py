@@ -21,7 +21,7 @@ from flame_metric.cli.output import save_bank, write
 from flame_metric.cli.ranks import evaluation_of_all, joined_ranks
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError
-from flame_metric.evaluation import Evaluation, evaluate_folders
+from flame_metric.jobs.evaluate import Evaluation, evaluate_folders
 
 __all__ = ["add_parser", "run"]
 

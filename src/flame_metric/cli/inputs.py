@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flame_metric.bank import OffsetBank
 from flame_metric.cli.options import read_trace
 from flame_metric.errors import ConfigError, DatasetError, StateError
-from flame_metric.evaluation import Evaluation
-from flame_metric.latency import LatencyTrace
+from flame_metric.jobs.evaluate import Evaluation
+from flame_metric.latency.trace import LatencyTrace
+from flame_metric.scores.bank import OffsetBank
 
 __all__ = ["NetworkFiles", "named_files", "read_evaluation", "read_networks", "split_name"]
 

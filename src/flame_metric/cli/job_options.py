@@ -12,13 +12,13 @@ from typing import Any
 from flame_metric.cli.options import write_evaluation
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs
 from flame_metric.errors import ConfigError
-from flame_metric.scores import Evaluation, Interrupted
+from flame_metric.scores.evaluation import Evaluation, Interrupted
 
 __all__ = ["add_job_options", "check_job", "is_part", "job_options", "part_note", "partial_table"]
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the fields of :class:`~flame_metric.evaluation.Job`; :func:`job_options` reads them back."""
+    """Declare the fields of :class:`~flame_metric.jobs.evaluate.Job`; :func:`job_options` reads them back."""
     group = parser.add_argument_group("the job")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     group.add_argument(

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.checks import check_integer
 from flame_metric.cli.console import progress
 from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
 from flame_metric.cli.output import check_outputs, write
+from flame_metric.core.checks import check_integer
+from flame_metric.core.clock import as_fps
 from flame_metric.errors import ConfigError, blaming
-from flame_metric.factory import call_factory
-from flame_metric.latency_report import latency_report
-from flame_metric.measuring import measure_latency
-from flame_metric.timing import as_fps
+from flame_metric.latency.measure import measure_latency
+from flame_metric.latency.report import latency_report
+from flame_metric.networks.factory import call_factory
 
 __all__ = ["add_parser", "run"]
 

@@ -7,9 +7,9 @@ from functools import partial
 
 from flame_metric.cli.options import add_output_options, bank_note, write_evaluation
 from flame_metric.cli.output import check_outputs, save_bank
-from flame_metric.clip_journal import read_part
 from flame_metric.errors import ConfigError
-from flame_metric.evaluation import merged
+from flame_metric.jobs.clip_journal import read_part
+from flame_metric.jobs.evaluate import merged
 
 __all__ = ["add_parser", "run"]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flame_metric.bank import OffsetBank
+from flame_metric.core.files import write_whole
 from flame_metric.errors import ConfigError, DatasetError
-from flame_metric.files import write_whole
+from flame_metric.scores.bank import OffsetBank
 
 __all__ = ["check_outputs", "save_bank", "write", "writing"]
 

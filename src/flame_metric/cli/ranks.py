@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flame_metric.cli.console import tell
-from flame_metric.clip_journal import parse_part
 from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError
-from flame_metric.evaluation import Evaluation, merged
+from flame_metric.jobs.clip_journal import parse_part
+from flame_metric.jobs.evaluate import Evaluation, merged
 
 if TYPE_CHECKING:
     from flame_metric.torch.ranks import Ranks

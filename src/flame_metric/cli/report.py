@@ -10,11 +10,11 @@ from flame_metric.cli.console import progress
 from flame_metric.cli.inputs import NetworkFiles, read_networks, split_name
 from flame_metric.cli.options import add_stream_options, stream_config
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, write
-from flame_metric.datasets import open_dataset
+from flame_metric.data.registry import open_dataset
 from flame_metric.errors import ConfigError
-from flame_metric.evaluation import Evaluation, evaluate_bank
+from flame_metric.jobs.evaluate import Evaluation, evaluate_bank
+from flame_metric.latency.simulate import StreamConfig
 from flame_metric.report.page import report_page
-from flame_metric.streaming import StreamConfig
 
 __all__ = ["add_parser", "run"]
 

@@ -13,14 +13,14 @@ from flame_metric.cli.console import progress
 from flame_metric.cli.output import check_outputs, write
 from flame_metric.cli.ranks import Told
 from flame_metric.errors import ConfigError, MissingExtraError, StateError
-from flame_metric.experiments.interrupts import Stopped
-from flame_metric.experiments.presets import PRESETS, Preset
-from flame_metric.experiments.recipes import explain
-from flame_metric.models.names import NAMES
+from flame_metric.networks.names import NAMES
+from flame_metric.paper.interrupts import Stopped
+from flame_metric.paper.presets import PRESETS, Preset
+from flame_metric.paper.recipes import explain
 
 if TYPE_CHECKING:
-    from flame_metric.experiments.table1 import Table1
-    from flame_metric.experiments.translations import TranslationTable
+    from flame_metric.paper.table1 import Table1
+    from flame_metric.paper.translations import TranslationTable
 
 __all__ = ["add_parser", "run"]
 
@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     try:
         # PyTorch is optional, and takes seconds to load.
-        from flame_metric.experiments.reproduction import reproduce  # noqa: PLC0415
+        from flame_metric.paper.reproduction import reproduce  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "torch":
             raise

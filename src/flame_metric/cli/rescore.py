@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from flame_metric.bank import OffsetBank
 from flame_metric.cli.options import (
     add_latency_options,
     add_score_options,
@@ -14,10 +13,11 @@ from flame_metric.cli.options import (
     write_evaluation,
 )
 from flame_metric.cli.output import check_outputs
+from flame_metric.core.tables import milliseconds_text, rate_text
 from flame_metric.errors import ConfigError
-from flame_metric.evaluation import Evaluation, evaluate_bank
-from flame_metric.latency import LatencyTrace
-from flame_metric.table import milliseconds_text, rate_text
+from flame_metric.jobs.evaluate import Evaluation, evaluate_bank
+from flame_metric.latency.trace import LatencyTrace
+from flame_metric.scores.bank import OffsetBank
 
 __all__ = ["add_parser", "run"]
 

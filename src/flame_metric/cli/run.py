@@ -23,15 +23,15 @@ from flame_metric.cli.options import (
 )
 from flame_metric.cli.output import save_bank, write, writing
 from flame_metric.cli.ranks import evaluation_of_all, joined_ranks, journal_of, local_device, several_ranks
-from flame_metric.datasets import DATASETS, open_dataset
+from flame_metric.core.files import digest_of
+from flame_metric.data.registry import DATASETS, open_dataset
+from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
-from flame_metric.files import digest_of
-from flame_metric.inference import Network
-from flame_metric.latency import LatencyTrace
-from flame_metric.latency_report import latency_report
-from flame_metric.models.load import MODEL_FORMS, load_network
-from flame_metric.network_run import NetworkRun, Progress, kept_latency, measured_latency, run_network
-from flame_metric.sequence import VideoDataset
+from flame_metric.jobs.run import NetworkRun, Progress, kept_latency, measured_latency, run_network
+from flame_metric.latency.report import latency_report
+from flame_metric.latency.trace import LatencyTrace
+from flame_metric.networks.load import MODEL_FORMS, load_network
+from flame_metric.networks.network import Network
 
 if TYPE_CHECKING:
     from flame_metric.torch.ranks import Ranks

@@ -10,12 +10,12 @@ from typing import Any
 
 from flame_metric.cli.options import add_stream_options, read_arrivals, read_trace, stream_config
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, write
+from flame_metric.core.clock import milliseconds_to_ns
 from flame_metric.errors import ConfigError
-from flame_metric.latency import LatencyTrace
-from flame_metric.stream_summary import stream_record, stream_table, stream_title
-from flame_metric.streaming import StreamConfig, simulate_stream
-from flame_metric.timeline import stream_timeline
-from flame_metric.timing import milliseconds_to_ns
+from flame_metric.latency.simulate import StreamConfig, simulate_stream
+from flame_metric.latency.stream_report import stream_record, stream_table, stream_title
+from flame_metric.latency.timeline import stream_timeline
+from flame_metric.latency.trace import LatencyTrace
 
 __all__ = ["add_parser", "run"]
 

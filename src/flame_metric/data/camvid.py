@@ -25,7 +25,8 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from flame_metric.checks import check_choice, check_integer
+from flame_metric.core.checks import check_choice, check_integer
+from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data.camvid_labels import (
     CLASS_NAMES,
     COLOUR_NAMES,
@@ -36,9 +37,8 @@ from flame_metric.data.camvid_labels import (
 from flame_metric.data.frame_files import FileFolder, FrameFile, LabelReader, Run, paired, recordings, runs_of_step
 from flame_metric.data.paths import is_folder
 from flame_metric.data.splits import dataset_root
+from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError
-from flame_metric.sequence import VideoDataset, VideoSequence
-from flame_metric.timing import Fps, as_fps
 
 __all__ = ["camvid"]
 

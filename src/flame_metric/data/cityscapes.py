@@ -25,14 +25,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.checks import check_choice
+from flame_metric.core.checks import check_choice
+from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data.cityscapes_labels import CATEGORIES, CLASS_NAMES, LABEL_KINDS, VOID, read_cityscapes_labels
 from flame_metric.data.frame_image import read_frame_image
 from flame_metric.data.paths import exists, is_file, is_folder
 from flame_metric.data.splits import check_split, dataset_root
+from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, shortened
-from flame_metric.sequence import OnAccess, VideoDataset, VideoSequence
-from flame_metric.timing import Fps, as_fps
 
 __all__ = ["ANNOTATED", "CLIP_FRAMES", "cityscapes"]
 

@@ -11,12 +11,12 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.config import checked_names
-from flame_metric.counting import LabelSpace
-from flame_metric.data.folder import LabelFolder
+from flame_metric.core.counting import LabelSpace
+from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import check_folder
 from flame_metric.errors import ConfigError, DatasetError, shortened
+from flame_metric.scores.config import checked_names
 
 __all__ = ["ClassMaps", "ClassReader"]
 

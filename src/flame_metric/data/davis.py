@@ -30,15 +30,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.checks import is_integer
+from flame_metric.core.checks import is_integer
+from flame_metric.core.clock import Fps
 from flame_metric.data.frame_files import numbered_videos
 from flame_metric.data.label_png import read_label_png
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import exists
 from flame_metric.data.splits import check_split, dataset_root, listed_videos
+from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError, DatasetError
-from flame_metric.sequence import VideoDataset
-from flame_metric.timing import Fps
 
 __all__ = ["CLASS_NAMES", "VOID", "davis", "read_davis_labels"]
 

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.checks import check_integer
-from flame_metric.data.folder import files_by_frame, split_name
+from flame_metric.core.checks import check_integer
+from flame_metric.core.clock import Fps, as_fps
+from flame_metric.data.folders import files_by_frame, split_name
 from flame_metric.data.frame_image import FRAME_EXTENSIONS, read_frame_image
 from flame_metric.data.paths import check_folder, is_folder
+from flame_metric.data.videos import OnAccess, VideoSequence
 from flame_metric.errors import DatasetError, shortened
-from flame_metric.sequence import OnAccess, VideoSequence
-from flame_metric.timing import Fps, as_fps
 
 __all__ = [
     "FileFolder",

@@ -14,15 +14,15 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from flame_metric.checks import check_integer
+from flame_metric.core.checks import check_integer
+from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data.class_maps import ClassMaps
-from flame_metric.data.folder import affix_hint, by_recording, split_name
+from flame_metric.data.folders import affix_hint, by_recording, split_name
 from flame_metric.data.frame_files import FileFolder, FrameFile, cut, paired_files, recordings, step_of
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import is_folder
+from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import DatasetError, shortened
-from flame_metric.sequence import VideoDataset
-from flame_metric.timing import Fps, as_fps
 
 __all__ = ["frame_folder"]
 

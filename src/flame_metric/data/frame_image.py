@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.data.image_file import ImageHeader, read_image
+from flame_metric.data.images import ImageHeader, read_image
 from flame_metric.errors import DatasetError
 
 __all__ = ["FRAME_EXTENSIONS", "read_frame_image", "read_rgb_png"]

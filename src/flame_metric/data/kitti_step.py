@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from flame_metric.core.clock import Fps
 from flame_metric.data.cityscapes_labels import CLASS_NAMES, VOID
 from flame_metric.data.frame_files import numbered_videos
 from flame_metric.data.frame_image import read_rgb_png
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import is_folder
 from flame_metric.data.splits import check_split, dataset_root
+from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import DatasetError
-from flame_metric.sequence import VideoDataset
-from flame_metric.timing import Fps
 
 __all__ = ["kitti_step"]
 

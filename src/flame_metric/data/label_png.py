@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.data.image_file import ImageHeader, read_image
+from flame_metric.data.images import ImageHeader, read_image
 
 __all__ = ["read_label_png"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.checks import is_integer
+from flame_metric.core.checks import is_integer
 from flame_metric.errors import ConfigError, DatasetError, LabelError, shortened
 
 __all__ = ["KEEP", "LabelLookup"]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from flame_metric.checks import check_choice
+from flame_metric.core.checks import check_choice
 from flame_metric.data.paths import check_folder
 from flame_metric.errors import ConfigError, DatasetError
 

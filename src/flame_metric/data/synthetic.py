@@ -40,9 +40,9 @@ from typing import ClassVar, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.checks import check_integer
-from flame_metric.sequence import VideoSequence
-from flame_metric.timing import Fps, as_fps
+from flame_metric.core.checks import check_integer
+from flame_metric.core.clock import Fps, as_fps
+from flame_metric.data.videos import VideoSequence
 
 __all__ = ["CLASS_NAMES", "VOID", "synthetic_video"]
 

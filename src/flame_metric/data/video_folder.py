@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy.typing as npt
 
-from flame_metric.checks import check_integer
+from flame_metric.core.checks import check_integer
+from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data import VIDEO_EXTENSIONS
 from flame_metric.data.class_maps import ClassMaps, ClassReader
-from flame_metric.data.folder import split_name
+from flame_metric.data.folders import split_name
 from flame_metric.data.frame_files import FileFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import is_file
-from flame_metric.data.video import VideoFile
+from flame_metric.data.video_file import VideoFile
+from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
 from flame_metric.errors import DatasetError, shortened
-from flame_metric.sequence import OnAccess, VideoDataset, VideoSequence
-from flame_metric.timing import Fps, as_fps
 
 __all__ = ["video_folder"]
 

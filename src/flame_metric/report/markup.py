@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from flame_metric.table import printable
+from flame_metric.core.tables import printable
 
 __all__ = ["Markup", "content_policy", "element", "escape", "joined", "json_text"]
 

@@ -13,11 +13,12 @@ from string import Template
 from typing import Any
 
 from flame_metric._version import __version__
-from flame_metric.checks import check_kind, check_path
+from flame_metric.core.checks import check_kind, check_path
+from flame_metric.core.files import write_whole
+from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
-from flame_metric.files import write_whole
-from flame_metric.latency import LatencyTrace
-from flame_metric.ranking import Ranking, rank
+from flame_metric.latency.simulate import StreamConfig
+from flame_metric.latency.trace import LatencyTrace
 from flame_metric.report.markup import Markup, content_policy, element, escape, joined, json_text
 from flame_metric.report.page_data import Grid
 from flame_metric.report.page_explorer import explorer
@@ -28,9 +29,8 @@ from flame_metric.report.page_script import script_data
 from flame_metric.report.page_sections import cards, classes, comparison, section
 from flame_metric.report.page_text import many, rate, summary, warnings_of
 from flame_metric.report.page_viewer import viewer
-from flame_metric.scores import Evaluation
-from flame_metric.sequence import VideoDataset
-from flame_metric.streaming import StreamConfig
+from flame_metric.scores.evaluation import Evaluation
+from flame_metric.scores.ranking import Ranking, rank
 
 __all__ = ["report_page", "write_report"]
 
@@ -96,7 +96,7 @@ def report_page(
     Examples
     --------
     >>> from flame_metric import OffsetBank
-    >>> from flame_metric.evaluation import evaluate_bank
+    >>> from flame_metric.jobs.evaluate import evaluate_bank
     >>> video = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]], [[0, 1, 0]]]
     >>> bank = OffsetBank(2, max_offset=2, fps=30)
     >>> bank.update_sequence(video, video, sequence="clip")
@@ -139,7 +139,7 @@ def write_report(path: str | os.PathLike[str], evaluations: Mapping[str, Evaluat
     >>> import tempfile
     >>> from pathlib import Path
     >>> from flame_metric import OffsetBank
-    >>> from flame_metric.evaluation import evaluate_bank
+    >>> from flame_metric.jobs.evaluate import evaluate_bank
     >>> bank = OffsetBank(2, max_offset=1, fps=10)
     >>> bank.update_sequence([[[0, 1]]] * 3, [[[0, 1]]] * 3, sequence="clip")
     >>> file = Path(tempfile.mkdtemp(), "report.html")

@@ -15,7 +15,7 @@ from itertools import groupby
 from flame_metric.report.markup import Markup, element, joined
 from flame_metric.report.page_data import Camera, Grid, Network
 from flame_metric.report.page_text import number
-from flame_metric.result import FlameResult
+from flame_metric.scores.result import FlameResult
 
 __all__ = ["MARKS", "chart", "has_chart"]
 

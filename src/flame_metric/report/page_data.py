@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 
-from flame_metric.bank import OffsetBank
+from flame_metric.core.clock import offset_of_ns
 from flame_metric.errors import FlameWarning, StateError
-from flame_metric.latency import LatencyTrace
-from flame_metric.result import FlameResult
-from flame_metric.scores import Evaluation
-from flame_metric.streaming import StreamConfig
-from flame_metric.timing import offset_of_ns
+from flame_metric.latency.simulate import StreamConfig
+from flame_metric.latency.trace import LatencyTrace
+from flame_metric.scores.bank import OffsetBank
+from flame_metric.scores.evaluation import Evaluation
+from flame_metric.scores.result import FlameResult
 
 __all__ = ["Camera", "Grid", "Network", "Setting", "scored"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flame_metric.core.tables import milliseconds_text
 from flame_metric.report.markup import Markup, element
 from flame_metric.report.page_chart import MARKS, chart, has_chart
 from flame_metric.report.page_data import Camera, Grid
 from flame_metric.report.page_sections import OWN, choice, section
 from flame_metric.report.page_tables import score_table, table
 from flame_metric.report.page_text import UNKNOWN, interval_text, number, rate, scale_text
-from flame_metric.table import milliseconds_text
 
 __all__ = ["explorer"]
 

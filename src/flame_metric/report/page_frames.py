@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.checks import check_integer
-from flame_metric.counting import LabelMaps
+from flame_metric.core.checks import check_integer
+from flame_metric.core.counting import LabelMaps
+from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, ShapeError, located, shortened
-from flame_metric.report.painting import Labels, Style, as_picture, class_numbers, make_style, near_border
-from flame_metric.report.palettes import palette
-from flame_metric.sequence import VideoDataset, VideoSequence
+from flame_metric.figures.painting import Labels, Style, as_picture, class_numbers, make_style, near_border
+from flame_metric.figures.palettes import palette
 
 __all__ = ["Layer", "PictureClip", "read_clip"]
 
@@ -151,7 +151,7 @@ class _Pictures:
 
     def __init__(self, style: Style, width: int) -> None:
         try:
-            from flame_metric.data.image_file import as_jpeg, as_png  # noqa: PLC0415  Pillow is optional
+            from flame_metric.data.images import as_jpeg, as_png  # noqa: PLC0415  Pillow is optional
         except MissingExtraError as error:
             raise MissingExtraError("pictures in a report need Pillow: pip install 'flame-metric[cli]'") from error
         self._jpeg, self._png = as_jpeg, as_png

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 
-from flame_metric.bank import OffsetBank
-from flame_metric.checks import check_kind
+from flame_metric.core.checks import check_kind
+from flame_metric.core.clock import NS_PER_S, milliseconds_to_ns, offset_of_ns
+from flame_metric.core.tables import milliseconds_text
 from flame_metric.errors import ConfigError, StateError
-from flame_metric.latency import LatencyTrace
+from flame_metric.latency.simulate import StreamConfig
+from flame_metric.latency.trace import LatencyTrace
 from flame_metric.report.page_data import Camera, Grid, Network, scored
-from flame_metric.result import FlameResult
-from flame_metric.scores import Evaluation
-from flame_metric.streaming import StreamConfig
-from flame_metric.table import milliseconds_text
-from flame_metric.timing import NS_PER_S, milliseconds_to_ns, offset_of_ns
+from flame_metric.scores.bank import OffsetBank
+from flame_metric.scores.evaluation import Evaluation
+from flame_metric.scores.result import FlameResult
 
 __all__ = ["make_grid"]
 

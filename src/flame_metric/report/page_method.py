@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flame_metric._version import __version__
-from flame_metric.latency_report import latency_report
+from flame_metric.core.tables import milliseconds_text
+from flame_metric.latency.report import latency_report
 from flame_metric.report.markup import Child, Markup, element, joined
 from flame_metric.report.page_data import Grid, Network
 from flame_metric.report.page_sections import listed, section
 from flame_metric.report.page_text import signature
-from flame_metric.result import interval_note
-from flame_metric.table import milliseconds_text
+from flame_metric.scores.result import interval_note
 
 __all__ = ["method", "remarks"]
 

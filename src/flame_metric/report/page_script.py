@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from flame_metric.core.schedule import NOTHING_YET, Schedule
+from flame_metric.core.tables import milliseconds_text, printable
+from flame_metric.latency.simulate import simulate_stream
 from flame_metric.report.page_data import Grid, Network, Setting
 from flame_metric.report.page_frames import PictureClip
 from flame_metric.report.page_tables import class_columns, score_cells, setting_text
 from flame_metric.report.page_text import command_of, rate, scale_text
-from flame_metric.schedule import NOTHING_YET, Schedule
-from flame_metric.streaming import simulate_stream
-from flame_metric.table import milliseconds_text, printable
 
 __all__ = ["script_data", "shown_frames"]
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import groupby
 
-from flame_metric.ranking import Ranking
 from flame_metric.report.markup import Child, Markup, element
 from flame_metric.report.page_chart import has_chart
 from flame_metric.report.page_data import Grid, Network
@@ -17,8 +16,9 @@ from flame_metric.report.page_tables import (
     sequence_table,
 )
 from flame_metric.report.page_text import interval_text, many, number, signature
-from flame_metric.result import FlameResult
-from flame_metric.scores import Streaming
+from flame_metric.scores.evaluation import Streaming
+from flame_metric.scores.ranking import Ranking
+from flame_metric.scores.result import FlameResult
 
 __all__ = ["OWN", "cards", "choice", "classes", "comparison", "listed", "section"]
 

@@ -9,13 +9,13 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.ranking import Ranking
+from flame_metric.core.tables import milliseconds_text
+from flame_metric.figures.palettes import palette
 from flame_metric.report.markup import Child, Markup, element, joined
 from flame_metric.report.page_data import Grid, Network, Setting
 from flame_metric.report.page_text import UNKNOWN, interval_text, latency_text, number, rate, scale_text
-from flame_metric.report.palettes import palette
-from flame_metric.result import FlameResult
-from flame_metric.table import milliseconds_text
+from flame_metric.scores.ranking import Ranking
+from flame_metric.scores.result import FlameResult
 
 __all__ = [
     "best_table",

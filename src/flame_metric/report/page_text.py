@@ -8,11 +8,11 @@ from fractions import Fraction
 
 import numpy as np
 
+from flame_metric.core.tables import ABSENT, milliseconds_text, rate_text
 from flame_metric.errors import shortened
-from flame_metric.ranking import Ranking
 from flame_metric.report.page_data import Grid, Network, Setting
-from flame_metric.result import FlameResult
-from flame_metric.table import ABSENT, milliseconds_text, rate_text
+from flame_metric.scores.ranking import Ranking
+from flame_metric.scores.result import FlameResult
 
 __all__ = [
     "UNKNOWN",
@@ -108,7 +108,7 @@ def command_of(network: Network, every: int, time_ns: Fraction, *, has_stream: b
     Examples
     --------
     >>> from flame_metric import LatencyTrace, StreamConfig
-    >>> from flame_metric.evaluation import evaluate_bank
+    >>> from flame_metric.jobs.evaluate import evaluate_bank
     >>> from flame_metric import OffsetBank
     >>> bank = OffsetBank(2, max_offset=1, fps=10)
     >>> bank.update_sequence([[[0]]] * 3, [[[0]]] * 3, sequence="clip")

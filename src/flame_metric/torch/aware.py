@@ -22,9 +22,9 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.wrappers.abstract import WrapperMetric
 
-from flame_metric.config import ScoreConfig, make_config
+from flame_metric.core.clock import Fps, Milliseconds
 from flame_metric.errors import ConfigError, FlameWarning, StateError
-from flame_metric.timing import Fps, Milliseconds
+from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.torch.delay import DelayLines, Schedules
 from flame_metric.torch.rows import has_rows, joined, rows_of
 

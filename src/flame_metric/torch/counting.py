@@ -1,4 +1,4 @@
-"""Counting where the label maps lie: the numbers of :mod:`flame_metric.counting`, without waiting for the device.
+"""Counting where the label maps lie: the numbers of :mod:`flame_metric.core.counting`, without waiting for the device.
 
 Nothing here reads a value back, so the host never waits. A label that is neither class nor void cannot raise at once
 then: its pixels go to a spare bin, and their number is kept until somebody asks for the score. With C classes a label
@@ -29,7 +29,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from flame_metric.counting import Counts, LabelMaps, LabelSpace, check_pair, pair_up
+from flame_metric.core.counting import Counts, LabelMaps, LabelSpace, check_pair, pair_up
 
 __all__ = ["HISTOGRAM", "HISTOGRAMS", "TensorCounts", "count_missing_on_device", "count_on_device"]
 
@@ -42,7 +42,7 @@ _MAX_CELLS = 1 << 18  # of all private columns: 2 MiB of int64, which the cache 
 
 @dataclass(frozen=True, eq=False)
 class TensorCounts:
-    """Counts of some pairs of label maps on a device: :class:`~flame_metric.counting.Counts`, and what was wrong.
+    """Counts of some pairs of label maps on a device: :class:`~flame_metric.core.counting.Counts`, and what was wrong.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ def count_on_device(
 
 
 def count_missing_on_device(target: LabelMaps, space: LabelSpace) -> TensorCounts:
-    """Count targets for which no prediction was there yet, as :func:`flame_metric.counting.count_missing` does."""
+    """Count targets for which no prediction was there yet, as :func:`flame_metric.core.counting.count_missing` does."""
     perfect = count_on_device(target, target, space)
     for nothing in (perfect.per_class[:2], perfect.tallies[:1], perfect.faults[1:]):
         nothing.zero_()

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from flame_metric.checks import check_integer
+from flame_metric.core.checks import check_integer
+from flame_metric.core.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.errors import ConfigError, StateError
-from flame_metric.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.torch.rows import copied, mapped
 
 __all__ = ["DelayLine", "DelayLines", "Schedules"]

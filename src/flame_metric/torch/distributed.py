@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from flame_metric.errors import StateError
-from flame_metric.meter import FlameMeter
+from flame_metric.scores.meter import FlameMeter
 
 __all__ = ["Gather", "all_gather", "exchange", "merge_from_ranks", "merge_over_ranks"]
 

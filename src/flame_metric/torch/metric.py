@@ -20,13 +20,13 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from flame_metric.config import ScoreConfig, make_config
-from flame_metric.counting import Counts, LabelMaps, num_maps
+from flame_metric.core.clock import Fps, Milliseconds
+from flame_metric.core.counting import Counts, LabelMaps, num_maps
+from flame_metric.core.schedule import Schedule
 from flame_metric.errors import ConfigError, MissingExtraError, ShapeError, StateError
-from flame_metric.meter import FlameMeter
-from flame_metric.result import FlameResult
-from flame_metric.schedule import Schedule
-from flame_metric.timing import Fps, Milliseconds
+from flame_metric.scores.config import ScoreConfig, make_config
+from flame_metric.scores.meter import FlameMeter
+from flame_metric.scores.result import FlameResult
 from flame_metric.torch.counting import TensorCounts, count_missing_on_device, count_on_device
 from flame_metric.torch.distributed import merge_from_ranks
 from flame_metric.torch.state import (

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from flame_metric.checks import check_choice, check_integer
+from flame_metric.core.checks import check_choice, check_integer
+from flame_metric.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, centre_and_scale
 from flame_metric.errors import ConfigError
-from flame_metric.normalisation import IMAGENET_MEAN, IMAGENET_STD, centre_and_scale
-from flame_metric.timers import HostTimer, Runner
-from flame_metric.torch.job import Job, name_of
+from flame_metric.latency.timers import HostTimer, Runner
+from flame_metric.torch.runner_module import Job, name_of
 from flame_metric.torch.timer import CudaTimer, as_device, describe_torch
 
 __all__ = ["BOUNDARIES", "IMAGENET_MEAN", "IMAGENET_STD", "compiled", "torch_runner"]

@@ -2,7 +2,7 @@
 
 Five tensors, so that whatever saves, copies, moves or compares the state of a metric takes all of it along:
 
-- ``configuration``: uint8, JSON of the :class:`~flame_metric.config.ScoreConfig`;
+- ``configuration``: uint8, JSON of the :class:`~flame_metric.scores.config.ScoreConfig`;
 - ``sequence_index``: uint8, JSON of the :class:`SequenceIndex`;
 - ``counts``: int64 (S, 3, C), intersection, predicted and labelled pixels of each sequence and class;
 - ``tallies``: int64 (S, 4), pairs, labelled frames, valid pixels, all pixels;
@@ -21,12 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flame_metric.config import ScoreConfig
-from flame_metric.counting import Counts, LabelSpace
+from flame_metric.core.counting import Counts, LabelSpace
+from flame_metric.core.records import reading
 from flame_metric.errors import LabelError, StateError, shortened
-from flame_metric.meter import FlameMeter
-from flame_metric.record import reading
-from flame_metric.result import FlameResult
+from flame_metric.scores.config import ScoreConfig
+from flame_metric.scores.meter import FlameMeter
+from flame_metric.scores.result import FlameResult
 
 __all__ = ["HOST_STATES", "ROW_STATES", "SequenceIndex", "SpareRows", "checked_state", "encode", "meter_of", "state_of"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from flame_metric.errors import ConfigError
-from flame_metric.timers import Sample
+from flame_metric.latency.timers import Sample
 
 __all__ = ["CudaTimer", "describe_torch"]
 

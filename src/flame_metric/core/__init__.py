@@ -1,0 +1,1 @@
+"""What a count is: labels, counts, exact time and schedules. NumPy."""

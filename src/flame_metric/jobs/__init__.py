@@ -1,0 +1,1 @@
+"""Whole jobs: folders or a network in, an evaluation out."""

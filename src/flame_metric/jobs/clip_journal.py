@@ -1,0 +1,327 @@
+"""Journals of counted clips: an evaluation that was killed, or was shared out among machines, goes on from them.
+
+The first line holds the question and the names of all clips, so that a journal is also a *part*: the parts of several
+machines, each with some of the clips, become one evaluation (:func:`merge_parts`), equal to that of one machine to the
+integer. Each clip comes with a fingerprint of what was counted; files that have changed since are not believed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from flame_metric._version import __version__
+from flame_metric.core.records import reading, sequences_from_list, sequences_to_list
+from flame_metric.errors import FlameWarning, StateError, shortened
+from flame_metric.jobs.journal import Journal, differences, parse_journal, read_journal
+from flame_metric.jobs.pipeline import CountedClip
+from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, Plan
+from flame_metric.jobs.request import Question
+from flame_metric.scores.bank import OffsetBank
+from flame_metric.scores.offset_counts import NETWORK, PERSISTENCE
+
+__all__ = ["ClipJournal", "Part", "merge_parts", "parse_part", "read_part"]
+
+_CLIP = "counted clip"
+
+
+class ClipJournal(Journal):
+    """Keep counted clips in a journal, or go on with those that are kept there.
+
+    Parameters
+    ----------
+    path : str or path
+    question : Question
+    plan : Plan
+    about : mapping of str to JSON values
+        What else can move a number, such as label maps and the network.
+    notes : sequence of str
+        What should be known about the data.
+    resume : bool
+        Whether it may hold clips already.
+
+    Raises
+    ------
+    StateError, DatasetError
+        As :class:`Journal` raises them.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        question: Question,
+        plan: Plan,
+        *,
+        about: Mapping[str, Any],
+        notes: Sequence[str],
+        resume: bool,
+    ) -> None:
+        self._question = question
+        configuration = {
+            "version": __version__,
+            "question": question.to_dict(),
+            "sequences": [clip.clip.name for clip in plan.clips],
+            "frames": hashlib.sha256("".join(clip.digest for clip in plan.clips).encode()).hexdigest(),
+            "notes": list(notes),
+            "about": dict(about),
+        }
+        super().__init__(path, configuration, resume=resume)
+
+    def finished(self, fingerprints: Mapping[str, str]) -> dict[str, CountedClip]:
+        """Return the clips that are kept.
+
+        Parameters
+        ----------
+        fingerprints : mapping of str to str
+            Of the clips as they are now.
+
+        Raises
+        ------
+        StateError
+            If one has changed, or its counts contradict each other.
+        """
+        found = {}
+        for name, record in self.records.items():
+            if name not in fingerprints or record.get("fingerprint") != fingerprints[name]:
+                raise StateError(
+                    f"{self.path}: sequence {name!r} was counted from other files than are there now, or at other "
+                    "frames; begin a new journal"
+                )
+            found[name] = _from_record(name, record, self._question, self.path)
+        return found
+
+    def keep(self, name: str, counted: CountedClip, fingerprint: str) -> None:
+        """Keep a clip that was counted."""
+        self.add(name, {"fingerprint": fingerprint, **_to_record(name, counted, self._question)})
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a journal of clips holds.
+
+    Attributes
+    ----------
+    path : str
+    question : Question
+    sequences : tuple of str
+        The clips of the whole evaluation, not of this part alone.
+    notes : tuple of str
+    counted : mapping of str to CountedClip
+        The clips of this part.
+    configuration : mapping
+        As it lies in the file; parts of one evaluation have the same.
+    """
+
+    path: str
+    question: Question
+    sequences: tuple[str, ...]
+    notes: tuple[str, ...]
+    counted: Mapping[str, CountedClip]
+    configuration: Mapping[str, Any]
+
+
+def read_part(path: str | os.PathLike[str]) -> Part:
+    """Read a journal of clips, without changing it; a line that was cut is left out.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read.
+    StateError
+        If it is no journal of clips, damaged, or its counts contradict each other.
+    """
+    return _part(os.fspath(path), *read_journal(path))
+
+
+def parse_part(content: bytes, name: str) -> Part:
+    """Return what :func:`read_part` does, of the content of a journal; ``name`` stands in messages.
+
+    Raises
+    ------
+    StateError
+        As :func:`read_part` does.
+    """
+    return _part(name, *parse_journal(content, name))
+
+
+def _part(path: str, configuration: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> Part:
+    try:
+        question, sequences, notes = _evaluation_of(configuration, records)
+    except StateError as error:
+        raise StateError(f"{path}: {error}") from error
+    counted = {name: _from_record(name, record, question, path) for name, record in records.items()}
+    return Part(path, question, sequences, notes, counted, configuration)
+
+
+def _evaluation_of(
+    configuration: Mapping[str, Any], records: Mapping[str, Any]
+) -> tuple[Question, tuple[str, ...], tuple[str, ...]]:
+    with reading("journal of clips"):
+        question = Question.from_dict(configuration["question"])
+        sequences, notes = tuple(configuration["sequences"]), tuple(configuration["notes"])
+        if not all(isinstance(text, str) for text in (*sequences, *notes)) or not records.keys() <= set(sequences):
+            raise StateError("names clips that are none of the evaluation's")
+    return question, sequences, notes
+
+
+def merge_parts(
+    parts: Sequence[Part], *, may_be_missing: Collection[str] | None = ()
+) -> tuple[Question, dict[str, CountedClip], Part]:
+    """Join parts of one evaluation.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        At least one.
+    may_be_missing : collection of str, optional
+        Clips; None: any.
+
+    Returns
+    -------
+    question : Question
+    counted : dict of str to CountedClip
+        In the order of the evaluation.
+    first : Part
+
+    Raises
+    ------
+    StateError
+        If the parts are of different evaluations, two of them hold different counts of one clip, or clips are missing.
+
+    Warns
+    -----
+    FlameWarning
+        If clips are in several parts, with identical counts: each is taken once.
+    """
+    first = parts[0]
+    counted: dict[str, CountedClip] = {}
+    origin: dict[str, Part] = {}
+    twice: set[str] = set()
+    for part in parts:
+        if part.configuration != first.configuration:
+            unlike = differences(part.configuration, first.configuration)
+            raise StateError(
+                f"{part.path} and {first.path} are parts of different evaluations: they differ in {shortened(unlike)}"
+            )
+        for name, clip in part.counted.items():
+            if name in counted and not _equal(counted[name], clip):
+                raise StateError(
+                    f"{part.path} and {origin[name].path} hold different counts of sequence {name!r}, expected each "
+                    "clip once, or identical copies"
+                )
+            twice.update({name} & counted.keys())
+            counted.setdefault(name, clip)
+            origin.setdefault(name, part)
+    if twice:
+        names = shortened(name for name in first.sequences if name in twice)
+        warnings.warn(
+            f"{len(twice)} sequence(s) are in several parts with identical counts and were taken once: {names}",
+            FlameWarning,
+            stacklevel=3,
+        )
+    missing = [name for name in first.sequences if name not in counted]
+    if may_be_missing is not None and not set(missing) <= {*may_be_missing}:
+        raise StateError(
+            f"{len(missing)} of {len(first.sequences)} sequence(s) are in no part: {shortened(missing)}; give all "
+            "parts, or --allow-partial for a result that is marked INCOMPLETE"
+        )
+    return first.question, {name: counted[name] for name in first.sequences if name in counted}, first
+
+
+def _equal(one: CountedClip, other: CountedClip) -> bool:
+    if (one.bank is None) != (other.bank is None):
+        return False
+    banks = one.bank is None or other.bank is None or one.bank.equals(other.bank)
+    plain = [(clip.num_frames, clip.labelled, clip.without_own, clip.sizes) for clip in (one, other)]
+    return banks and plain[0] == plain[1] and _scores(one) == _scores(other)
+
+
+def _scores(counted: CountedClip) -> list[dict[str, Any]]:
+    return sequences_to_list({f"{score} {row}": counts for (score, row), counts in counted.scores.items()})
+
+
+def _to_record(name: str, counted: CountedClip, question: Question) -> dict[str, Any]:
+    bank = None
+    if counted.bank is not None:
+        alone = _empty_bank(question, counted.bank.state.shape[-1] - 1)
+        alone.add_counts(counted.bank, sequence=name)
+        bank = base64.b64encode(alone.to_bytes()).decode("ascii")
+    return {
+        "num_frames": counted.num_frames,
+        "labelled": list(counted.labelled),
+        "without_own": list(counted.without_own),
+        "scores": _scores(counted),
+        "bank": bank,
+        "sizes": [list(size) for size in counted.sizes],
+    }
+
+
+def _from_record(name: str, record: Mapping[str, Any], question: Question, path: object) -> CountedClip:
+    try:
+        with reading(_CLIP):
+            written = sequences_from_list(record["scores"], question.config.num_classes)
+            scores = {_score_of(key): counts for key, counts in written.items()}
+            num_frames, labelled = _whole(record["num_frames"]), tuple(_whole(frame) for frame in record["labelled"])
+            _check_frames(num_frames, labelled)
+            _check_kinds(question, scores, record, labelled)
+            bank = None
+            if record["bank"] is not None:
+                bank = OffsetBank.from_bytes(base64.b64decode(record["bank"], validate=True)).counts_of(name)
+            return CountedClip(
+                scores,
+                num_frames,
+                labelled,
+                tuple(str(frame) for frame in record["without_own"]),
+                bank,
+                tuple((_whole(height), _whole(width)) for height, width in record["sizes"]),
+            )
+    except StateError as error:
+        raise StateError(f"{path}: sequence {name!r}: {error}") from error
+
+
+def _check_frames(num_frames: int, labelled: Sequence[int]) -> None:
+    if any(frame >= after for frame, after in pairwise((*labelled, num_frames))):
+        raise StateError(f"its labelled frames do not ascend, or not within its {num_frames} frames")
+
+
+def _score_of(key: str) -> tuple[str, int]:
+    """Return score and row as they are written; written in another way, two could stand for one."""
+    score, _, row = key.rpartition(" ")
+    if key != f"{score} {int(row)}":
+        raise StateError(f"names a score {key!r}, expected a name and a number")
+    return score, int(row)
+
+
+def _check_kinds(
+    question: Question, scores: Mapping[tuple[str, int], object], record: Mapping[str, Any], labelled: Sequence[int]
+) -> None:
+    """Refuse a clip that lacks a score that was asked for, or has another."""
+    asked = [STATIC, FLAME, *([] if question.stream is None or question.latency is None else [STREAMING])]
+    wanted = {(score, row) for score in asked for row in (NETWORK, PERSISTENCE)} if labelled else set()
+    has_bank, wants_bank = record["bank"] is not None, question.keep_bank or question.max_offset is not None
+    if scores.keys() != wanted or has_bank != wants_bank:
+        raise StateError("holds other scores than were asked for")
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise StateError(f"{value!r} is no number of frames")
+    return value
+
+
+def _empty_bank(question: Question, max_offset: int) -> OffsetBank:
+    config = question.config
+    return OffsetBank(
+        config.num_classes,
+        max_offset=max_offset,
+        fps=config.fps,
+        ignore_index=config.ignore_index,
+        class_names=config.class_names,
+        persistence=True,
+    )

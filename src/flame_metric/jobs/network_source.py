@@ -1,0 +1,192 @@
+"""Label maps that a network makes while it runs: frames are read ahead by a few threads, and go through it in order.
+
+The network runs in one thread, one frame at a time or in batches of those that its runner takes. Reading, checking and
+what is done with its outputs happen in others, so none of it is waited for as long as the network is slower.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.core.counting import CodedMap, LabelMaps, LabelSpace, code_map
+from flame_metric.data.folders import Frame
+from flame_metric.data.videos import VideoSequence
+from flame_metric.errors import DatasetError, blaming, located
+from flame_metric.jobs.pipeline import FrameMaps, in_order
+from flame_metric.jobs.plan import ClipPlan
+from flame_metric.networks.network import Network, input_frames, stacked
+
+__all__ = ["NetworkSource", "OnOutput", "kept", "scored_labels"]
+
+Image = npt.NDArray[np.uint8]
+OnOutput = Callable[[VideoSequence, int, npt.NDArray[np.uint16]], object]
+"""Called with a video, the number of a frame, the label map (H, W) scored for it (void: C), in any thread."""
+
+
+def kept(output: LabelMaps) -> LabelMaps:
+    """Return a copy of an output, as it is now: a network may write its next output over it."""
+    if hasattr(output, "detach"):  # PyTorch is not imported here
+        return output.detach().clone()
+    return output.copy() if isinstance(output, np.ndarray) else np.array(output)
+
+
+def scored_labels(output: LabelMaps, space: LabelSpace) -> npt.NDArray[np.uint16]:
+    """Return the label map that is scored for an output of a network: classes 0..C-1, C for void.
+
+    Raises
+    ------
+    LabelError, ShapeError
+        If it is no label map (H, W) and no scores (C, H, W).
+    """
+    return _pixels(code_map(output, space))
+
+
+def _pixels(coded: CodedMap) -> npt.NDArray[np.uint16]:
+    return coded.pixels().reshape(coded.shape)
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """Runs a network on the frames of a plan.
+
+    Attributes
+    ----------
+    network : Network
+    videos : Mapping of str to VideoSequence
+        By name.
+    space : LabelSpace
+    batch : int
+        Frames of one size that go through the network together, if its runner takes several.
+    outputs : sequence of callable
+        What else is done with each label map.
+    skip : bool
+        Whether a frame that cannot be read comes with its error.
+    """
+
+    network: Network
+    videos: Mapping[str, VideoSequence]
+    space: LabelSpace
+    batch: int = 1
+    outputs: Sequence[OnOutput] = ()
+    skip: bool = False
+
+    def fingerprint(self, plan: ClipPlan) -> str:
+        """Return a digest of the names of a clip's frames; what they hold is not looked at."""
+        return plan.digest
+
+    def maps(
+        self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
+    ) -> Generator[FrameMaps]:
+        """Yield the maps of each frame, in order."""
+        jobs = (_Job(self.videos[plan.clip.name], frame) for plan, frame in frames)
+        ahead = max(ahead, self.batch)
+
+        def finished() -> Iterator[tuple[_Job, Future[FrameMaps]]]:
+            with self.network.runner.context():
+                for batch in self._batches(self._read(jobs, pool, ahead)):
+                    for item, output in zip(batch, self._run(batch), strict=True):
+                        yield item.job, pool.submit(self._finish, item, output)
+
+        for _, maps in in_order(finished(), ahead):
+            yield maps
+
+    def _read(self, jobs: Iterable[_Job], pool: ThreadPoolExecutor, ahead: int) -> Iterator[_Input]:
+        """Read frames and labels ahead of the network; a frame that several inputs show is read once."""
+        waiting: deque[tuple[_Job, Future[Any], dict[int, Future[Image]]]] = deque()
+        images: dict[int, Future[Image]] = {}
+        video = None
+        try:
+            for job in jobs:
+                if job.video is not video:
+                    images, video = {}, job.video
+                shown = input_frames(job.frame.index, self.network.frames)
+                images = {
+                    index: images[index] if index in images else pool.submit(video.frames.__getitem__, index)
+                    for index in dict.fromkeys(shown)
+                }
+                waiting.append((job, pool.submit(job.target), images))
+                if len(waiting) > ahead:
+                    yield self._input(*waiting.popleft())
+            while waiting:
+                yield self._input(*waiting.popleft())
+        finally:
+            for _, label, unread in waiting:
+                for future in (label, *unread.values()):
+                    future.cancel()
+
+    def _input(self, job: _Job, label: Future[Any], images: Mapping[int, Future[Image]]) -> _Input:
+        shown = input_frames(job.frame.index, self.network.frames)
+        try:
+            read = {index: image.result() for index, image in images.items()}
+        except DatasetError as error:
+            if not self.skip:
+                raise
+            return _Input(job, label, np.empty((0, 0, 0), np.uint8), error)
+        with located(f"sequence {job.video.name!r}"):
+            return _Input(job, label, stacked(read, shown))
+
+    def _batches(self, inputs: Iterable[_Input]) -> Iterator[list[_Input]]:
+        """Put inputs of one size that follow each other together."""
+        size = 1 if self.network.runner.batch is None else self.batch
+        together: list[_Input] = []
+        for item in inputs:
+            if together and (len(together) == size or item.image.shape != together[0].image.shape):
+                yield together
+                together = []
+            together.append(item)
+        if together:
+            yield together
+
+    def _run(self, batch: Sequence[_Input]) -> Sequence[LabelMaps | None]:
+        runner, first = self.network.runner, batch[0].job
+        if batch[0].error is not None:  # their images have a size of their own, and so a batch
+            return [None] * len(batch)
+        with blaming(f"{self.network.name} failed on frame {first.frame.name} of sequence {first.video.name!r}"):
+            prepared = [runner.prepare(item.image) for item in batch]
+            if len(prepared) == 1 or runner.batch is None:
+                return [kept(runner.run(item)) for item in prepared]
+            return [kept(output) for output in runner.batch(prepared)]
+
+    def _finish(self, item: _Input, output: LabelMaps | None) -> FrameMaps:
+        video, frame = item.job.video, item.job.frame
+        if output is None and item.error is not None:
+            return FrameMaps(frame, None, None, item.error)
+        try:
+            target = item.label.result()
+        except DatasetError as error:
+            if not self.skip:
+                raise
+            return FrameMaps(frame, None, None, error)
+        with located(f"frame {frame.name} of sequence {video.name!r}"):
+            pred = code_map(output, self.space)
+            label = None if target is None else code_map(target, self.space, argument="target")
+        for use in self.outputs:
+            use(video, frame.index, _pixels(pred))
+        return FrameMaps(frame, pred, label)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A frame on which the network is to be run."""
+
+    video: VideoSequence
+    frame: Frame
+
+    def target(self) -> Any:
+        return None if self.frame.label is None else self.video.targets[self.frame.index]
+
+
+class _Input(NamedTuple):
+    """An input of the network, and the labels of its newest frame."""
+
+    job: _Job
+    label: Future[Any]
+    image: Image
+    error: DatasetError | None = None

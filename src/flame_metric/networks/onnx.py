@@ -1,0 +1,222 @@
+"""ONNX files as ``load_network`` takes them, run by ONNX Runtime: ``pip install 'flame-metric[onnx]'``.
+
+The model takes one tensor: floats (N, 3 * frames, H, W), normalised here as for PyTorch, or uint8 frames as they are,
+(N, 3 * frames, H, W) or (N, H, W, 3 * frames). It returns scores (N, C, H, W) or labels (N, H, W) or (N, 1, H, W). What
+is timed begins with a frame and ends with its label map, both in the memory of the host: a model that ends in ArgMax
+need not copy its scores there.
+
+ONNX has no checksums: a file with other weights is another network, and nothing can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from flame_metric.core.checks import check_choice, check_integer
+from flame_metric.data.normalisation import centre_and_scale
+from flame_metric.errors import ConfigError, DatasetError
+from flame_metric.latency.timers import Runner
+from flame_metric.networks.network import Network
+from flame_metric.networks.onnx_data import check_external_data
+from flame_metric.networks.onnx_job import Job, Source, enlarger, first_line
+
+__all__ = ["load_onnx"]
+
+_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_BYTES = "tensor(uint8)"
+_ERRORS_ALONE = 3  # of ONNX Runtime's levels of logging
+_MAPS = (3, 4)  # numbers of axes of labels and scores, with that of the batch
+
+
+def load_onnx(
+    text: str,
+    *,
+    num_classes: int,
+    frames: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    output: str | None = None,
+    upsample: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Network:
+    """Open an ONNX file, and make it ready to run.
+
+    Parameters
+    ----------
+    text : str
+        Path of the file. Weights in files of their own must lie in its folder.
+    num_classes : int
+    frames : int, optional
+        Must be as many as the model takes, if that is fixed. Default: those, else 1.
+    mean, std : sequence of float, optional
+        Of each channel, for pixels 0..1, if the model takes floats. Default: ImageNet's.
+    output : str, optional
+        Which of several outputs. Default: the only one that may hold scores or labels.
+    upsample : {"bilinear"}, optional
+        Resize scores of another size to that of the frame, by PyTorch. Default: they are refused.
+    device : str, optional
+        ``"cpu"`` (default), or ``"cuda"`` or ``"cuda:1"`` if this ONNX Runtime has CUDA.
+    threads : int, optional
+        Threads on the CPU.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or damaged, or what it takes or returns is not taken here.
+    ConfigError
+        If an option is out of range, or contradicts the file; when called, if it takes or returns other shapes.
+    LabelError
+        When called, if scores are NaN.
+    """
+    path = Path(text)
+    if upsample is not None:
+        check_choice("upsample", upsample, ("bilinear",))
+    providers = _providers(device)
+    session = _session(path, providers, threads)
+    source = _source(session, path, frames)
+    if source.raw and (mean is not None or std is not None):
+        raise ConfigError(f"`mean` or `std` would change nothing: {path} takes frames of bytes as they are")
+    centre, scale = (_of_channels(values, source) for values in centre_and_scale(mean, std))
+    job = Job(
+        session=session,
+        path=path,
+        source=source,
+        output=_chosen(session, path, output),
+        num_classes=num_classes,
+        enlarged=None if upsample is None else enlarger(path),
+        centre=centre,
+        scale=scale,
+    )
+    settings = {
+        "device": device or "cpu",
+        "onnxruntime": onnxruntime.__version__,
+        "provider": session.get_providers()[0],
+        "session_threads": threads or "default",
+        "upsample": upsample,
+    }
+    runner = Runner(
+        job.run,
+        boundary="end_to_end",
+        prepare=job.prepare,
+        describe=lambda: settings,
+        batch=job.batches() if source.batch is None else None,
+    )
+    return Network(path.name, runner, source.frames)
+
+
+# ── opening ──
+
+
+def _providers(device: str | None) -> list[Any]:
+    if device in (None, "cpu"):
+        return ["CPUExecutionProvider"]
+    cuda = re.fullmatch(r"cuda(?::(\d+))?", device or "")
+    if cuda is None:
+        raise ConfigError(f"`device` is {device!r}, expected 'cpu', 'cuda' or 'cuda:1'")
+    there = onnxruntime.get_available_providers()
+    if "CUDAExecutionProvider" not in there:
+        raise ConfigError(
+            f"`device` is {device!r}, and this ONNX Runtime {onnxruntime.__version__} has {', '.join(there)} alone, "
+            "expected one with CUDA, such as the package onnxruntime-gpu, or 'cpu'"
+        )
+    return [("CUDAExecutionProvider", {"device_id": int(cuda[1] or 0)}), "CPUExecutionProvider"]
+
+
+def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ALONE + 1  # errors are raised, and said once
+    if threads is not None:
+        options.intra_op_num_threads = check_integer("threads", threads, 1)
+    try:
+        check_external_data(path)
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror}), expected an ONNX model", path=path) from error
+    except DatasetError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors have no class of their own in common
+        raise DatasetError(f"{path} cannot be opened by ONNX Runtime: {first_line(error)}", path=path) from error
+    wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+    if session.get_providers()[0] != wanted:  # it falls back to the CPU in silence
+        raise ConfigError(
+            f"ONNX Runtime cannot use {wanted} here, expected its libraries and a device, or device 'cpu'"
+        )
+    return session
+
+
+# ── what it takes and returns ──
+
+
+def _source(session: Any, path: Path, frames: int | None) -> Source:
+    inputs = session.get_inputs()
+    shown = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in inputs)
+    fixed = [length if isinstance(length, int) else None for length in inputs[0].shape] if inputs else []
+    raw = bool(inputs) and inputs[0].type == _BYTES
+    if len(inputs) != 1 or len(fixed) != 4 or not (raw or inputs[0].type in _FLOATS):
+        raise DatasetError(
+            f"{path} takes {shown}, expected one tensor: floats (N, 3 * frames, H, W), or uint8 frames", path=path
+        )
+    if fixed[0] not in (1, None):
+        raise DatasetError(f"{path} takes {shown}: batches of {fixed[0]}, expected 1 or any number", path=path)
+    axis = _channel_axis(fixed, raw, frames)
+    if axis is None:
+        wanted = "a multiple of 3" if frames is None else f"{3 * frames}, for `frames` {frames}"
+        where = "axis 1 or 3" if raw else "axis 1"
+        raise ConfigError(f"{path} takes {shown}, expected {wanted} channels on {where} alone")
+    channels = fixed.pop(axis)
+    return Source(
+        name=inputs[0].name,
+        dtype=np.uint8 if raw else _FLOATS[inputs[0].type],
+        raw=raw,
+        channels_last=axis == 3,
+        frames=frames or (channels or 3) // 3,
+        batch=fixed[0],
+        size=(fixed[1], fixed[2]),
+    )
+
+
+def _channel_axis(fixed: Sequence[int | None], raw: bool, frames: int | None) -> int | None:
+    """Return the axis of the channels; None if there is none, or it might be either."""
+    if not raw and fixed[1] is None:
+        return 1
+    axes = (3, 1) if raw else (1,)
+    exact = [axis for axis in axes if fixed[axis] == 3 * (frames or 1)]
+    several = [axis for axis in axes if frames is None and (fixed[axis] or 1) % 3 == 0]
+    found = exact or several
+    return found[0] if len(found) == 1 else None
+
+
+def _of_channels(values: npt.NDArray[np.float64], source: Source) -> npt.NDArray[np.float32]:
+    """Return a number for each channel of the input, (C, 1, 1)."""
+    times, rest = divmod(3 * source.frames, len(values))
+    if rest:
+        raise ConfigError(
+            f"`mean` has {len(values)} numbers, expected 3, or one for each of {3 * source.frames} channels"
+        )
+    return np.tile(values.astype(np.float32), times).reshape(-1, 1, 1)
+
+
+def _chosen(session: Any, path: Path, output: str | None) -> str:
+    outputs = session.get_outputs()
+    names = [str(one.name) for one in outputs]
+    maps = [name for name, one in zip(names, outputs, strict=True) if len(one.shape or ()) in _MAPS]
+    if len(names) == 1:
+        maps = names
+    if output is None:
+        output = maps[0] if len(maps) == 1 else next((name for name in ("out", "logits") if name in maps), None)
+    if output not in names:
+        shown = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in outputs)
+        raise ConfigError(f"{path} returns {shown}; expected `output` to be the name of scores or labels among them")
+    return output

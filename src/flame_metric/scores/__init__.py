@@ -1,0 +1,1 @@
+"""A schedule and counts become a score."""

@@ -1,0 +1,757 @@
+"""OffsetBank: one run of the network, counted at every offset, scored for any latency and any schedule.
+
+The bank keeps the counts of (prediction of frame j - k, labels of frame j) for each labelled frame j and each offset
+k = 0..K. A schedule picks one k for each j, so every latency-aware score is a sum over the bank: no image is read and
+no network is run again. Each label map is checked and coded once, whatever K is.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import warnings
+import zipfile
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from flame_metric.core.arrays import check_members, packed_arrays, read_array
+from flame_metric.core.checks import check_id, check_integer, check_kind, check_path, of_sequence, paired_frames
+from flame_metric.core.clock import (
+    MAX_FRAMES,
+    NS_PER_S,
+    Fps,
+    Milliseconds,
+    as_fps,
+    exact_fraction,
+    milliseconds_to_ns,
+    offset_of_ns,
+)
+from flame_metric.core.counting import CodedMap, Counts, LabelMaps, code_map, count_coded
+from flame_metric.core.files import write_whole
+from flame_metric.core.records import MAX_COUNT, load_record, reading
+from flame_metric.core.schedule import NOTHING_YET, Schedule
+from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
+from flame_metric.latency.simulate import StreamConfig, as_stream, simulate_clips, stream_text
+from flame_metric.latency.trace import LatencyTrace, as_trace
+from flame_metric.scores.config import ScoreConfig, make_config
+from flame_metric.scores.curve import Budget, Curve, Losses
+from flame_metric.scores.offset_counts import (
+    ARRAYS,
+    NETWORK,
+    NO_MAP,
+    PERSISTENCE,
+    OffsetCounts,
+    OffsetCountsBuilder,
+    array_shapes,
+    check_counts,
+    check_lengths,
+    dtype_of,
+)
+from flame_metric.scores.result import FlameResult, nan_note
+
+__all__ = ["MAX_OFFSET", "OffsetBank"]
+
+_FORMAT = "flame-metric bank 1"
+_SETTINGS = ("num_classes", "max_offset", "fps", "ignore_index", "class_names", "persistence")
+MAX_OFFSET = 10_000
+"""A bank reaches no further, in frames."""
+_MOST_HEADER = 2**26  # bytes: a million sequences, whose names have 60 characters each
+_BEFORE_ARRAY = 128  # bytes that NumPy writes before those of an array of one axis
+Offsets = npt.NDArray[np.int64]
+
+
+class OffsetBank:
+    """Counts at every offset, from which any latency-aware score follows.
+
+    Parameters
+    ----------
+    num_classes : int
+        C, 2..4096.
+    max_offset : int
+        K, 0..10,000 frames, the largest offset to keep.
+    fps : int, float, Fraction or str, optional
+        Frames per second; may be given with each question instead.
+    ignore_index : int, optional
+        Label of void pixels.
+    class_names : sequence of str, optional
+        C names for tables.
+    persistence : bool
+        Whether to keep the counts of the labels as predictions too.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> video = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]], [[0, 1, 0]]]
+    >>> bank = OffsetBank(2, max_offset=2, fps=30)
+    >>> bank.update_sequence(video, video, sequence="clip")
+    >>> [round(float(miou), 3) for miou in bank.curve().miou]
+    [1.0, 0.167, 0.467]
+    >>> bank.score(latency_ms=50).frame_offset
+    2
+    >>> round(bank.stream(50).miou, 3)
+    0.467
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        max_offset: int,
+        fps: Fps | None = None,
+        ignore_index: int | None = None,
+        class_names: Sequence[str] | None = None,
+        persistence: bool = False,
+    ) -> None:
+        self._config = make_config(num_classes, ignore_index=ignore_index, class_names=class_names)
+        self._max_offset = check_integer("max_offset", max_offset, 0, most=MAX_OFFSET, unit="frames")
+        self._fps = None if fps is None else as_fps(fps)
+        check_kind("persistence", persistence, bool, "True or False")
+        self._rows = 2 if persistence else 1
+        self._clips: dict[str, OffsetCounts] = {}
+        self._all: OffsetCounts | None = None  # the clips in the order of their ids, joined when it is first needed
+
+    @property
+    def max_offset(self) -> int:
+        """K, in frames."""
+        return self._max_offset
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Frames per second, if they were given."""
+        return self._fps
+
+    @property
+    def has_persistence(self) -> bool:
+        """Whether the counts of the labels as predictions are kept too."""
+        return self._rows > 1
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """The ids of the sequences, sorted."""
+        return tuple(sorted(self._clips))
+
+    # ── filling ──
+
+    def update_sequence(
+        self,
+        preds: Iterable[LabelMaps | None],
+        targets: Iterable[LabelMaps | None],
+        *,
+        sequence: str,
+        holes: Collection[int] = (),
+    ) -> None:
+        """Count a whole clip at every offset.
+
+        Parameters
+        ----------
+        preds : iterable of label maps (H, W) or scores (C, H, W); None where the network was not run
+        targets : iterable of label maps (H, W), or None where a frame is unlabelled
+            As many as ``preds``; item i of both is frame i, read once and in order.
+        sequence : str
+            Id of the clip.
+        holes : collection of int
+            Frames that were never recorded, None on both sides: where one of them would be on screen there is no pair.
+            A prediction that is None for another reason is an error when it is asked for.
+
+        Raises
+        ------
+        LabelError, ShapeError
+            If a label is no class, shapes do not belong together, or one iterable is longer; nothing is kept then.
+        ConfigError
+            If an argument is of another kind, or there is a map where ``holes`` names a frame.
+        StateError
+            If the sequence is in the bank already.
+        """
+        self._require_new(sequence)
+        check_kind("holes", holes, Collection, "a collection of frame numbers")
+        never = frozenset(check_integer("holes", hole, 0, unit="frames") for hole in holes)
+        of = of_sequence(sequence)
+        space, size = self._config.space, self._max_offset + 1
+        recent: deque[tuple[CodedMap | None, CodedMap | None]] = deque(maxlen=size)  # the newest first
+        builder = OffsetCountsBuilder(self._rows, size, space.num_classes, never)
+        frame = -1
+        for frame, pred, target in paired_frames(preds, targets):
+            if frame in never and not (pred is None and target is None):
+                raise ConfigError(
+                    f"`holes` names frame {frame}{of}, where there is a label map, expected None for both"
+                )
+            with located(f"frame {frame}{of}"):
+                label = None if target is None else code_map(target, space, argument="target")
+                recent.appendleft((None if pred is None else code_map(pred, space), label))
+                if label is None:
+                    continue
+                found = self._found(recent, label, frame)
+                pairs = (counts for of_offset in found.values() for counts in of_offset if counts is not None)
+                own = next(pairs, None) or count_coded(label, label, space)  # labelled pixels are the same in any pair
+                builder.add(frame, own, found)
+        self.add_counts(builder.build(frame + 1), sequence=sequence)
+
+    def _found(
+        self, recent: Iterable[tuple[CodedMap | None, CodedMap | None]], label: CodedMap, frame: int
+    ) -> dict[int, list[Counts | None]]:
+        """Count what may be on screen at a labelled frame, by offset and row."""
+        found: dict[int, list[Counts | None]] = {}
+        for offset, maps in enumerate(recent):
+            with located(f"map of frame {frame - offset}"):
+                found[offset] = [
+                    None if shown is None else count_coded(shown, label, self._config.space)
+                    for shown in maps[: self._rows]
+                ]
+        return found
+
+    def add_counts(self, counts: OffsetCounts, *, sequence: str) -> None:
+        """Add the counts of a whole clip that were made elsewhere.
+
+        Raises
+        ------
+        ConfigError
+            If they are of other offsets or classes, or of more than three million frames.
+        StateError
+            If the sequence is in the bank already.
+        """
+        self._require_new(sequence)
+        check_kind("counts", counts, OffsetCounts, "OffsetCounts")
+        wanted = OffsetCounts.empty(self._rows, self._max_offset + 1, self._config.num_classes).counts.shape
+        if counts.counts.shape[:1] + counts.counts.shape[2:] != wanted[:1] + wanted[2:] or len(counts.num_frames) != 1:
+            raise ConfigError(f"`counts` has shape {counts.counts.shape}, expected that of one clip of this bank")
+        if counts.num_frames[0] > MAX_FRAMES:
+            raise ConfigError(f"`counts` is of {counts.num_frames[0]:,} frames, expected at most {MAX_FRAMES:,}")
+        self._clips[sequence] = counts
+        self._all = None
+
+    def counts_of(self, sequence: str) -> OffsetCounts:
+        """Return the counts of one clip, as :meth:`add_counts` takes them.
+
+        Raises
+        ------
+        StateError
+            If the bank does not have it.
+        """
+        if sequence not in self._clips:
+            raise StateError(f"sequence {sequence!r} is not in the bank, expected one of {shortened(self._clips)}")
+        return self._clips[sequence]
+
+    def _require_new(self, sequence: str) -> None:
+        check_id(sequence, least=1)
+        if sequence in self._clips:
+            raise StateError(f"sequence {sequence!r} is in the bank already, expected each clip once")
+
+    def every(self, step: int) -> OffsetBank:
+        """Return the bank of a camera that takes only every ``step``-th frame, and the labels on those.
+
+        Raises
+        ------
+        ConfigError
+            If the step is below 1 or above three million.
+        """
+        step = check_integer("step", step, 1, most=MAX_FRAMES, unit="frames")
+        slower = {"max_offset": self._max_offset // step, "fps": None if self._fps is None else self._fps / step}
+        bank = OffsetBank(**{**self._settings(), **slower})
+        bank._clips = {name: clip.every(step) for name, clip in self._clips.items()}
+        return bank
+
+    def merge(self, other: OffsetBank) -> None:
+        """Add the clips of another bank; a clip that both hold must have equal counts, and is kept once.
+
+        Raises
+        ------
+        StateError
+            If the banks are of unlike configuration, or one clip has different counts; nothing is merged then.
+
+        Warns
+        -----
+        FlameWarning
+            If both hold a clip.
+        """
+        if not isinstance(other, OffsetBank):
+            raise StateError(f"`other` is {type(other).__name__}, expected an OffsetBank")
+        mine, theirs = self._settings(), other._settings()
+        unlike = [f"{name}: {mine[name]} / {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+        if unlike:
+            raise StateError(f"banks of unlike configuration cannot merge: {'; '.join(unlike)}")
+        both = sorted(self._clips.keys() & other._clips.keys())
+        for name in both:
+            if not self._clips[name].equals(other._clips[name]):
+                raise StateError(f"sequence {name!r} has different counts in the two banks, expected equal ones")
+        self._clips |= other._clips
+        self._all = None
+        if both:
+            kept = f"{len(both)} sequence(s) came twice with identical counts and were kept once: {both}"
+            warnings.warn(kept, FlameWarning, stacklevel=2)
+
+    # ── on disk ──
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what a bank is made with, in types that JSON knows."""
+        values = (
+            self._config.num_classes,
+            self._max_offset,
+            None if self._fps is None else str(self._fps),
+            self._config.ignore_index,
+            self._config.class_names,
+            self.has_persistence,
+        )
+        return dict(zip(_SETTINGS, values, strict=True))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the bank as one compressed .npz file, whole or not at all; nothing in it is pickled.
+
+        Raises
+        ------
+        ConfigError
+            If ``path`` names no file.
+        OSError
+            If the file cannot be written.
+        StateError
+            If the ids of its sequences take more than 64 MB.
+        """
+        write_whole(check_path(path), self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return what :meth:`save` writes.
+
+        Raises
+        ------
+        StateError
+            If the ids of its sequences take more than 64 MB.
+        """
+        header = {"format": _FORMAT, **self._settings(), "sequences": self.sequences}
+        arrays = {name: getattr(self._joined(), name) for name in ARRAYS}
+        text = json.dumps(header).encode()
+        _check_header(len(text))
+        return packed_arrays({**arrays, "header": np.frombuffer(text, np.uint8)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> OffsetBank:
+        """Read a bank that :meth:`save` wrote.
+
+        Raises
+        ------
+        ConfigError
+            If ``path`` names no file.
+        DatasetError
+            If the file cannot be read.
+        StateError
+            If it is no bank, or its counts contradict each other.
+        """
+        place = check_path(path)
+        try:
+            with place.open("rb") as file:
+                return cls._from_file(file, str(path))
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> OffsetBank:
+        """Read what :meth:`to_bytes` returned.
+
+        Raises
+        ------
+        StateError
+            If it is no bank, or its counts contradict each other.
+        """
+        return cls._from_file(io.BytesIO(content), "these bytes")
+
+    @classmethod
+    def _from_file(cls, file: BinaryIO, name: str) -> OffsetBank:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                check_members(archive, ("header", *ARRAYS), file.seek(0, os.SEEK_END))
+                return cls._read(archive)
+        except OSError:
+            raise
+        except StateError as error:
+            raise StateError(f"{name}: {error}") from error
+        except Exception as error:  # an archive from outside may break in many ways
+            raise StateError(f"{name}: is no {_FORMAT!r} file: {str(error) or type(error).__name__}") from error
+
+    @classmethod
+    def _read(cls, archive: zipfile.ZipFile) -> OffsetBank:
+        """Read a bank: each array gives the shape that is expected of the next."""
+        _check_header(archive.getinfo("header.npy").file_size - _BEFORE_ARRAY)
+        record = load_record(read_array(archive, "header", np.uint8, (None,)).tobytes(), _FORMAT)
+        with reading(_FORMAT):
+            odd = record.keys() ^ {"format", *_SETTINGS, "sequences"}
+            if odd:
+                raise StateError(f"the field(s) {sorted(odd)} of the header are missing or unknown")
+            bank = cls(**{name: record[name] for name in _SETTINGS})
+            names = _checked_ids(record["sequences"])
+        lengths = {name: read_array(archive, name, np.int64, (len(names),)) for name in ("num_frames", "num_labelled")}
+        shapes = array_shapes(
+            bank._rows,
+            bank._max_offset + 1,
+            bank._config.num_classes,
+            clips=len(names),
+            labelled=check_lengths(names, **lengths),
+        )
+        others = {
+            name: read_array(archive, name, dtype_of(name), shape)
+            for name, shape in shapes.items()
+            if name not in lengths
+        }
+        counts = OffsetCounts(**lengths, **others)
+        check_counts(names, counts, bank._config.space)
+        bank._clips = dict(zip(names, counts.split(), strict=True))
+        return bank
+
+    # ── asking ──
+
+    def score(
+        self,
+        *,
+        frame_offset: int | None = None,
+        latency_ms: Milliseconds | None = None,
+        fps: Fps | None = None,
+        before_first: str = "skip",
+        persistence: bool = False,
+    ) -> FlameResult:
+        """Return FLAME at a fixed offset, or at that of a latency (Eq. 5).
+
+        Parameters
+        ----------
+        frame_offset : int, optional
+        latency_ms, fps : optional
+            Instead: milliseconds, and frames per second where the bank has none or others are meant.
+        before_first : {"skip", "void"}
+            What happens to a labelled frame before the first output.
+        persistence : bool
+            Score the labels as predictions.
+
+        Raises
+        ------
+        ConfigError
+            If the offset lies beyond the bank, or not exactly one of offset and latency is given.
+        StateError
+            If a prediction that is needed was not given.
+
+        Warns
+        -----
+        FlameWarning
+            If the network scores no pair of a labelled sequence, or NaN. So do the other questions for one score.
+        """
+        result = self._score(
+            frame_offset=frame_offset,
+            latency_ms=latency_ms,
+            fps=fps,
+            before_first=before_first,
+            persistence=persistence,
+        )
+        return result if persistence else _warned(result)
+
+    def _score(
+        self,
+        *,
+        frame_offset: int | None = None,
+        latency_ms: Milliseconds | None = None,
+        fps: Fps | None = None,
+        before_first: str = "skip",
+        persistence: bool = False,
+    ) -> FlameResult:
+        if frame_offset is None and latency_ms is None:
+            raise ConfigError("`frame_offset` and `latency_ms` are both missing, expected one of them")
+        config = make_config(
+            self._config.num_classes,
+            frame_offset=frame_offset,
+            latency_ms=latency_ms,
+            fps=self._fps if fps is None else as_fps(fps),
+            ignore_index=self._config.ignore_index,
+            class_names=self._config.class_names,
+            before_first=before_first,
+        )
+        offset = config.frame_offset or 0
+        self._check_reach(offset)
+        return self._result(config, [(1, self._fixed(offset))], persistence=persistence)
+
+    def curve(self, max_offset: int | None = None, *, fps: Fps | None = None, before_first: str = "skip") -> Curve:
+        """Return the scores at every offset 0..K, or up to a smaller one; ``fps`` may be another than the bank's.
+
+        Raises
+        ------
+        ConfigError
+            If ``max_offset`` lies beyond the bank.
+        """
+        last = self._max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
+        self._check_reach(last)
+        offsets = range(last + 1)
+        return Curve(
+            tuple(self._score(frame_offset=offset, fps=fps, before_first=before_first) for offset in offsets),
+            tuple(
+                self._score(frame_offset=offset, fps=fps, before_first=before_first, persistence=True)
+                for offset in offsets
+                if self.has_persistence
+            ),
+        )
+
+    def schedules(
+        self,
+        latency: Milliseconds | LatencyTrace,
+        config: StreamConfig | None = None,
+        *,
+        fps: Fps | None = None,
+        seed: int = 0,
+    ) -> dict[str, Schedule]:
+        """Return the simulated schedule of the labelled frames of each clip, by its id: what :meth:`stream` scores.
+
+        A trace is replayed from its beginning in each clip; random draws differ from clip to clip.
+
+        Raises
+        ------
+        ConfigError
+            If no frame rate is known, the trace is too short for a clip, or an argument is of another kind.
+        """
+        lengths = {name: int(self._clips[name].num_frames[0]) for name in self.sequences}
+        labelled = {name: self._clips[name].frame.tolist() for name in self.sequences}
+        return simulate_clips(latency, config, lengths, labelled, fps=self._rate(fps), seed=seed)
+
+    def stream(
+        self,
+        latency: Milliseconds | LatencyTrace,
+        config: StreamConfig | None = None,
+        *,
+        fps: Fps | None = None,
+        before_first: str = "skip",
+        seed: int = 0,
+        persistence: bool = False,
+    ) -> FlameResult:
+        """Return the score on a stream: one simulated schedule for each clip.
+
+        Parameters
+        ----------
+        latency : float or LatencyTrace
+        config : StreamConfig, optional
+            Default: one worker, a queue of one.
+        fps : optional
+            Frames per second where the bank has none, or others are meant.
+        before_first : {"skip", "void"}
+            What happens to a labelled frame before the first output.
+        seed : int
+            Seed of a trace that is replayed at random.
+        persistence : bool
+            Score the labels as predictions.
+
+        Raises
+        ------
+        ConfigError
+            If the stream is staler than the bank reaches, no frame rate is known, the trace is too short for a clip, or
+            an argument is of another kind.
+        StateError
+            If a prediction that is on screen was not given.
+        """
+        result = self._stream(latency, config, fps, before_first, seed, persistence=persistence)
+        return result if persistence else _warned(result)
+
+    def _stream(
+        self,
+        latency: Milliseconds | LatencyTrace,
+        config: StreamConfig | None,
+        fps: Fps | None,
+        before_first: str,
+        seed: int,
+        *,
+        persistence: bool,
+    ) -> FlameResult:
+        trace, config = as_trace(latency), as_stream(config)
+        schedules = self.schedules(trace, config, fps=fps, seed=seed)
+        offsets = np.concatenate([np.zeros(0, np.int64), *(schedules[name].staleness for name in self.sequences)])
+        settings = replace(
+            self._streamed(trace.median_ns, self._rate(fps), stream_text(config, latency, seed)),
+            before_first=before_first,
+        )
+        return self._result(settings, [(1, offsets)], persistence=persistence)
+
+    def expected(self, trace: LatencyTrace, *, fps: Fps | None = None) -> FlameResult:
+        """Return FLAME under a distribution of latencies: each sample's offset counts as often as it occurs.
+
+        Raises
+        ------
+        ConfigError
+            If a sample's offset lies beyond the bank, or no frame rate is known.
+        """
+        check_kind("trace", trace, LatencyTrace, "a LatencyTrace")
+        rate = self._rate(fps)
+        times = Counter(offset_of_ns(sample, rate) for sample in trace.samples_ns)
+        settings = self._streamed(trace.median_ns, rate, f"expected over {len(trace)} latencies")
+        return _warned(self._mixture(settings, times))
+
+    def phase_averaged(self, latency_ms: Milliseconds, *, fps: Fps | None = None) -> FlameResult:
+        """Return the score of one dropping worker, averaged over the phase at which a label meets it.
+
+        With x = latency / interval >= 1, the staleness is k with probability ``|{y in [x, 2 x) : ceil(y) = k}| / x``.
+        This needs no clip around the label, so it serves data with one label a clip.
+
+        Raises
+        ------
+        ConfigError
+            If 2 x lies beyond the bank, or no frame rate is known.
+        """
+        rate = self._rate(fps)
+        latency_ns = milliseconds_to_ns(latency_ms)
+        settings = self._streamed(latency_ns, rate, "1 worker, queue 1, phase-averaged")
+        # A simple fraction beside keeps the weights small; it is nearer than two times that are one (TIE_NS).
+        x = (latency_ns * rate / NS_PER_S).limit_denominator(1_000_000)
+        if x <= 1:  # a worker that keeps up: every frame is as stale as the latency
+            return _warned(self._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
+        last = math.ceil(2 * x)
+        self._check_reach(last)
+        shares = {k: min(Fraction(k), 2 * x) - max(Fraction(k - 1), x) for k in range(math.floor(x) + 1, last + 1)}
+        scale = math.lcm(*(share.denominator for share in shares.values()))
+        return _warned(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
+
+    def latency_budget(self, miou: float, *, fps: Fps | None = None, before_first: str = "skip") -> Budget | None:
+        """Return the longest latency with which the score stays at ``miou``; None if it is missed without any delay.
+
+        The budget ends where the curve *first* falls below: it is a whole number of frame intervals.
+
+        Raises
+        ------
+        ConfigError
+            If no frame rate is known, or ``miou`` is no number.
+        """
+        rate, least = self._rate(fps), float(exact_fraction("miou", miou, "a number", text=False))
+        for offset in range(self._max_offset + 1):
+            if not self._score(frame_offset=offset, before_first=before_first).miou >= least:
+                return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
+        return Budget(self._max_offset, float(self._max_offset * 1000 / rate), True)
+
+    def losses(
+        self,
+        latency: Milliseconds | LatencyTrace,
+        config: StreamConfig | None = None,
+        *,
+        fps: Fps | None = None,
+        before_first: str = "skip",
+        seed: int = 0,
+    ) -> Losses:
+        """Split what a network loses on a stream into latency and throughput, beside what a perfect one would lose.
+
+        Parameters, errors, warnings: those of :meth:`stream`.
+        """
+        rate, trace = self._rate(fps), as_trace(latency)
+
+        def split(*, persistence: bool) -> Losses:
+            fixed = (
+                self._score(frame_offset=0, fps=rate, persistence=persistence),
+                self._score(
+                    latency_ms=trace.median_ns / 10**6, fps=rate, before_first=before_first, persistence=persistence
+                ),
+            )
+            return Losses(*fixed, self._stream(trace, config, rate, before_first, seed, persistence=persistence))
+
+        losses = split(persistence=False)
+        _warned(losses.streaming)
+        return replace(losses, persistence=split(persistence=True)) if self.has_persistence else losses
+
+    # ── sums ──
+
+    def _joined(self) -> OffsetCounts:
+        """Return the counts of all clips, sorted by their ids."""
+        if self._all is None:
+            empty = OffsetCounts.empty(self._rows, self._max_offset + 1, self._config.num_classes)
+            self._all = OffsetCounts.join([empty, *(self._clips[name] for name in self.sequences)])
+            self._clips = dict(zip(self.sequences, self._all.split(), strict=True))  # views: the counts are held once
+        return self._all
+
+    def _rate(self, fps: Fps | None) -> Fraction:
+        rate = self._fps if fps is None else as_fps(fps)
+        if rate is None:
+            raise ConfigError("`fps` is missing, expected the frame rate here or when the bank is made")
+        return rate
+
+    def _streamed(self, latency_ns: int | Fraction, rate: Fraction, schedule: str) -> ScoreConfig:
+        latency_ms = round(latency_ns) / 1e6
+        return replace(self._config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
+
+    def _fixed(self, offset: int) -> Offsets:
+        """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
+        return np.where(self._joined().frame >= offset, offset, NOTHING_YET)
+
+    def _mixture(self, config: ScoreConfig, times: Mapping[int, int]) -> FlameResult:
+        """Return the score in which offset k counts ``times[k]`` times."""
+        self._check_reach(max(times))
+        return self._result(config, [(number, self._fixed(offset)) for offset, number in sorted(times.items())])
+
+    def _result(
+        self, config: ScoreConfig, shown: Sequence[tuple[int, Offsets]], *, persistence: bool = False
+    ) -> FlameResult:
+        """Add up the counts at the offsets that some schedules show, each as often as the number beside it says."""
+        if persistence and not self.has_persistence:
+            raise ConfigError("`persistence` is asked of a bank that was made without, expected persistence=True there")
+        row, everything = PERSISTENCE if persistence else NETWORK, self._joined()
+        most = sum(times for times, _ in shown)
+        if most * everything.all_pixels > MAX_COUNT:
+            raise StateError(
+                f"the {everything.all_pixels:,} pixels of this bank, counted {most:,} times, are more than 64 bits can "
+                "hold, expected fewer sequences or samples"
+            )
+        counts = np.zeros((len(self._clips), 3, self._config.num_classes), np.int64)
+        tallies = np.zeros((len(self._clips), 4), np.int64)
+        for times, offsets in shown:
+            self._check_reach(int(offsets.max(initial=0)))
+            if not persistence:
+                self._check_given(offsets)
+            of_clips, tallies_of_clips = everything.sums(offsets, row, void=config.before_first == "void")
+            counts += times * of_clips
+            tallies += times * tallies_of_clips
+        return FlameResult(config, self.sequences, counts, tallies)
+
+    def _check_reach(self, offset: int) -> None:
+        if offset > self._max_offset:
+            raise ConfigError(
+                f"`max_offset` of this bank is {self._max_offset}, but an offset of {offset} frames is asked for; make "
+                "the bank with a larger one"
+            )
+
+    def _check_given(self, offsets: Offsets) -> None:
+        everything = self._joined()
+        shown = np.flatnonzero(offsets != NOTHING_YET)
+        missing = shown[everything.state[NETWORK, shown, offsets[shown]] == NO_MAP]
+        if missing.size:
+            frame, offset = int(everything.frame[missing[0]]), int(offsets[missing[0]])
+            raise StateError(
+                f"the prediction of frame {frame - offset} of sequence "
+                f"{self.sequences[everything.clip_of(int(missing[0]))]!r} is None, but is on screen at frame {frame} "
+                f"({missing.size} such label(s))"
+            )
+
+
+def _check_header(size: int) -> None:
+    """Refuse a header that a small file blows up, and to write one that would be refused."""
+    if size > _MOST_HEADER:
+        raise StateError(f"the header takes {size:,} bytes, expected at most {_MOST_HEADER:,}; use shorter ids")
+
+
+def _checked_ids(names: Any) -> list[str]:
+    """Return sequence ids that come from outside."""
+    if not isinstance(names, list):
+        raise StateError(f"`sequences` is {type(names).__name__}, expected a list of ids")
+    known: set[str] = set()
+    for name in names:
+        if not isinstance(name, str) or not name or name in known:
+            raise StateError(f"the sequence id {name!r} is no text, is empty or comes twice")
+        known.add(name)
+    return names
+
+
+def _warned(result: FlameResult) -> FlameResult:
+    """Warn, in the name of the public question, if clips yield no pair or the score is NaN."""
+    tallies = zip(result.sequences, result.tallies.tolist(), strict=True)
+    without = [repr(name) for name, (pairs, labelled, *_) in tallies if labelled and not pairs]
+    notes = [nan_note(result)]
+    if without:
+        reason = "no prediction is on screen at any of their labelled frames"
+        notes.insert(0, f"{len(without)} sequence(s) yield no pair, as {reason}: {shortened(without)}")
+    if message := "; ".join(note for note in notes if note):
+        warnings.warn(message, FlameWarning, stacklevel=3)
+    return result

@@ -1,0 +1,308 @@
+"""Folders are scored as the definition says: a brute force over the arrays, and tables worked out by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flame_metric import ConfigError, DatasetError, FlameWarning, StateError
+from flame_metric.data.folders import LabelFolder
+from flame_metric.data.lookup import LabelLookup
+from flame_metric.jobs.evaluate import Evaluation, evaluate_folders
+from oracle import counts as oracle_counts
+
+
+def write(root: Path, maps: dict[str, np.ndarray | list]) -> Path:
+    for name, labels in maps.items():
+        file = root / f"{name}.npy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.asarray(labels, None if isinstance(labels, np.ndarray) else np.uint8))
+    return root
+
+
+def evaluate(tmp_path: Path, preds: dict, labels: dict, **options) -> Evaluation:
+    options = {"num_classes": 2, "fps": 10, "frame_offset": 1, **options}
+    return evaluate_folders(write(tmp_path / "preds", preds), write(tmp_path / "labels", labels), **options)
+
+
+A, B, C = [[0, 0, 1]], [[0, 1, 1]], [[1, 1, 1]]
+
+
+def test_three_scores_of_a_clip(tmp_path: Path) -> None:
+    found = evaluate(tmp_path, {"s/1": A, "s/2": A, "s/3": A}, {"s/1": A, "s/2": B, "s/3": C})
+    assert found.static.counts.tolist() == [[[3, 3], [6, 3], [3, 6]]]
+    assert found.flame.counts.tolist() == [[[1, 2], [4, 2], [1, 5]]]
+    assert found.persistence.counts.tolist() == [[[1, 3], [3, 3], [1, 5]]]
+    assert [result.num_pairs for result in found.results.values()] == [3, 2, 2]
+    assert [result.coverage for result in found.results.values()] == [1, 2 / 3, 2 / 3]
+    assert [result.frame_offset for result in found.results.values()] == [0, 1, 1]
+
+
+def test_offset_zero(tmp_path: Path) -> None:
+    found = evaluate(tmp_path, {"s/1": A}, {"s/1": B}, frame_offset=0)
+    assert found.flame.miou == found.static.miou == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert found.persistence.miou == 1
+
+
+def test_latency_and_rate_give_the_offset(tmp_path: Path) -> None:
+    clip = {"s/1": A, "s/2": B, "s/3": C}
+    assert evaluate(tmp_path, clip, clip, latency_ms=195.0, frame_offset=None, fps=10).flame.frame_offset == 2
+
+
+@st.composite
+def clips(draw: st.DrawFn) -> tuple[dict, dict, int]:
+    """Sequences with holes, and predictions for all labelled frames and perhaps for others."""
+    preds, labels = {}, {}
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    for sequence in draw(st.lists(st.sampled_from("abc"), min_size=1, unique=True)):
+        numbers = draw(st.sets(st.integers(0, 9), min_size=3)) | {0, 1}
+        for number in numbers:
+            preds[f"{sequence}/{number}"] = generator.integers(0, 4, (3, 4)).astype(np.uint8)
+            labels[f"{sequence}/{number}"] = generator.choice([0, 1, 2, 255], (3, 4)).astype(np.uint8)
+    return preds, labels, draw(st.integers(0, 1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(clips(), st.integers(1, 3))
+def test_equals_brute_force(tmp_path_factory: pytest.TempPathFactory, clip: tuple, jobs: int) -> None:
+    preds, labels, offset = clip
+    found = evaluate(
+        tmp_path_factory.mktemp("clips"),
+        preds,
+        labels,
+        num_classes=4,
+        frame_offset=offset,
+        ignore_index=255,
+        jobs=jobs,
+    )
+    for result, sources, delay in (
+        (found.static, preds, 0),
+        (found.flame, preds, offset),
+        (found.persistence, labels, offset),
+    ):
+        for row, sequence in enumerate(result.sequences):
+            pairs = []
+            for name, target in labels.items():
+                folder, number = name.split("/")
+                source = sources.get(f"{folder}/{int(number) - delay}")
+                if folder == sequence and source is not None:
+                    pairs.append((source, target))
+            expected = sum((oracle_counts(*pair, 4, 255) for pair in pairs), np.zeros((3, 4), np.int64))
+            assert result.counts[row].tolist() == np.asarray(expected).tolist()
+            assert result.tallies[row, 0] == len(pairs)
+
+
+def test_maps_apply_to_both_sides(tmp_path: Path) -> None:
+    found = evaluate(
+        tmp_path,
+        {"s/1": [[0, 3, 7]]},
+        {"s/1": [[0, 255, 255]]},
+        frame_offset=0,
+        pred_map=LabelLookup.parse("0:0,*:1"),
+        label_map=LabelLookup.parse("0:0,255:1"),
+    )
+    assert found.static.miou == 1
+
+
+def test_scores_in_npy_are_taken_as_scores(tmp_path: Path) -> None:
+    scores = np.array([[[0.1, 0.9]], [[0.5, 0.2]]], np.float32)
+    found = evaluate(tmp_path, {"s/1": scores}, {"s/1": [[1, 0]]}, frame_offset=0)
+    assert found.static.miou == 1
+
+
+def test_a_hole_in_the_numbering_makes_no_pair(tmp_path: Path) -> None:
+    clip = {f"s/{number}": A for number in (1, 2, 3, 7, 8)}
+    found = evaluate(tmp_path, clip, clip)
+    assert (found.flame.num_pairs, found.flame.coverage) == (3, 3 / 5)
+    assert "1 labelled frame(s) lie 1 frame(s) after a hole in the numbering: no pair." in found.notes
+
+
+def test_one_label_a_clip_and_predictions_before_it(tmp_path: Path) -> None:
+    preds = {"s/15": A, "t/15": A}
+    found = evaluate(tmp_path, preds, {"s/19": A, "t/19": B}, frame_offset=4, step=1)
+    assert found.static is None
+    assert found.persistence is None
+    assert (found.flame.num_pairs, found.flame.coverage) == (2, 1.0)
+    assert len(found.notes) == 2
+    assert "static k=0" not in found.table()
+
+
+@pytest.mark.parametrize(
+    ("preds", "labels", "options", "message"),
+    [
+        ({"s/1": A, "s/3": A}, {"s/1": A, "s/2": A, "s/3": A}, {}, r"1 prediction\(s\) are missing, .*: s/2"),
+        (
+            {f"s/{number}": A for number in (1, 2, 3, 5, 6)},
+            {"s/2": A, "s/5": A},
+            {},
+            r"1 prediction\(s\) are missing, .*: s: 1 frame\(s\) before 5",
+        ),
+        (
+            {"s/15": A},
+            {"s/19": A},
+            {"frame_offset": 5, "step": 1},
+            r"sequence s has one label, that of frame 19, and 4 frame\(s\) before it, expected a prediction 5 frame",
+        ),
+        ({"s/15": A}, {"s/19": A}, {"frame_offset": 4}, r"another step \(--step, now 4\)"),
+        ({"s/1": A}, {"s/1": [[0, 0, 200]]}, {}, r"labels/s/1\.npy: `target` holds label\(s\) \[200\] \(1 pixels\)"),
+        ({"s/1": [[0, 7, 7]]}, {"s/1": A}, {}, r"preds/s/1\.npy: `pred` holds label\(s\) \[7\] \(2 pixels\)"),
+        (
+            {"s/1": A},
+            {"s/1": np.array([[26_000, 0, 0]], np.uint16)},  # R12
+            {},
+            r"labels/s/1\.npy: `target` holds label\(s\) \[26000\] \(1 pixels\)",
+        ),
+        ({"s/1": [[0, 1]]}, {"s/1": A}, {}, r"preds/s/1\.npy: has shape \(1, 2\), expected \(1, 3\)"),
+        (
+            {"s/1": A, "s/2": [[0]]},
+            {"s/1": A, "s/2": [[0]]},
+            {},
+            r"preds/s/1\.npy and .*labels/s/2\.npy: `pred` has shape \(1, 3\) and `target` \(1, 1\)",
+        ),
+        ({"s/1": np.array([[0.5, 1, 1]])}, {"s/1": A}, {}, r"preds/s/1\.npy: `pred` holds float64 values"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(preds, labels, options, message: str, tmp_path: Path) -> None:
+    options = {"frame_offset": 0 if len(labels) == 1 else 1, **options}
+    with pytest.raises(DatasetError, match=message):
+        evaluate(tmp_path, preds, labels, **options)
+
+
+def test_a_sequence_too_short_for_the_offset_is_named(tmp_path: Path) -> None:
+    clip = {"s/1": A, "s/2": A, "s/3": A, "t/1": A, "t/2": A}
+    with pytest.warns(FlameWarning, match=r"1 of 2 sequence\(s\) have no two frames 2 frame\(s\) of step 1 apart: t"):
+        found = evaluate(tmp_path, clip, clip, frame_offset=2)
+    assert (found.flame.num_pairs, found.flame.coverage) == (1, 1 / 5)
+
+
+def test_predictions_without_labels_are_mentioned(tmp_path: Path) -> None:
+    found = evaluate(tmp_path, {"s/1": A, "t/1": A}, {"s/1": A}, frame_offset=0)
+    assert found.notes == ("1 sequence(s) of predictions have no labels: t.",)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frame_offset": None}, "none of latency_ms, frame_offset, trace is given, expected one of them"),
+        ({"latency_ms": 3.0}, "are given together, expected one"),
+        ({"jobs": 0}, "`jobs` is 0, expected a whole number >= 1"),
+        ({"class_names": ["a"]}, "`class_names` holds 1 names, expected 2"),
+        ({"fps": 0}, "`fps` is 0"),
+        ({"num_classes": 1}, "`num_classes` is 1"),
+    ],
+)
+def test_options_out_of_range(options: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate(tmp_path, {"s/1": A}, {"s/1": A}, **options)
+
+
+def test_each_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    original = LabelFolder.read
+
+    def counting_read(self: LabelFolder, path: Path, **options):
+        read.append(path)
+        return original(self, path, **options)
+
+    monkeypatch.setattr(LabelFolder, "read", counting_read)
+    clip = {f"{name}/{number}": A for name in "st" for number in range(9)}
+    evaluate(tmp_path, clip, clip, frame_offset=3, jobs=2)
+    assert len(read) == len(set(read)) == 2 * len(clip)
+
+
+def test_progress_counts_up_and_says_the_score_so_far(tmp_path: Path) -> None:
+    calls = []
+    preds = {f"s/{number}": A for number in range(5)}
+    labels = {f"s/{number}": labels for number, labels in enumerate([A, B, B, A, A])}
+    evaluate(tmp_path, preds, labels, frame_offset=1, progress=lambda *call: calls.append(call))
+    scores = ["", "FLAME 0.500", "FLAME 0.500", "FLAME 0.633", "FLAME 0.708"]  # 1/2, 1/2, (4/6 + 3/5)/2, (6/8 + 4/6)/2
+    assert calls == [(done, 5, score) for done, score in enumerate(scores, start=1)]
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    clip = {"s/1": A, "s/2": B, "t/1": C, "t/2": A}
+    found = evaluate(tmp_path, clip, clip, class_names=["=ground", "car"], ignore_index=9, device="GTX 1080 Ti")
+    assert Evaluation.from_json(found.to_json()) == found
+    with pytest.raises(StateError, match="expected 'flame-metric evaluation 1'"):
+        Evaluation.from_json(found.flame.to_json())
+
+
+def test_table(tmp_path: Path) -> None:
+    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A, "s/2": B}, class_names=["road", "car"])
+    assert found.table() == (
+        "class          static k=0   FLAME k=1   persistence k=1\n"
+        "-------------------------------------------------------\n"
+        "road               0.7500      0.5000            0.5000\n"
+        "car                0.6667      0.5000            0.5000\n"
+        "-------------------------------------------------------\n"
+        "mean IoU           0.7083      0.5000            0.5000\n"
+        "coverage           1.0000      0.5000            0.5000\n"
+        "valid pixels       1.0000      1.0000            1.0000\n"
+        "label maps              2           1                 1\n"
+        "\n"
+        "95 % interval: needs at least two sequences, there is 1\n"
+        "FLAME 0.500 | k 1 | 10 fps | 2 classes | coverage 0.50 | flame-metric 0.1.0\n"
+    )
+
+
+def test_own_predictions_are_needed_for_the_static_score_alone(tmp_path: Path) -> None:
+    preds = {f"s/{number}": A for number in (1, 2, 3)}
+    found = evaluate(tmp_path, preds, {f"s/{number}": A for number in (2, 3, 4)})
+    assert (found.flame.num_pairs, found.flame.coverage, found.static) == (3, 1.0, None)
+    assert "No static score: 1 labelled frame(s) have no prediction of their own (s/4)." in found.notes
+
+
+def test_frames_that_enter_no_score_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    original = LabelFolder.read
+
+    def counting_read(self: LabelFolder, path: Path, **options):
+        read.append(f"{path.parts[-3]}/{path.stem}")
+        return original(self, path, **options)
+
+    monkeypatch.setattr(LabelFolder, "read", counting_read)
+    evaluate(tmp_path, {f"s/{number}": A for number in range(30)}, {"s/19": A}, frame_offset=4)
+    assert sorted(read) == ["labels/19", "preds/15", "preds/19"]
+
+
+def test_signatures_say_whose_predictions_they_are(tmp_path: Path) -> None:
+    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A, "s/2": A}, device="GPU")
+    assert "labels as predictions" in found.persistence.signature
+    assert "GPU" in found.flame.signature
+    assert "GPU" not in found.static.signature
+
+
+def test_everything_void_warns(tmp_path: Path) -> None:
+    clip = {"s/1": [[9, 9, 9]], "s/2": [[9, 9, 9]]}
+    with pytest.warns(FlameWarning, match="the mean IoU is NaN: every pixel of every target is void"):
+        found = evaluate(tmp_path, clip, clip, ignore_index=9)
+    assert np.isnan(found.flame.miou)
+
+
+def test_sequences_without_a_pair_are_no_part_of_the_interval(tmp_path: Path) -> None:
+    clip = {"s/1": A, "s/2": B, "s/3": A, "t/1": A, "t/2": A}
+    with pytest.warns(FlameWarning, match="t; they add nothing"):
+        found = evaluate(tmp_path, clip, clip, frame_offset=2)
+    assert found.flame.interval is None
+    assert found.static.interval is not None
+    assert "95 % interval: needs at least two sequences, there is 1" in found.table()
+
+
+def test_the_step_is_mentioned(tmp_path: Path) -> None:
+    clip = {"s/5": A, "s/10": A}
+    assert "Frame numbers advance by 5: fps counts such steps." in evaluate(tmp_path, clip, clip).notes
+
+
+def test_unlabelled_predictions_are_mentioned(tmp_path: Path) -> None:
+    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A}, frame_offset=0)
+    assert "1 predicted frame(s) have no label." in found.notes
+
+
+def test_per_sequence_scores_are_in_the_json(tmp_path: Path) -> None:
+    clip = {"s/1": A, "t/1": B}
+    found = json.loads(evaluate(tmp_path, clip, {"s/1": A, "t/1": A}, frame_offset=0).to_json())
+    assert found["flame"]["scores"]["by_sequence"]["s"] == {"miou": 1.0, "iou": [1.0, 1.0]}
+    assert found["flame"]["scores"]["by_sequence"]["t"]["iou"] == [0.5, 0.5]
