@@ -47,7 +47,7 @@ test-clients: $(VENV)/.clients
 test-base: $(VENV)/.base
 	$(PYTEST) -m "not slow"
 
-# Does each small change of the code that counts make a test fail? Half an hour. MODULES="iou timing": of those alone.
+# Does each small change of the code that counts make a test fail? Half an hour. MODULES="iou clock": of those alone.
 mutation: $(VENV)/.mutation
 	$(RUN) tools/mutation.py $(MODULES)
 

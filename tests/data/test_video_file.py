@@ -390,7 +390,7 @@ def test_a_forked_process_does_not_move_its_parent_on(tmp_path: Path, run_python
         "if child: os.waitpid(child, 0)\n"
         "same = all(video.frame(index).tobytes() == expected[index] for index in range(4, 24))\n"
         "if not child: os._exit(0)\n"
-        "from flame_metric.data import video as module\n"
+        "from flame_metric.data import video_file as module\n"
         "print(same, len(module._pool.walks))\n"
     )
     assert run_python(program, "This process:DeprecationWarning") == "True 1"

@@ -101,7 +101,7 @@ def test_what_is_finished_is_not_read_again(folders, whole, tmp_path, monkeypatc
 SLOW = """
 import sys, time
 from flame_metric import cli
-from flame_metric.data import folder
+from flame_metric.data import folders as folder
 
 read = folder.LabelFolder.read
 

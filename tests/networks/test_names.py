@@ -43,13 +43,13 @@ def test_signatures():
 
 
 def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match=r"module 'flame_metric\.models' has no attribute 'built'"):
+    with pytest.raises(AttributeError, match=r"module 'flame_metric\.networks' has no attribute 'built'"):
         models.built  # noqa: B018 - looking it up is the point
 
 
 def test_a_fault_of_this_package_is_no_missing_extra(monkeypatch):
     monkeypatch.setitem(models._ON_FIRST_USE, "build", "flame_metric.networks.nowhere")
-    with pytest.raises(ModuleNotFoundError, match=r"No module named 'flame_metric\.models\.nowhere'"):
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'flame_metric\.networks\.nowhere'"):
         models.build  # noqa: B018 - loading it is the point
 
 
