@@ -1,5 +1,6 @@
 """What all tests share: the settings of the property tests, commands without progress, and a fresh interpreter."""
 
+import gc
 import math
 import os
 import subprocess
@@ -32,6 +33,12 @@ settings.register_profile(  # of `make mutation`, which asks only whether a test
 
 
 _PATIENCE_S, console._PATIENCE_S = console._PATIENCE_S, math.inf  # a busy machine shows no progress in any command
+
+
+def pytest_collection_finish():
+    """Spare what was collected and imported from garbage collection: a measurement of latencies collects each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
