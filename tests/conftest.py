@@ -1,5 +1,7 @@
-"""What all tests share: the settings of the property tests, and a fresh interpreter."""
+"""What all tests share: the settings of the property tests, commands without progress, and a fresh interpreter."""
 
+import gc
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 import flame_metric
+from flame_metric.cli import console
 from flame_metric.core import counting
 
 settings.register_profile(
@@ -27,6 +30,21 @@ settings.register_profile(  # of `make mutation`, which asks only whether a test
     max_examples=40,
     phases=[Phase.explicit, Phase.generate],
 )
+
+
+_PATIENCE_S, console._PATIENCE_S = console._PATIENCE_S, math.inf  # a busy machine shows no progress in any command
+
+
+def pytest_collection_finish():
+    """Spare what was collected and imported from garbage collection: a measurement of latencies collects each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def usual_patience(monkeypatch):
+    """Show progress as users see it: after a second."""
+    monkeypatch.setattr(console, "_PATIENCE_S", _PATIENCE_S)
 
 
 @pytest.fixture(scope="module", params=["numpy", "compiled"])

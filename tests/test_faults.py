@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 import re
 import shutil
@@ -47,6 +46,7 @@ from flame_metric.data.registry import open_dataset
 from flame_metric.errors import DatasetError, FlameError, FlameWarning, LabelError, ShapeError, StateError
 from flame_metric.jobs.evaluate import evaluate_folders
 from flame_metric.scores.evaluation import Evaluation
+from progress import without_progress
 
 needs_pillow = pytest.mark.skipif(find_spec("PIL") is None, reason="PNG files need Pillow")
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="the signals are those of POSIX")
@@ -291,16 +291,14 @@ def matches(line: str, text: str) -> bool:
 
 
 def process(*words: str) -> tuple[int, str, str]:
-    """Run Python, and return its exit code and what it says, without the progress that a slow machine shows."""
+    """Run Python, and return its exit code and what it says."""
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, encoding="utf-8", check=False)
-    progress = re.compile(r"^\w+: [0-9,]+ of [0-9,]+ \(.*\n", re.MULTILINE)
-    return done.returncode, done.stdout, progress.sub("", done.stderr)
+    return done.returncode, done.stdout, without_progress(done.stderr)
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with two sound sequences; commands show no progress, however slow they are."""
-    monkeypatch.setattr("flame_metric.cli.console._PATIENCE_S", math.inf)
+    """The current folder, with two sound sequences."""
     write_world(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -259,6 +259,7 @@ def test_a_module_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
 
 
+@pytest.mark.usefixtures("usual_patience")
 def test_the_bar_draws_between_steps_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rich", reason="bars need rich")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

@@ -6,6 +6,7 @@ A module of its own, because spawned processes import it by name.
 import contextlib
 import io
 import json
+import math
 import os
 import traceback
 import warnings
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from flame_metric.cli import evaluate, main
+from flame_metric.cli import console, evaluate, main
 
 WORLD = 2
 
@@ -21,6 +22,7 @@ WORLD = 2
 def run(rank, folder, commands):
     """Be one rank: run commands, each (name, port, words, rank where Ctrl-C is pressed), and write what came."""
     torch.set_num_threads(1)
+    console._PATIENCE_S = math.inf  # as in tests/conftest.py, which a spawned process does not read
     warnings.simplefilter("error")
     os.chdir(folder)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(WORLD), MASTER_ADDR="localhost")
