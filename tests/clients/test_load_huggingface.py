@@ -161,20 +161,6 @@ def test_another_network_whose_processor_crops_and_reverses(tmp_path):
         assert loaded.runner(frame).tolist() == by_hand(network, plain, frame)[0]
 
 
-def test_batches(folder, network):
-    runner = load_network(folder(), num_classes=CLASSES).runner
-    prepared = [runner.prepare(frame) for frame in FRAMES]
-    with runner.context(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "flame_metric.torch.batching.warnings.warn", lambda *_, **__: None
-        )  # kernels vary with the machine
-        for _ in range(2):
-            found = runner.batch(prepared)
-            assert [labels.tolist() for labels in found] == [
-                by_hand(network, processor(), frame)[0] for frame in FRAMES
-            ]
-
-
 def test_the_state_of_transformers_is_left_alone(folder):
     logging = transformers.utils.logging
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -6,7 +6,7 @@ Weights are integers, as is what they are multiplied by: float arithmetic is exa
 import numpy as np
 import pytest
 
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning, LabelError, MissingExtraError
+from flame_metric.errors import ConfigError, DatasetError, LabelError, MissingExtraError
 from flame_metric.networks import load_network
 from flame_metric.networks.onnx_data import external_locations
 
@@ -284,33 +284,6 @@ def test_cuda_that_does_not_start(saved, monkeypatch):
     with pytest.raises(ConfigError, match="cannot use CUDAExecutionProvider here"):
         load_network(saved(model()), num_classes=CLASSES, device="cuda:1")
     assert asked == [[("CUDAExecutionProvider", {"device_id": 1}), "CPUExecutionProvider"]]
-
-
-@pytest.mark.parametrize("kind", ["float32", "uint8"])
-def test_batches(kind, saved):
-    shape = ("n", 3, "h", "w") if kind == "float32" else ("n", "h", "w", 3)
-    options = PLAIN if kind == "float32" else {}
-    runner = load_network(saved(model(kind=kind, shape=shape)), num_classes=CLASSES, **options).runner
-    prepared = [runner.prepare(frame[..., :3]) for frame in FRAMES]
-    for _ in range(2):
-        found = runner.batch(prepared)
-        assert all(map(np.array_equal, found, (labels_by_hand(frame[..., :3]) for frame in FRAMES)))
-
-
-def test_a_model_for_one_frame_has_no_batches(saved):
-    assert load_network(saved(model(shape=(1, 3, "h", "w"))), num_classes=CLASSES).runner.batch is None
-
-
-def test_a_model_that_fails_on_batches(saved):
-    made = model(shape=("n", 3, "h", "w"))
-    made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, CLASSES, 24, 32]), "one"))
-    made.graph.node.append(onnx.helper.make_node("Reshape", ["scores", "one"], ["shaped"]))
-    made.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("shaped", onnx.TensorProto.FLOAT, [None] * 4))
-    runner = load_network(saved(made), num_classes=CLASSES, **PLAIN).runner
-    prepared = [runner.prepare(frame[..., :3]) for frame in FRAMES]
-    with pytest.warns(FlameWarning, match=r"batches of 3 at 24x32 cannot be run \(ConfigError: .* fails on float32"):
-        found = runner.batch(prepared)
-    assert all(map(np.array_equal, found, (labels_by_hand(frame[..., :3]) for frame in FRAMES)))
 
 
 # ── files ──

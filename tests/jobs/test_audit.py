@@ -10,7 +10,8 @@ from flame_metric import VideoDataset, VideoSequence
 from flame_metric.core.counting import LabelSpace
 from flame_metric.jobs.audit import Auditor
 from flame_metric.jobs.network_evaluation import evaluate_network, measure_network, timed_frames
-from flame_metric.latency.timers import HostTimer, Runner
+from flame_metric.latency.runner import Runner
+from flame_metric.latency.timers import HostTimer
 from flame_metric.networks.network import Network
 
 CLASSES = 3

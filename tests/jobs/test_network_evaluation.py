@@ -25,7 +25,8 @@ from flame_metric import (
 from flame_metric.data.videos import OnAccess
 from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.jobs.network_evaluation import evaluate_network, measure_network, timed_frames
-from flame_metric.latency.timers import HostTimer, Runner
+from flame_metric.latency.runner import Runner
+from flame_metric.latency.timers import HostTimer
 from flame_metric.networks.network import Network
 
 CLASSES, VOID = 3, 255
@@ -49,18 +50,14 @@ def dataset(*videos):
 class Seen:
     """A network that says a class for each pixel, and remembers the frames that it ran on, by their numbers."""
 
-    def __init__(self, frames=1, batch=False):
-        self.inputs, self.sizes, self.threads = [], [], set()
-        self.network = Network("seen", Runner(self.run, batch=self.run_batch if batch else None), frames)
+    def __init__(self, frames=1):
+        self.inputs, self.threads = [], set()
+        self.network = Network("seen", Runner(self.run), frames)
 
     def run(self, image):
         self.inputs.append([int(image[0, 0, channel]) for channel in range(0, image.shape[2], 3)])
         self.threads.add(threading.current_thread())
         return image.sum(axis=2) % CLASSES
-
-    def run_batch(self, images):
-        self.sizes.append(len(images))
-        return [self.run(image) for image in images]
 
 
 def by_hand(videos, k, schedule_of=None):
@@ -111,42 +108,37 @@ def assert_equal(found, wanted):
     latency=st.integers(0, 390),
     every=st.integers(1, 3),
     jobs=st.integers(1, 3),
-    batch=st.integers(1, 4),
 )
-def test_scores_are_those_of_a_plain_loop(lengths, latency, every, jobs, batch):
+def test_scores_are_those_of_a_plain_loop(lengths, latency, every, jobs):
     videos = [video(f"clip {number}", length, range(length - 1, -1, -every)) for number, length in enumerate(lengths)]
     k = -(-latency // 100)
-    seen = Seen(batch=True)
-    found = evaluate_network(
-        seen.network, dataset(*videos), latency_ms=latency, stream=StreamConfig(), batch=batch, jobs=jobs
-    )
+    seen = Seen()
+    found = evaluate_network(seen.network, dataset(*videos), latency_ms=latency, stream=StreamConfig(), jobs=jobs)
     assert_equal(found, by_hand(videos, k, schedule_of(latency)))
     assert found.flame.frame_offset == k
     assert len(seen.threads) == 1
 
 
-@pytest.mark.parametrize("batch", [1, 2])
-def test_an_output_that_the_next_call_overwrites(batch):
+def test_an_output_that_the_next_call_overwrites():
     one = video("clip", 4)
     overwritten = threading.Event()
     calls = []
-    buffer = np.zeros((batch, 4, 5), np.int64)
+    buffer = np.zeros((4, 5), np.int64)
 
-    def run_batch(images):
-        buffer[: len(images)] = [image.sum(axis=2) % CLASSES for image in images]
-        calls.extend(images)
-        if len(calls) > batch:
+    def run(image):
+        buffer[:] = image.sum(axis=2) % CLASSES
+        calls.append(image)
+        if len(calls) > 1:
             overwritten.set()
-        return list(buffer[: len(images)])
+        return buffer
 
     def labels_of(index):
         if index == 0:  # its output waits until the network has gone on
             assert overwritten.wait(30)
         return one.targets[index]
 
-    runner = Runner(lambda image: run_batch([image])[0], batch=run_batch)
     slow = VideoSequence(one.name, one.frames, OnAccess(labels_of, 4, range(4)), one.fps)
-    found = evaluate_network(Network("buffer", runner), dataset(slow), latency_ms=100, batch=batch, jobs=8)
+    found = evaluate_network(Network("buffer", Runner(run)), dataset(slow), latency_ms=100, jobs=8)
     assert_equal(found, by_hand([one], 1))
 
 
@@ -214,20 +206,12 @@ def test_files_are_read_once():
     assert reads == dict.fromkeys(range(6), 1)
 
 
-def test_batches_hold_frames_of_one_size_across_videos():
-    seen = Seen(batch=True)
+def test_frames_of_several_sizes():
+    seen = Seen()
     videos = [video("a", 3), video("b", 4, seed=1), video("c", 2, shape=(3, 3))]
-    found = evaluate_network(seen.network, dataset(*videos), frame_offset=1, batch=3)
-    assert seen.sizes == [3, 3, 2]  # 3 of a, 4 of b: 3 + 3 + 1; 2 of c; one alone is run as ever
+    found = evaluate_network(seen.network, dataset(*videos), frame_offset=1)
     assert_equal(found, by_hand(videos, 1))
     assert "Frames differ in size, and so may their latencies: 3x3, 4x5." in found.notes
-
-
-def test_a_network_that_takes_one_at_a_time():
-    seen = Seen()
-    with pytest.warns(FlameWarning, match="seen takes one frame at a time: `batch` 4 changes nothing"):
-        evaluate_network(seen.network, dataset(video("clip", 5)), frame_offset=1, batch=4)
-    assert seen.inputs == [[0], [1], [2], [3], [4]]
 
 
 def test_settings_of_the_network_hold_during_the_run_and_are_restored():
@@ -320,7 +304,6 @@ def test_notes():
             DatasetError,
             r"made: 1 of 1 sequence\(s\) have no two frames 8 frame\(s\) apart",
         ),
-        ([video("a")], {"batch": 0}, ConfigError, "`batch` is 0, expected"),
         ([video("a")], {"jobs": 0}, ConfigError, "`jobs` is 0, expected"),
         ([video("a")], {"latency_ms": 3}, ConfigError, "`latency_ms` and `frame_offset` are given together"),
     ],

@@ -26,8 +26,8 @@ from flame_metric.jobs.folder_source import FolderSource
 from flame_metric.jobs.journal import Journal
 from flame_metric.jobs.network_evaluation import evaluate_network
 from flame_metric.jobs.run import run_network
+from flame_metric.latency.runner import Runner
 from flame_metric.latency.simulate import StreamConfig
-from flame_metric.latency.timers import Runner
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.network import Network
 from flame_metric.scores.evaluation import Evaluation, Interrupted

@@ -13,7 +13,8 @@ import pytest
 
 from flame_metric import ConfigError, FlameWarning, LatencyTrace, StateError, frame_offset, measure_latency
 from flame_metric.latency.measure import WINDOW
-from flame_metric.latency.timers import HostTimer, Runner, Sample
+from flame_metric.latency.runner import Runner
+from flame_metric.latency.timers import HostTimer, Sample
 
 MS = 1_000_000
 TODAY = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning
+from flame_metric.errors import ConfigError, DatasetError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torch.export.pt2_archive", reason="this PyTorch writes an older format")
@@ -183,21 +183,6 @@ def test_a_frame_of_another_size_is_refused_with_both(fixed):
     message = r"fixed\.pt2 was exported for \(1, 3, 32, 48\), and gets \(1, 3, 64, 48\) \(axis 2 is 64\); export it for"
     with pytest.raises(ConfigError, match=message):
         network.runner(np.zeros((64, 48, 3), np.uint8))
-
-
-def test_a_program_for_one_frame_takes_batches_one_by_one(fixed, dynamic):
-    frames = list(np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3)).astype(np.uint8))
-    found = []
-    for path in (fixed, dynamic):
-        runner = load_network(str(path), num_classes=5).runner
-        prepared = [runner.prepare(frame) for frame in frames]
-        with runner.context():
-            if path is fixed:
-                with pytest.warns(FlameWarning, match=r"batches of 3 at 32x48 cannot be run \(ConfigError: .*fixed"):
-                    found.append(runner.batch(prepared))
-            else:
-                found.append([runner.run(frame) for frame in prepared])
-    assert all(map(torch.equal, *found))
 
 
 def test_outputs_are_chosen_by_name(fixed, network):

@@ -192,20 +192,3 @@ def test_files_that_are_refused(trained, tmp_path):
         load_network("swiftnet-r18", num_classes=5, weights=path, seed=1)
     with pytest.raises(ConfigError, match="`upsample` would change nothing: swiftnet-r18 is a network of the paper"):
         load_network("swiftnet-r18", num_classes=5, weights=path, upsample="bilinear")
-
-
-# ── several frames in one pass ──
-
-
-def test_a_batch_gives_the_labels_of_single_frames(trained):
-    from flame_metric.torch.runner import torch_runner  # noqa: PLC0415 - with PyTorch alone
-
-    runner = torch_runner(trained.float(), boundary="end_to_end")
-    prepared = [runner.prepare(frame[..., :3]) for frame in FRAMES]
-    with runner.context(), pytest.MonkeyPatch.context() as patch:
-        expected = [runner.run(frame) for frame in prepared]
-        patch.setattr(
-            "flame_metric.torch.batching.warnings.warn", lambda *_, **__: None
-        )  # oneDNN may choose other kernels
-        for _ in range(2):
-            assert all(map(torch.equal, runner.batch(prepared), expected))

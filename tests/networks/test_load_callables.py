@@ -73,7 +73,6 @@ def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_callable_gets_the_raw_frame(factories):
     network = load_network(f"{factories}:darkest", num_classes=4)
     assert (network.name, network.frames, network.runner.boundary) == ("factories_here:darkest", 1, "end_to_end")
-    assert network.runner.batch is None
     assert np.array_equal(network.runner(FRAME), FRAME[..., 0] // 64)
     assert sys.modules[factories].calls == [4]
 

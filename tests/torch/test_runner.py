@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flame_metric import ConfigError, measure_latency
-from flame_metric.errors import FlameWarning, LabelError
+from flame_metric.errors import LabelError
 from flame_metric.latency.timers import HostTimer
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -182,54 +182,6 @@ def test_a_frame_is_preprocessed_on_the_host_and_its_own_size_is_kept() -> None:
     assert torch.equal(module.seen[-1]["input"], plain.seen[-1]["input"])
 
 
-# ── several frames at a time ──
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_a_batch_is_one_pass_with_the_labels_of_single_frames(device: str, channels_last: bool) -> None:
-    """Each score is one pixel's: no kernel can add in another order."""
-    module = Recorder(lambda batch: torch.stack([batch[:, 0], batch[:, 1], batch[:, 2]], 1))
-    runner = torch_runner(module, boundary="end_to_end", device=device, channels_last=channels_last)
-    prepared = [runner.prepare(frame) for frame in FRAMES]
-    with runner.context():
-        expected = [runner.run(frame) for frame in prepared]
-        module.seen.clear()
-        for _ in range(2):
-            found = runner.batch(prepared)
-            assert all(map(torch.equal, found, expected))
-            assert {(labels.device.type, labels.dtype) for labels in found} == {("cpu", torch.uint8)}
-    assert [len(seen["input"]) for seen in module.seen] == [4, 1, 1, 1, 1, 4]
-    assert {seen["input"].is_contiguous(memory_format=torch.channels_last) for seen in module.seen} == {channels_last}
-
-
-def test_other_scores_in_a_batch_are_never_used() -> None:
-    module = Recorder(lambda batch: batch if len(batch) == 1 else batch + 1e-6)
-    runner = torch_runner(module, boundary="end_to_end")
-    prepared = [runner.prepare(frame) for frame in FRAMES]
-    with runner.context():
-        expected = [runner.run(frame) for frame in prepared]
-        module.seen.clear()
-        with pytest.warns(FlameWarning, match="batches of 4 at 6x8 give other scores"):
-            assert all(map(torch.equal, runner.batch(prepared), expected))
-        assert all(map(torch.equal, runner.batch(prepared), expected))
-    assert [len(seen["input"]) for seen in module.seen] == [4, 1, 1, 1, 1, 1, 1, 1, 1]
-
-
-def test_an_answer_for_one_frame_is_no_answer_for_a_batch() -> None:
-    runner = torch_runner(Recorder(lambda batch: batch[:1]), boundary="end_to_end")
-    prepared = [runner.prepare(frame) for frame in FRAMES]
-    with pytest.warns(FlameWarning, match=r"cannot be run \(ConfigError: the network returns float32 \(1, 3, 6, 8\)"):
-        found = runner.batch(prepared)
-    assert all(torch.equal(labels, runner.run(frame)) for labels, frame in zip(found, prepared, strict=True))
-
-
-def test_other_boundaries_have_no_batches() -> None:
-    assert [torch_runner(Recorder(), boundary=boundary).batch for boundary in ("forward", "forward+argmax")] == [
-        None
-    ] * 2
-
-
 # ── settings ──
 
 
@@ -403,22 +355,3 @@ def test_a_bare_module_is_not_timed():
     with pytest.raises(ConfigError, match=r"`run` is a torch module.*expected torch_runner\(module\)"):
         measure_latency(module, list(torch.rand(4, 1, 3, 8, 8)))
     assert module.running_mean.tolist() == [0, 0, 0]
-
-
-def test_batches_of_a_network_that_gives_labels_from_one_buffer() -> None:
-    class Labels(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.buffer = torch.zeros((8, 4, 5), dtype=torch.int64)
-
-        def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            found = self.buffer[: len(batch)]
-            return found.copy_((batch.mean(dim=1) > 0).long())
-
-    runner = torch_runner(Labels(), boundary="end_to_end", num_classes=2)
-    frames = [runner.prepare(frame) for frame in np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)]
-    wanted = [runner.run(frame).clone() for frame in frames]
-    assert runner.batch is not None
-    with pytest.warns(FlameWarning, match="batches of 3 at 4x5 may change labels"):
-        assert all(map(torch.equal, runner.batch(frames), wanted))
-    assert all(map(torch.equal, runner.batch(frames), wanted))

@@ -87,7 +87,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     model.add_argument(
         "--upsample", choices=("bilinear",), help="enlarge scores of a lower resolution, as part of what is timed"
     )
-    model.add_argument("--batch", type=int, default=1, metavar="N", help="frames at a time; the numbers stay the same")
     add_torch_options(model)
 
     add_latency_options(parser, required=False)
@@ -177,7 +176,6 @@ def _run(
             max_offset=arguments.max_offset,
             keep_bank=arguments.bank is not None,
             device=arguments.hardware,
-            batch=arguments.batch,
             about=_about(arguments),
             **job_options(arguments),
         )

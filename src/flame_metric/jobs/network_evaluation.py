@@ -8,7 +8,6 @@ show. A bank asks for all offsets, so for all frames within its reach.
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.checks import check_integer, check_kind
+from flame_metric.core.checks import check_kind
 from flame_metric.core.clock import Milliseconds
 from flame_metric.data.folders import Clip, Frame
 from flame_metric.data.videos import VideoDataset, VideoSequence
-from flame_metric.errors import DatasetError, FlameWarning, blaming
+from flame_metric.errors import DatasetError, blaming
 from flame_metric.jobs.evaluate import Job, evaluate_clips
 from flame_metric.jobs.network_source import NetworkSource, OnOutput
 from flame_metric.jobs.pipeline import Progress
@@ -52,7 +51,6 @@ def evaluate_network(
     max_offset: int | None = None,
     keep_bank: bool = False,
     device: str | None = None,
-    batch: int = 1,
     outputs: Sequence[OnOutput] = (),
     jobs: int = 1,
     progress: Progress | None = None,
@@ -73,10 +71,8 @@ def evaluate_network(
         As :func:`~flame_metric.jobs.evaluate.evaluate_folders` takes them.
     device : str, optional
         Hardware the latency belongs to, for the signature; default: what the trace says.
-    batch : int
-        Frames of one size that go through the network together, >= 1, if it can do that without changing a bit.
     jobs : int
-        Threads that decode and count, >= 1. The numbers depend neither on it nor on ``batch``.
+        Threads that decode and count, >= 1. The numbers do not depend on it.
     outputs : sequence of callable
         Called with (video, number of the frame, label map (H, W)) for each frame that the network ran on, from any of
         the threads. Labels are 0..C-1, and C for void.
@@ -105,7 +101,7 @@ def evaluate_network(
     Examples
     --------
     >>> from flame_metric.data.registry import open_dataset
-    >>> from flame_metric.latency.timers import Runner
+    >>> from flame_metric.latency.runner import Runner
     >>> network = Network("brightness", Runner(lambda frame: frame[..., 0] // 32))
     >>> videos = open_dataset("synthetic:videos=2,num_frames=4,height=32,width=64")
     >>> found = evaluate_network(network, videos, latency_ms=76)
@@ -129,18 +125,13 @@ def evaluate_network(
         class_names=dataset.class_names,
         device=hardware(trace) if device is None and trace is not None else device,
     )
-    batch = check_integer("batch", batch, 1, unit="frames")
-    if batch > 1 and network.runner.batch is None:
-        warnings.warn(
-            f"{network.name} takes one frame at a time: `batch` {batch} changes nothing", FlameWarning, stacklevel=2
-        )
     job = Job(jobs=jobs, progress=progress, journal=journal, resume=resume, shard=shard, on_error=on_error)
     videos = {video.name: video for video in dataset.sequences if video.labelled}
     if not videos:
         raise DatasetError(f"{dataset.name}: holds no labelled frame in {len(dataset.sequences)} video(s)")
     plan = question.plan(dataset.name, [_clip(video) for video in videos.values()], has_step=False)
     notes = [*plan.check(), *_remarks(dataset, plan, question)]
-    source = NetworkSource(network, videos, question.config.space, batch, outputs, job.skip)
+    source = NetworkSource(network, videos, question.config.space, outputs, job.skip)
     about = {"network": network.name, "frames": network.frames, "data": dataset.name, **about}
     return evaluate_clips(question, plan, source, job, notes=notes, about=about)
 
@@ -166,7 +157,7 @@ def measure_network(network: Network, dataset: VideoDataset, *, skip: bool = Fal
     Examples
     --------
     >>> from flame_metric.data.registry import open_dataset
-    >>> from flame_metric.latency.timers import Runner
+    >>> from flame_metric.latency.runner import Runner
     >>> network = Network("brightness", Runner(lambda frame: frame[..., 0] // 32))
     >>> trace = measure_network(network, open_dataset("synthetic:videos=2,height=32,width=64"), samples=50)
     >>> len(trace), trace.metadata["network"]

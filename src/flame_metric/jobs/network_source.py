@@ -1,7 +1,7 @@
 """Label maps that a network makes while it runs: frames are read ahead by a few threads, and go through it in order.
 
-The network runs in one thread, one frame at a time or in batches of those that its runner takes. Reading, checking and
-what is done with its outputs happen in others, so none of it is waited for as long as the network is slower.
+The network runs in one thread, one frame at a time. Reading, checking and what is done with its outputs happen in
+others, so none of it is waited for as long as the network is slower.
 """
 
 from __future__ import annotations
@@ -62,8 +62,6 @@ class NetworkSource:
     videos : Mapping of str to VideoSequence
         By name.
     space : LabelSpace
-    batch : int
-        Frames of one size that go through the network together, if its runner takes several.
     outputs : sequence of callable
         What else is done with each label map.
     skip : bool
@@ -73,7 +71,6 @@ class NetworkSource:
     network: Network
     videos: Mapping[str, VideoSequence]
     space: LabelSpace
-    batch: int = 1
     outputs: Sequence[OnOutput] = ()
     skip: bool = False
 
@@ -86,13 +83,11 @@ class NetworkSource:
     ) -> Generator[FrameMaps]:
         """Yield the maps of each frame, in order."""
         jobs = (_Job(self.videos[plan.clip.name], frame) for plan, frame in frames)
-        ahead = max(ahead, self.batch)
 
         def finished() -> Iterator[tuple[_Job, Future[FrameMaps]]]:
             with self.network.runner.context():
-                for batch in self._batches(self._read(jobs, pool, ahead)):
-                    for item, output in zip(batch, self._run(batch), strict=True):
-                        yield item.job, pool.submit(self._finish, item, output)
+                for item in self._read(jobs, pool, ahead):
+                    yield item.job, pool.submit(self._finish, item, self._run(item))
 
         for _, maps in in_order(finished(), ahead):
             yield maps
@@ -132,27 +127,12 @@ class NetworkSource:
         with located(f"sequence {job.video.name!r}"):
             return _Input(job, label, stacked(read, shown))
 
-    def _batches(self, inputs: Iterable[_Input]) -> Iterator[list[_Input]]:
-        """Put inputs of one size that follow each other together."""
-        size = 1 if self.network.runner.batch is None else self.batch
-        together: list[_Input] = []
-        for item in inputs:
-            if together and (len(together) == size or item.image.shape != together[0].image.shape):
-                yield together
-                together = []
-            together.append(item)
-        if together:
-            yield together
-
-    def _run(self, batch: Sequence[_Input]) -> Sequence[LabelMaps | None]:
-        runner, first = self.network.runner, batch[0].job
-        if batch[0].error is not None:  # their images have a size of their own, and so a batch
-            return [None] * len(batch)
-        with blaming(f"{self.network.name} failed on frame {first.frame.name} of sequence {first.video.name!r}"):
-            prepared = [runner.prepare(item.image) for item in batch]
-            if len(prepared) == 1 or runner.batch is None:
-                return [kept(runner.run(item)) for item in prepared]
-            return [kept(output) for output in runner.batch(prepared)]
+    def _run(self, item: _Input) -> LabelMaps | None:
+        if item.error is not None:
+            return None
+        runner, job = self.network.runner, item.job
+        with blaming(f"{self.network.name} failed on frame {job.frame.name} of sequence {job.video.name!r}"):
+            return kept(runner.run(runner.prepare(item.image)))
 
     def _finish(self, item: _Input, output: LabelMaps | None) -> FrameMaps:
         video, frame = item.job.video, item.job.frame

@@ -114,7 +114,7 @@ def run_network(
     Examples
     --------
     >>> from flame_metric.data.registry import open_dataset
-    >>> from flame_metric.latency.timers import Runner
+    >>> from flame_metric.latency.runner import Runner
     >>> network = Network("brightness", Runner(lambda frame: frame[..., 0] // 32))
     >>> found = run_network(network, open_dataset("synthetic:videos=2,num_frames=9,height=32,width=64"))
     >>> len(found.trace), found.evaluation.flame.frame_offset

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import gc
 import math
+import os
+import platform
 import statistics
 import sys
 import time
@@ -24,7 +26,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from flame_metric._version import __version__
 from flame_metric.core.checks import check_integer
@@ -32,15 +37,17 @@ from flame_metric.core.clock import NS_PER_S, Fps, as_fps, exact_fraction
 from flame_metric.core.tables import rate_text
 from flame_metric.errors import ConfigError, FlameWarning, shortened
 from flame_metric.latency.ring import Ring
-from flame_metric.latency.timers import Runner, Sample, Timer, describe_host
+from flame_metric.latency.runner import Runner
+from flame_metric.latency.timers import Sample, Timer
 from flame_metric.latency.trace import PROVENANCE, LatencyTrace
 
-__all__ = ["measure_latency"]
+__all__ = ["describe_host", "measure_latency"]
 
 WINDOW = 10
 """Calls whose median is compared with that of as many before them."""
 
 _SETTLED_PERCENT = 2
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def measure_latency(
@@ -261,6 +268,29 @@ def _take(calls: _Calls, samples: int, fewest: int, cap_ns: int, report: Callabl
 
 
 # ── surroundings ──
+
+
+def describe_host() -> dict[str, Any]:
+    """Return what JSON can hold of this machine and of Python."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": cores,
+        "thread_limits": {name: os.environ[name] for name in _THREAD_LIMITS if name in os.environ},
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import numpy as np
 
 from flame_metric.core.checks import check_integer
 from flame_metric.errors import ConfigError, MissingExtraError
-from flame_metric.latency.timers import Runner
+from flame_metric.latency.runner import Runner
 from flame_metric.networks.factory import call_factory
 from flame_metric.networks.names import NAMES
 from flame_metric.networks.network import Network

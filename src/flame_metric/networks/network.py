@@ -18,7 +18,7 @@ from flame_metric.core.checks import check_integer, check_kind
 from flame_metric.core.counting import LabelMaps
 from flame_metric.data.videos import VideoSequence
 from flame_metric.errors import ShapeError
-from flame_metric.latency.timers import Runner
+from flame_metric.latency.runner import Runner
 from flame_metric.scores.bank import OffsetBank
 
 __all__ = ["Network", "fill_bank", "frames_read", "input_frames", "stacked"]

@@ -22,7 +22,7 @@ import onnxruntime
 from flame_metric.core.checks import check_choice, check_integer
 from flame_metric.data.normalisation import centre_and_scale
 from flame_metric.errors import ConfigError, DatasetError
-from flame_metric.latency.timers import Runner
+from flame_metric.latency.runner import Runner
 from flame_metric.networks.network import Network
 from flame_metric.networks.onnx_data import check_external_data
 from flame_metric.networks.onnx_job import Job, Source, enlarger, first_line
@@ -111,7 +111,6 @@ def load_onnx(
         boundary="end_to_end",
         prepare=job.prepare,
         describe=lambda: settings,
-        batch=job.batches() if source.batch is None else None,
     )
     return Network(path.name, runner, source.frames)
 
@@ -182,7 +181,6 @@ def _source(session: Any, path: Path, frames: int | None) -> Source:
         raw=raw,
         channels_last=axis == 3,
         frames=frames or (channels or 3) // 3,
-        batch=fixed[0],
         size=(fixed[1], fixed[2]),
     )
 

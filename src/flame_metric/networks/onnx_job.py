@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from flame_metric.core.counting import labels_of_scores
 from flame_metric.errors import ConfigError, MissingExtraError
-from flame_metric.torch.batching import Batches
 
 __all__ = ["Job", "Source", "enlarger", "first_line"]
 
@@ -26,7 +25,6 @@ class Source:
     raw: bool
     channels_last: bool
     frames: int
-    batch: int | None
     size: tuple[int | None, int | None]
 
 
@@ -59,31 +57,19 @@ class Job:
 
     def run(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """From a raw frame to its labels (H, W)."""
-        labels: npt.NDArray[Any] = self._labels(self._scores([frame]))[0]
-        return labels
+        found = self._scores(frame)
+        return np.asarray((labels_of_scores(found) if found.ndim == 4 else found)[0])
 
-    def batches(self) -> Batches:
-        """Return what takes several raw frames to their labels."""
-        return Batches(
-            together=self._scores,
-            alone=lambda frame: self._scores([frame]),
-            keep=np.copy,
-            same=lambda batch, place, single: np.array_equal(batch[place], single[0]),
-            outputs=lambda found: list(self._labels(found)),
-            shows_scores=lambda found: found.dtype.kind == "f",
-        )
-
-    def _scores(self, frames: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[Any]:
-        """Return scores (N, C, H, W) or labels (N, H, W) of N frames."""
-        inputs = [self._input(frame) for frame in frames]
-        batch = inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
+    def _scores(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Return scores (1, C, H, W) or labels (1, H, W) of a frame."""
+        batch = self._input(frame)[None]
         try:
             (found,) = self.session.run([self.output], {self.source.name: batch})
         except Exception as error:  # ONNX Runtime's errors have no class of their own in common
             raise ConfigError(
                 f"{self.path} fails on {batch.dtype} {batch.shape}: {first_line(error)}; export it for that shape"
             ) from error
-        return self._checked(found, len(frames), frames[0].shape[:2])
+        return self._checked(found, frame.shape[:2])
 
     def _input(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         if self.source.channels_last:
@@ -96,7 +82,7 @@ class Job:
         values *= self.scale
         return values.astype(self.source.dtype, copy=False)
 
-    def _checked(self, found: Any, number: int, size: tuple[int, ...]) -> npt.NDArray[Any]:
+    def _checked(self, found: Any, size: tuple[int, ...]) -> npt.NDArray[Any]:
         kind = found.dtype.kind if isinstance(found, np.ndarray) else ""
         scores = kind == "f" and found.ndim == 4 and found.shape[1] > 1
         if kind in "iu" and found.ndim == 4 and found.shape[1] == 1:
@@ -109,7 +95,7 @@ class Job:
             )
         if scores and self.enlarged is not None and found.shape[2:] != size:
             found = self.enlarged(found, (size[0], size[1]))
-        if not (scores or labels) or len(found) != number or found.shape[-2:] != size:
+        if not (scores or labels) or len(found) != 1 or found.shape[-2:] != size:
             what = f"{found.dtype} {found.shape}" if kind else type(found).__name__
             raise ConfigError(
                 f"{self.path} returns {what} for a frame of {tuple(size)}, expected scores (1, C, H, W) or labels "
@@ -118,10 +104,6 @@ class Job:
             )
         checked: npt.NDArray[Any] = found
         return checked
-
-    @staticmethod
-    def _labels(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return labels_of_scores(found) if found.ndim == 4 else found
 
 
 def enlarger(path: Path) -> Callable[[npt.NDArray[Any], tuple[int, int]], npt.NDArray[Any]]:

@@ -16,7 +16,7 @@ from flame_metric.core.clock import milliseconds_to_ns
 from flame_metric.core.files import write_whole
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
-from flame_metric.latency.timers import describe_host
+from flame_metric.latency.measure import describe_host
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.names import NAMES
 from flame_metric.paper.experiment import Experiment, Progress, silent

@@ -28,7 +28,7 @@ from flame_metric.paper.order import Batches, step_seed
 from flame_metric.paper.parallel import add_up, distributed, from_first_rank, parallel, rank_of, same_buffers
 from flame_metric.paper.recipe import Recipe
 from flame_metric.paper.training_record import TrainingLog, TrainingRecord, mean_loss
-from flame_metric.torch.runner import compiled
+from flame_metric.torch.runner import compile_module
 
 __all__ = ["Options", "Pairs", "TrainingRun"]
 
@@ -103,7 +103,7 @@ class TrainingRun:
             self._losses, self._seconds = found.losses, found.seconds
             self._step = self._resumed_at = self._saved_at = found.step
         self._model, self._spans = parallel(self._network, self._options.device)
-        self._forward = compiled(self._model, self._options.compile)
+        self._forward = compile_module(self._model, self._options.compile)
         self._begun = self._clock()
         folder = None if self._rank else self._options.folder
         self._log = TrainingLog(None if folder is None else folder / LOG, self._step, self._clock)

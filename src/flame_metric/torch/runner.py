@@ -8,27 +8,29 @@ Three boundaries. Batches hold one frame, and the network is in evaluation mode,
   normalise, forward, argmax, narrow, copy back. Scores never leave the device; a label map is dozens of times smaller.
 
 The class is taken from ``max(dim)``, which on CPUs is many times faster than ``argmax`` and gives the same answer; with
-``end_to_end`` a NaN among the scores is an error. ``Runner.batch`` of ``end_to_end`` takes several frames in one pass.
+``end_to_end`` a NaN among the scores is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 
 from flame_metric.core.checks import check_choice, check_integer
 from flame_metric.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, centre_and_scale
-from flame_metric.errors import ConfigError
-from flame_metric.latency.timers import HostTimer, Runner
-from flame_metric.torch.runner_module import Job, name_of
+from flame_metric.errors import ConfigError, LabelError
+from flame_metric.latency.runner import Runner
+from flame_metric.latency.timers import HostTimer
 from flame_metric.torch.timer import CudaTimer, as_device, describe_torch
 
-__all__ = ["BOUNDARIES", "IMAGENET_MEAN", "IMAGENET_STD", "compiled", "torch_runner"]
+__all__ = ["BOUNDARIES", "IMAGENET_MEAN", "IMAGENET_STD", "compile_module", "torch_runner"]
 
 BOUNDARIES = ("forward", "forward+argmax", "end_to_end")
 
@@ -138,8 +140,8 @@ def torch_runner(
         anything: Any = module  # an argument that PyTorch's type hints leave out
         anything.to(memory_format=torch.channels_last)
     centre, scale = (torch.from_numpy(values).reshape(1, -1, 1, 1) for values in centre_and_scale(mean, std))
-    job = Job(
-        compiled(module, compile),
+    call = _ModuleCall(
+        compile_module(module, compile),
         place,
         number,
         lower,
@@ -151,20 +153,19 @@ def torch_runner(
         preprocess,
     )
     settings = {
-        "dtype": name_of(number),
-        "autocast": None if lower is None else name_of(lower),
+        "dtype": _name_of(number),
+        "autocast": None if lower is None else _name_of(lower),
         "memory_format": "channels_last" if channels_last else "contiguous",
         "compile": compile,
         "upsample": upsample,
     }
     return Runner(
-        {"forward": job.forward, "forward+argmax": job.labels, "end_to_end": job.end_to_end}[boundary],
+        {"forward": call.forward, "forward+argmax": call.labels, "end_to_end": call.end_to_end}[boundary],
         boundary=boundary,
         timer=HostTimer() if place.type == "cpu" else CudaTimer(place),
-        prepare=job.as_frame if end_to_end else job.as_input,
+        prepare=call.as_frame if end_to_end else call.as_input,
         context=lambda: _settings(module, cudnn_benchmark, threads),
         describe=lambda: {**describe_torch(place), **settings},
-        batch=job.batches() if end_to_end else None,
     )
 
 
@@ -175,8 +176,8 @@ def _dtype(argument: str, dtype: torch.dtype | str | None) -> torch.dtype | None
     return found
 
 
-def compiled(module: torch.nn.Module, mode: str | None) -> Callable[[torch.Tensor], Any]:
-    """Return a module compiled in a mode of torch.compile; None: as it is.
+def compile_module(module: torch.nn.Module, mode: str | None) -> Callable[[torch.Tensor], Any]:
+    """Compile a module in a mode of torch.compile; None leaves it as it is.
 
     Raises
     ------
@@ -208,3 +209,142 @@ def _settings(module: torch.nn.Module, cudnn_benchmark: bool, threads: int | Non
         torch.backends.cudnn.benchmark = benchmark
         if threads is not None:
             torch.set_num_threads(threads_before)
+
+
+# ── calls ──
+
+
+@dataclass(frozen=True)
+class _ModuleCall:
+    """A module and how it is run; ``torch_runner`` says what its settings mean, and checks them."""
+
+    module: Callable[[torch.Tensor], Any]
+    device: torch.device
+    dtype: torch.dtype
+    autocast: torch.dtype | None
+    channels_last: bool
+    centre: torch.Tensor
+    scale: torch.Tensor
+    num_classes: int | None
+    upsample: str | None
+    preprocess: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]] | None
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def as_input(self, item: Any) -> torch.Tensor:
+        """Return a normalised frame as a batch (1, C, H, W) on the device."""
+        tensor = _tensor(item)
+        batch = tensor[None] if tensor.ndim == 3 else tensor
+        if batch.ndim != 4 or len(batch) != 1 or not batch.is_floating_point():
+            raise ConfigError(
+                f"`inputs` holds {_name_of(tensor.dtype)} {tuple(tensor.shape)}, expected one normalised frame of "
+                "floats, (C, H, W) or (1, C, H, W); raw frames go with boundary='end_to_end'"
+            )
+        return batch.to(self.device, self.dtype).contiguous(memory_format=self._layout)
+
+    def as_frame(self, item: Any) -> torch.Tensor:
+        """Return a raw frame uint8 (H, W, C) in memory from which the device copies."""
+        tensor = _tensor(item)
+        channels = self.centre.shape[1]
+        if tensor.dtype != torch.uint8 or tensor.ndim != 3 or not tensor.shape[2] or tensor.shape[2] % channels:
+            raise ConfigError(
+                f"`inputs` holds {_name_of(tensor.dtype)} {tuple(tensor.shape)}, expected frames uint8 (H, W, C), C a "
+                f"multiple of the {channels} channels of `mean`"
+            )
+        frame = tensor.cpu().contiguous()
+        return frame.pin_memory() if self.device.type == "cuda" else frame
+
+    def forward(self, batch: torch.Tensor) -> Any:
+        """From a batch to whatever the module returns."""
+        with torch.inference_mode(), self._precision():
+            return self.module(batch)
+
+    def labels(self, batch: torch.Tensor) -> torch.Tensor:
+        """From a batch to labels (1, H, W) on the device."""
+        with torch.inference_mode():
+            found = self._check_output(self.forward(batch), batch.shape[2:])
+            return found.max(dim=1).indices if found.ndim == 4 else found
+
+    def end_to_end(self, frame: torch.Tensor) -> torch.Tensor:
+        """From a raw frame (H, W, C) to labels (H, W), both in the memory of the host."""
+        with torch.inference_mode():
+            return self._copy_to_host(self._check_output(self.forward(self._normalise(frame)), frame.shape[:2]))[0]
+
+    def _normalise(self, frame: torch.Tensor) -> torch.Tensor:
+        if self.preprocess is not None:
+            frame = torch.from_numpy(self.preprocess(frame.numpy()))
+        batch = frame.to(self.device, non_blocking=True).permute(2, 0, 1)[None]
+        if not self.channels_last:  # a frame of 8-bit pixels comes with its channels last
+            batch = batch.contiguous()
+        centre, scale = self.centre, self.scale
+        if (stacked := batch.shape[1] // centre.shape[1]) > 1:
+            centre, scale = centre.repeat(1, stacked, 1, 1), scale.repeat(1, stacked, 1, 1)
+        return batch.to(self.dtype).sub_(centre).mul_(scale)
+
+    def _copy_to_host(self, found: torch.Tensor) -> torch.Tensor:
+        """Return labels (1, H, W) in the memory of the host."""
+        labels, nans = found, None
+        if found.ndim == 4:
+            best, labels = found.max(dim=1)
+            labels = labels.to(torch.uint8 if found.shape[1] <= 256 else torch.int16)
+            nans = best.isnan().sum()
+        if self.device.type != "cpu":
+            on_host = torch.empty(labels.shape, dtype=labels.dtype, pin_memory=True)
+            on_host.copy_(labels, non_blocking=True)
+            torch.cuda.current_stream(self.device).synchronize()
+            labels = on_host
+        if nans is not None and nans.item():
+            raise LabelError(
+                f"the network returns NaN scores at {nans.item():,} pixels, expected numbers: its weights are "
+                "broken, or its numbers overflow in a lower precision"
+            )
+        return labels
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast)
+
+    def _check_output(self, found: Any, size: torch.Size) -> torch.Tensor:
+        """Return scores (1, classes, H, W) or labels (1, H, W) of a frame's size, from what a network returns."""
+        output = found
+        if isinstance(found, Mapping):
+            output = found["out"] if "out" in found else found.get("logits")
+        if not isinstance(output, torch.Tensor):
+            raise ConfigError(
+                f"the network returns {type(output).__name__}, expected scores (1, classes, H, W), or a mapping with "
+                "them as 'out' or 'logits'; boundary='forward' times any output"
+            )
+        scores = output.ndim == 4 and output.shape[1] > 1 and output.is_floating_point()
+        labels = output.ndim == 3 and not output.is_floating_point()
+        if self.upsample is not None and scores and output.shape[-2:] != size:
+            output = functional.interpolate(output, size=size, mode=self.upsample, align_corners=False)
+        if len(output) != 1 or output.shape[-2:] != size or not (scores or labels):
+            raise ConfigError(
+                f"the network returns {_name_of(output.dtype)} {tuple(output.shape)} for a frame of {tuple(size)}, "
+                "expected scores (1, classes, H, W) or labels (1, H, W) of that size: to enlarge them is part of the "
+                "latency, and upsample='bilinear' does it; boundary='forward' times any output"
+            )
+        if scores and self.num_classes not in (None, output.shape[1]):
+            raise ConfigError(
+                f"the network returns scores of {output.shape[1]} classes, expected {self.num_classes}, the data's "
+                "(`num_classes`): it was made for other data"
+            )
+        return output
+
+
+def _tensor(item: Any) -> torch.Tensor:
+    """Return an array as a tensor of its own: what is timed must not share memory with the caller's."""
+    if isinstance(item, torch.Tensor):
+        return item.detach().clone()
+    try:
+        return torch.from_numpy(np.array(item))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"`inputs` holds what is no array: {error}") from error
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    """Return the name of a type without its package."""
+    return str(dtype).removeprefix("torch.")
