@@ -4,16 +4,14 @@ from importlib.util import find_spec
 
 NEEDS = {  # files: packages
     "src/flame_metric/core/counting_numba.py": ("numba",),
-    "src/flame_metric/data/camvid*.py": ("PIL",),
-    "src/flame_metric/data/cityscapes*.py": ("PIL",),
+    "src/flame_metric/data/camvid.py": ("PIL",),
+    "src/flame_metric/data/cityscapes.py": ("PIL",),
     "src/flame_metric/data/davis.py": ("PIL",),
     "src/flame_metric/data/toml_dataset.py": ("PIL",),
     "src/flame_metric/data/frame_files.py": ("PIL",),
     "src/flame_metric/data/frame_folder.py": ("PIL",),
-    "src/flame_metric/data/frame_image.py": ("PIL",),
     "src/flame_metric/data/images.py": ("PIL",),
     "src/flame_metric/data/kitti_step.py": ("PIL",),
-    "src/flame_metric/data/label_png.py": ("PIL",),
     "src/flame_metric/data/remote.py": ("aiohttp", "fsspec"),
     "src/flame_metric/data/video_file.py": ("av",),
     "src/flame_metric/data/video_folder.py": ("av", "PIL"),

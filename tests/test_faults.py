@@ -636,9 +636,9 @@ def test_a_bomb_takes_no_memory(place: str, world: Path) -> None:
 @needs_pillow
 def test_the_bomb_is_a_sound_file(tmp_path: Path) -> None:
     """Of a size that may be read, it is read."""
-    label_png = pytest.importorskip("flame_metric.data.label_png")
+    images = pytest.importorskip("flame_metric.data.images")
     (tmp_path / "a.png").write_bytes(png_bomb(1_100, 1_000))
-    assert not label_png.read_label_png(tmp_path / "a.png", shape=(1_000, 1_100)).any()
+    assert not images.read_label_png(tmp_path / "a.png", shape=(1_000, 1_100)).any()
 
 
 # ── manifests ──

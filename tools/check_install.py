@@ -26,7 +26,7 @@ PROBES = {  # extra: a program that needs it
 from pathlib import Path
 import numpy as np
 from flame_metric.data.images import write_png
-from flame_metric.data.label_png import read_label_png
+from flame_metric.data.images import read_label_png
 import rich
 write_png(Path("map.png"), np.eye(4, dtype=np.uint8))
 assert (read_label_png(Path("map.png")) == np.eye(4)).all()

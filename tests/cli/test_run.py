@@ -178,7 +178,7 @@ def test_overlays_and_bank(tmp_path, capsys) -> None:
         "pictures/synthetic-0/000005.png",
         "pictures/synthetic-1/000005.png",
     ]
-    read_frame_image = import_module("flame_metric.data.frame_image").read_frame_image
+    read_frame_image = import_module("flame_metric.data.images").read_frame_image
     assert read_frame_image(tmp_path / "pictures/synthetic-0/000005.png").shape == (65, 129, 3)  # two by two panels
     bank = OffsetBank.load(tmp_path / "bank.npz")
     assert bank.max_offset == 3

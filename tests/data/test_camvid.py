@@ -15,7 +15,7 @@ from flame_metric import ConfigError, DatasetError, flame_score
 Image = pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
 module = pytest.importorskip("flame_metric.data.camvid")
 camvid, constant_steps = module.camvid, module._constant_steps
-labels_module = pytest.importorskip("flame_metric.data.camvid_labels")
+labels_module = pytest.importorskip("flame_metric.data.camvid")
 
 DATA = os.environ.get("FLAME_METRIC_TEST_DATA")
 

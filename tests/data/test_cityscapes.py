@@ -16,7 +16,7 @@ cityscapes = pytest.importorskip("flame_metric.data.cityscapes").cityscapes
 tree = pytest.importorskip("cityscapes_tree")
 IDS, MILLISECOND, STREET = tree.IDS, tree.MILLISECOND, tree.STREET
 add_clip, frame_of, save = tree.add_clip, tree.frame_of, tree.save
-labels_module = pytest.importorskip("flame_metric.data.cityscapes_labels")
+labels_module = pytest.importorskip("flame_metric.data.cityscapes")
 CLASS_NAMES, CATEGORIES = labels_module.CLASS_NAMES, labels_module.CATEGORIES
 
 

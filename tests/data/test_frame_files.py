@@ -16,14 +16,14 @@ from flame_metric.data.videos import VideoSequence
 pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
 module = pytest.importorskip("flame_metric.data.frame_files")
 trees = pytest.importorskip("video_trees")
-FileFolder, FrameFile, Run = module.FileFolder, module.FrameFile, module.Run
-paired, recordings, step_of, numbered_videos = (
-    module.paired,
+FileFolder, FrameFile, FrameRun = module.FileFolder, module.FrameFile, module.FrameRun
+pair_folders, recordings, step_of, open_numbered_videos = (
+    module.pair_folders,
     module.recordings,
     module.step_of,
-    module.numbered_videos,
+    module.open_numbered_videos,
 )
-read_label_png = pytest.importorskip("flame_metric.data.label_png").read_label_png
+read_label_png = pytest.importorskip("flame_metric.data.images").read_label_png
 
 
 def grey(number: int) -> np.ndarray:
@@ -37,7 +37,7 @@ def write(root: Path, video: str, numbers, **options) -> None:
 
 def videos(root: Path, *names: str, rate: int = 30, step: int | None = None) -> tuple[VideoSequence, ...]:
     folders = {name: (root / "frames" / name, root / "labels" / name) for name in names}
-    return numbered_videos(root, folders, read_label_png, fps=rate, step=step)
+    return open_numbered_videos(root, folders, read_label_png, fps=rate, step=step)
 
 
 def shown(found) -> list[tuple[str, list[str], Fraction]]:
@@ -131,7 +131,7 @@ def test_runs_without_a_label_are_left_out(tmp_path: Path) -> None:
 def test_every_frame_is_in_one_run_and_no_run_has_a_hole(numbers: set[int]) -> None:
     frames = [FrameFile(str(number), Path("x"), Path("y"), number, ("", "")) for number in sorted(numbers)]
     step = step_of(sorted(numbers)) or 1
-    runs = list(module.cut("street", frames, step))
+    runs = list(module.cut_into_runs("street", frames, step))
     assert [frame for run in runs for frame in run.frames] == frames
     assert len({run.name for run in runs}) == len(runs)
     for run in runs:
@@ -191,7 +191,7 @@ def test_prefixes_and_suffixes_are_no_part_of_a_name(tmp_path: Path) -> None:
     (tmp_path / "frames/notes.txt").write_text("")
     images = FileFolder(tmp_path / "frames", "frames", prefix="cam_", suffix="_rgb")
     labels = FileFolder(tmp_path / "labels", "label maps", suffix="_L", extensions=(".png",))
-    one, other = paired(images, labels)
+    one, other = pair_folders(images, labels)
     assert (one.name, one.number, one.pattern) == ("12", 12, ("", ""))
     assert (one.image.name, one.label.name) == ("cam_12_rgb.png", "12_L.png")
     assert (other.name, other.image.name, other.label) == ("13", "cam_13_rgb.JPG", None)

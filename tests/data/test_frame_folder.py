@@ -137,7 +137,7 @@ def test_videos_can_be_sent_to_other_processes(tmp_path: Path) -> None:
     write(tmp_path, "a", range(4))
     (video,) = pickle.loads(pickle.dumps(read(tmp_path))).sequences
     assert number_of(video.frames[3]) == 3
-    np.testing.assert_array_equal(video.sliced(1, 4).targets[1], label_of(2))
+    np.testing.assert_array_equal(video.slice(1, 4).targets[1], label_of(2))
 
 
 # ── steps and holes ──

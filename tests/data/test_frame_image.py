@@ -11,7 +11,7 @@ import pytest
 from flame_metric.errors import DatasetError
 
 Image = pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
-frame_image = pytest.importorskip("flame_metric.data.frame_image")
+frame_image = pytest.importorskip("flame_metric.data.images")
 read_frame_image, read_rgb_png = frame_image.read_frame_image, frame_image.read_rgb_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -11,7 +11,7 @@ import pytest
 from flame_metric.errors import DatasetError
 
 Image = pytest.importorskip("PIL.Image", reason="reading PNG needs Pillow")
-read_label_png = pytest.importorskip("flame_metric.data.label_png").read_label_png
+read_label_png = pytest.importorskip("flame_metric.data.images").read_label_png
 write_png = pytest.importorskip("flame_metric.data.images").write_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

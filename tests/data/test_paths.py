@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flame_metric import DatasetError
-from flame_metric.data.paths import check_file, check_folder, exists, expanded, is_file, is_folder
+from flame_metric.data.paths import check_file, check_folder, exists, expand_home, is_file, is_folder
 from flame_metric.data.registry import DATASETS, open_dataset
 
 TOO_LONG = "x" * 300
@@ -88,5 +88,5 @@ def test_a_data_set_in_a_closed_folder(name: str, closed: Path) -> None:
 
 def test_a_home_with_a_nul_is_nobodys() -> None:
     """`os.path.expanduser` raises what no caller expects."""
-    assert expanded("~nobody\0") == "~nobody\0"
-    assert expanded("~") == str(Path("~").expanduser())
+    assert expand_home("~nobody\0") == "~nobody\0"
+    assert expand_home("~") == str(Path("~").expanduser())

@@ -92,16 +92,16 @@ def test_a_server(server, tree):
     files = opened(server).files()
     assert [str(file.path) for file in files] == ["a/0001.npy", "a/0002.npy", "b clip/0001.npy"]
     assert files[2].read() == (tree / "labels/b clip/0001.npy").read_bytes()
-    asked = [files[0].measured(threading.Event()) for _ in range(2)]
+    asked = [files[0].measure(threading.Event()) for _ in range(2)]
     assert asked[0] == asked[1]
     assert asked[0].size == (tree / "labels/a/0001.npy").stat().st_size
 
 
 def test_a_server_tells_when_a_file_has_changed(server, tree):
     file, stop = opened(server).files()[0], threading.Event()
-    before = file.measured(stop).version
+    before = file.measure(stop).version
     os.utime(tree / "labels/a/0001.npy", (0, 0))
-    assert file.measured(stop).version != before
+    assert file.measure(stop).version != before
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "cut", "reset", "stall"])
@@ -282,11 +282,11 @@ def test_addresses_that_cannot_be_opened(address, error, message):
 
 
 def test_passwords_are_not_shown():
-    assert remote.shown("ftp://me:secret@host/x") == "ftp://host/x"
-    assert remote.shown("ftp://me:p@ss@host/x") == "ftp://host/x"
-    assert remote.shown("abfs://container/x?sig=1") == "abfs://container/x"
-    assert remote.shown("zip://a::https://u:p@host/x.zip?sig=1#z") == "zip://a::https://host/x.zip"
-    assert remote.shown("s3://bucket/what?") == "s3://bucket/what?"
+    assert remote.hide_secrets("ftp://me:secret@host/x") == "ftp://host/x"
+    assert remote.hide_secrets("ftp://me:p@ss@host/x") == "ftp://host/x"
+    assert remote.hide_secrets("abfs://container/x?sig=1") == "abfs://container/x"
+    assert remote.hide_secrets("zip://a::https://u:p@host/x.zip?sig=1#z") == "zip://a::https://host/x.zip"
+    assert remote.hide_secrets("s3://bucket/what?") == "s3://bucket/what?"
     reason = remote._reason(ValueError("no https://u:p@host/x?sig=1 here\nmore"))
     assert reason == "no https://host/x here"
 

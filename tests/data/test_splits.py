@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flame_metric import ConfigError, DatasetError
-from flame_metric.data.splits import check_split, dataset_root, listed_videos
+from flame_metric.data.splits import check_split, dataset_root, read_video_names
 
 
 def written(tmp_path: Path, text: str | bytes) -> Path:
@@ -27,19 +27,19 @@ def written(tmp_path: Path, text: str | bytes) -> Path:
     ],
 )
 def test_names(text: str, names: list[str], tmp_path: Path) -> None:
-    assert listed_videos(written(tmp_path, text)) == names
+    assert read_video_names(written(tmp_path, text)) == names
 
 
 def test_names_may_be_part_of_a_line(tmp_path: Path) -> None:
     path = written(tmp_path, "a/1.png\nb/1.png\na/2.png\n")
-    assert listed_videos(path, of_line=lambda line: line.partition("/")[0]) == ["a", "b"]
+    assert read_video_names(path, of_line=lambda line: line.partition("/")[0]) == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["..", ".", "../a", "/etc", "a/b", "a\\b", "a\0b"])
 def test_names_that_are_none_of_a_folder(name: str, tmp_path: Path) -> None:
     path = written(tmp_path, f"street\n\n{name}\n")
     with pytest.raises(DatasetError, match=r"val\.txt: line 3 is .*, expected the name of a video") as raised:
-        listed_videos(path)
+        read_video_names(path)
     assert raised.value.path == str(path)
 
 
@@ -53,15 +53,15 @@ def test_names_that_are_none_of_a_folder(name: str, tmp_path: Path) -> None:
 )
 def test_no_names(text: str | bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=rf"val\.txt: {message}"):
-        listed_videos(written(tmp_path, text))
+        read_video_names(written(tmp_path, text))
 
 
 def test_a_missing_list(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"val\.txt: is missing, expected the list of the videos of val$"):
-        listed_videos(tmp_path / "val.txt")
+        read_video_names(tmp_path / "val.txt")
     (tmp_path / "val.txt").mkdir()
     with pytest.raises(DatasetError, match=r"val\.txt: cannot be read as a list of videos"):
-        listed_videos(tmp_path / "val.txt")
+        read_video_names(tmp_path / "val.txt")
 
 
 def test_the_folder_of_a_data_set(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class Store:
     def __str__(self):
         return "store"
 
-    def measured(self, file, stop):
+    def measure(self, file, stop):
         return replace(file, size=self.told)
 
     def read(self, file, stop):

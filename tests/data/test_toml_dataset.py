@@ -13,7 +13,7 @@ from flame_metric import ConfigError, DatasetError
 
 pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
 module = pytest.importorskip("flame_metric.data.toml_dataset")
-described_dataset = module.described_dataset
+toml_dataset = module.toml_dataset
 trees = pytest.importorskip("video_trees")
 
 DATA = os.environ.get("FLAME_METRIC_TEST_DATA")
@@ -43,7 +43,7 @@ def videos(root: Path, *names: str, number: int = 12, labels: str = "{}") -> Pat
 
 def described(root: Path, text: str, *, split: str | None = None):
     (root / "street.toml").write_text(text, encoding="utf-8")
-    return described_dataset(root / "street.toml", split=split)
+    return toml_dataset(root / "street.toml", split=split)
 
 
 def refused(root: Path, text: str, message: str, kind: type = DatasetError, *, split: str | None = None) -> None:
@@ -126,7 +126,7 @@ def test_paths_lead_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_file_from_an_editor_that_marks_its_encoding(tmp_path: Path) -> None:
     (images(tmp_path) / "street.toml").write_text(WHOLE.replace("\n", "\r\n"), encoding="utf-8-sig", newline="")
-    assert described_dataset(tmp_path / "street.toml").name == "street"
+    assert toml_dataset(tmp_path / "street.toml").name == "street"
 
 
 def test_folders_beside_hidden_files_are_images(tmp_path: Path) -> None:
@@ -265,17 +265,17 @@ def test_options_of_videos_that_are_refused(tmp_path: Path) -> None:
 def test_files_that_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "street.toml").write_bytes(content)
     with pytest.raises(DatasetError, match=rf"street\.toml: {message}") as raised:
-        described_dataset(tmp_path / "street.toml")
+        toml_dataset(tmp_path / "street.toml")
     assert raised.value.path == str(tmp_path / "street.toml")
 
 
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nothing\.toml: is missing, expected a TOML file"):
-        described_dataset(tmp_path / "nothing.toml")
+        toml_dataset(tmp_path / "nothing.toml")
     with pytest.raises(DatasetError, match="is no file, expected a TOML file"):
-        described_dataset(tmp_path)
+        toml_dataset(tmp_path)
     with pytest.raises(DatasetError, match="is missing, expected a TOML file"):
-        described_dataset("a\0b.toml")
+        toml_dataset("a\0b.toml")
     images(tmp_path)
     refused(
         tmp_path, WHOLE.replace("'frames'", "'nowhere'"), "nowhere: is missing, expected a folder of frames, or a vid"

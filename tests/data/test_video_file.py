@@ -190,8 +190,8 @@ class Unseekable:
 def test_files_that_cannot_be_sought_in_are_read_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video, expected = opened(folder, "h264.mp4"), decoded(folder / "h264.mp4")
     module._pool.forget()
-    container = module._opened
-    monkeypatch.setattr(module, "_opened", lambda path: Unseekable(container(path)))
+    container = module._open_container
+    monkeypatch.setattr(module, "_open_container", lambda path: Unseekable(container(path)))
     for index in (5, 6, 20, 3):
         np.testing.assert_array_equal(video.frame(index), expected[index])
 

@@ -136,7 +136,7 @@ def test_one_frame_has_no_rate(tmp_path: Path) -> None:
 def test_videos_can_be_sent_to_other_processes(tmp_path: Path) -> None:
     write(tmp_path, "a.mkv", "3")
     (video,) = pickle.loads(pickle.dumps(read(tmp_path))).sequences
-    part = video.sliced(2, 6)
+    part = video.slice(2, 6)
     np.testing.assert_array_equal(part.frames[1], FRAMES[3])
     np.testing.assert_array_equal(part.targets[1], label_of(3))
     assert part.timestamps_ns == video.timestamps_ns[2:6]

@@ -68,24 +68,24 @@ def test_a_part_of_a_video_reads_nothing_and_keeps_what_belongs_together():
     frames, targets = Counting(), Counting()
     targets.labelled = (0, 3)
     video = VideoSequence("street", frames, targets, Fraction(15), (0, 66, 133, 200))
-    part = video.sliced(2, 4)
+    part = video.slice(2, 4)
     assert frames.read == targets.read == []
     assert (part.name, part.fps, part.timestamps_ns) == ("street[2:4]", 15, (133, 200))
     assert list(part.frames) == [2, 3]
     assert part.targets.labelled == (1,)
     assert part.targets[1] == 3
-    assert list(part.sliced(1, 2).frames) == [3]
+    assert list(part.slice(1, 2).frames) == [3]
 
 
 @pytest.mark.parametrize("frames", [[1, 2, 3], (1, 2, 3), np.array([1, 2, 3])])
 def test_parts_of_frames_in_memory(frames):
-    part = VideoSequence("a", frames, [None, 5, 6], Fraction(15)).sliced(1, 3)
+    part = VideoSequence("a", frames, [None, 5, 6], Fraction(15)).slice(1, 3)
     assert (list(part.frames), list(part.targets), part.timestamps_ns) == ([2, 3], [5, 6], None)
 
 
 def test_two_parts_share_no_frame():
     video = synthetic_video(num_frames=5, height=16, width=32)
-    train, test = video.sliced(0, 3), video.sliced(3, 5)
+    train, test = video.slice(0, 3), video.slice(3, 5)
     assert (len(train.frames), len(test.frames)) == (3, 2)
     np.testing.assert_array_equal(test.frames[0], video.frames[3])
     np.testing.assert_array_equal(test.targets[-1], video.targets[4])
@@ -99,12 +99,12 @@ def test_two_parts_share_no_frame():
 def test_no_part_of_a_video(start, stop):
     video = VideoSequence("street", [1, 2, 3], [None] * 3, Fraction(15))
     with pytest.raises(ConfigError, match="of video 'street' are asked for, expected a part of 0:3 that holds"):
-        video.sliced(start, stop)
+        video.slice(start, stop)
 
 
 def test_frame_names() -> None:
     video = VideoSequence("street", list("abcde"), [None] * 5, Fraction(15))
     assert [video.frame_name(index) for index in (0, 4)] == ["000000", "000004"]
-    assert video.sliced(3, 5).frame_name(0) == "000003"  # a part keeps the names of its frames
+    assert video.slice(3, 5).frame_name(0) == "000003"  # a part keeps the names of its frames
     named = VideoSequence("street", list("abc"), [None] * 3, Fraction(15), frame_names=["x_07", "x_09", "x_11"])
-    assert named.sliced(1, 3).frame_name(1) == "x_11"
+    assert named.slice(1, 3).frame_name(1) == "x_11"

@@ -26,7 +26,7 @@ def least_difference(colours, vision: str) -> float:
 
 def test_cityscapes_has_its_colours():
     pytest.importorskip("PIL", reason="the reader of Cityscapes needs Pillow")
-    labels = importlib.import_module("flame_metric.data.cityscapes_labels")
+    labels = importlib.import_module("flame_metric.data.cityscapes")
     colours = palette(labels.CLASS_NAMES)
     assert colours.shape == (19, 3)
     assert colours[labels.CLASS_NAMES.index("road")].tolist() == [128, 64, 128]

@@ -11,8 +11,8 @@ from flame_metric.figures import flame_panels, palette
 from flame_metric.jobs.outputs import LabelMapFiles, OverlayFiles, chosen_frames
 
 pytest.importorskip("PIL", reason="PNG files need Pillow")
-read_frame_image = pytest.importorskip("flame_metric.data.frame_image").read_frame_image
-read_label_png = pytest.importorskip("flame_metric.data.label_png").read_label_png
+read_frame_image = pytest.importorskip("flame_metric.data.images").read_frame_image
+read_label_png = pytest.importorskip("flame_metric.data.images").read_label_png
 
 NAMES = ("sky", "road", "car")
 

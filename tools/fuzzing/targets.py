@@ -36,8 +36,8 @@ from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.places import open_place
 from flame_metric.data.registry import open_dataset
-from flame_metric.data.splits import listed_videos
-from flame_metric.data.vspw_labels import read_class_names
+from flame_metric.data.splits import read_video_names
+from flame_metric.data.vspw import read_class_names
 from flame_metric.errors import ConfigError, FlameError
 from flame_metric.jobs.clip_journal import read_part
 from flame_metric.jobs.evaluate import evaluate_folders, merged
@@ -103,13 +103,13 @@ def _png_seeds(_: Path) -> list[bytes]:
 
 
 def _label_png(content: bytes, folder: Path) -> None:
-    from flame_metric.data.label_png import read_label_png  # noqa: PLC0415 - Pillow is optional
+    from flame_metric.data.images import read_label_png  # noqa: PLC0415 - Pillow is optional
 
     _as_specified(content, read_label_png(_file(folder, "labels.png", content)))
 
 
 def _frame_image(content: bytes, folder: Path) -> None:
-    from flame_metric.data.frame_image import read_frame_image  # noqa: PLC0415 - Pillow is optional
+    from flame_metric.data.images import read_frame_image  # noqa: PLC0415 - Pillow is optional
 
     frame = read_frame_image(_file(folder, "frame.png", content))
     require(frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3, "a frame is RGB of 8 bits")
@@ -422,14 +422,14 @@ val = [
 
 
 def _description(content: bytes, folder: Path) -> None:
-    from flame_metric.data.toml_dataset import described_dataset  # noqa: PLC0415 - Pillow is optional
+    from flame_metric.data.toml_dataset import toml_dataset  # noqa: PLC0415 - Pillow is optional
 
     path = _file(folder, "data.toml", content)
     if not _stays(content, folder):
         return
     for split in (None, "val"):
         try:
-            dataset = described_dataset(path, split=split)
+            dataset = toml_dataset(path, split=split)
         except ConfigError:
             require(split, "without a split no option is wrong")
             continue
@@ -459,7 +459,7 @@ def _list_seeds(_: Path) -> list[bytes]:
 def _list(content: bytes, folder: Path) -> None:
     path = _file(folder, "val.txt", content)
     for of_line in (lambda line: line.partition("/")[0], *(() if b"/" in content else (str,))):
-        names = listed_videos(path, of_line=of_line)
+        names = read_video_names(path, of_line=of_line)
         require(names and len(set(names)) == len(names), "each video comes once")
         for name in names:
             inside = Path(os.path.normpath(folder / name))
@@ -471,7 +471,7 @@ def _colours_seeds(_: Path) -> list[bytes]:
 
 
 def _colours(content: bytes, folder: Path) -> None:
-    from flame_metric.data.camvid_labels import read_colours  # noqa: PLC0415 - Pillow is optional
+    from flame_metric.data.camvid import read_colours  # noqa: PLC0415 - Pillow is optional
 
     colours = read_colours(_file(folder, "label_colors.txt", content))
     require(colours and all(0 <= colour < 2**24 for colour in colours), "colours have three bytes")

@@ -24,7 +24,7 @@ from typing import IO, Any, Protocol, cast
 from flame_metric.data.stored import StoredFile, empty_folder
 from flame_metric.errors import DatasetError, shortened
 
-__all__ = ["Archive", "ArchiveFolder", "archive_kind", "open_archive"]
+__all__ = ["ArchiveFolder", "ArchiveReader", "archive_kind", "open_archive"]
 
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _ENDINGS = (".zip", *_TAR_ENDINGS)
@@ -40,7 +40,7 @@ _MOST_LZMA_BYTES = 2**27  # the strongest setting of xz takes half of it
 _BLOCK = 512  # of a tar file, whose end are blocks of zeros
 
 
-class Archive(Protocol):
+class ArchiveReader(Protocol):
     """What both kinds of archives are asked for."""
 
     @property
@@ -75,7 +75,7 @@ class ArchiveFolder:
 
     Parameters
     ----------
-    archive : Archive
+    archive : ArchiveReader
         What :func:`open_archive` opened.
     address : str
         Of the archive, for messages.
@@ -90,7 +90,7 @@ class ArchiveFolder:
 
     def __init__(
         self,
-        archive: Archive,
+        archive: ArchiveReader,
         address: str,
         inner: str = "",
         *,
@@ -166,7 +166,7 @@ class ArchiveFolder:
             )
         return content
 
-    def measured(self, file: StoredFile, stop: threading.Event) -> StoredFile:
+    def measure(self, file: StoredFile, stop: threading.Event) -> StoredFile:
         """Return the file: an archive tells all sizes."""
         return file
 
@@ -179,7 +179,7 @@ def _link(file: StoredFile) -> DatasetError:
     )
 
 
-def open_archive(opened: IO[bytes], address: str, kind: str, *, version: str = "") -> Archive:
+def open_archive(opened: IO[bytes], address: str, kind: str, *, version: str = "") -> ArchiveReader:
     """Open an archive and read which files it holds.
 
     Parameters
@@ -194,7 +194,7 @@ def open_archive(opened: IO[bytes], address: str, kind: str, *, version: str = "
 
     Returns
     -------
-    Archive
+    ArchiveReader
 
     Raises
     ------

@@ -130,7 +130,7 @@ class ClassMaps:
         """What reads one of them."""
         return ClassReader(replace(self.folder, sequences={}), self.space)
 
-    def named(self, recording: str) -> str:
+    def name_of(self, recording: str) -> str:
         """Return the name of a sequence: of a flat folder without names, its own."""
         return recording or self.folder.sequence_name
 
@@ -147,9 +147,9 @@ class ClassMaps:
             If two have one name.
         """
         on_disk = cast("Mapping[str, Mapping[str, Path]]", self.folder.sequences)
-        there = {self.named(name): maps for name, maps in on_disk.items()}
+        there = {self.name_of(name): maps for name, maps in on_disk.items()}
         if len(there) < len(self.folder.sequences):
-            name = self.named("")
+            name = self.name_of("")
             raise DatasetError(
                 f"{self.folder.root}: holds frames called by numbers alone and others called {name}, expected names "
                 "that tell sequences apart",

@@ -32,11 +32,11 @@ import numpy.typing as npt
 
 from flame_metric.core.checks import is_integer
 from flame_metric.core.clock import Fps
-from flame_metric.data.frame_files import numbered_videos
-from flame_metric.data.label_png import read_label_png
+from flame_metric.data.frame_files import open_numbered_videos
+from flame_metric.data.images import read_label_png
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import exists
-from flame_metric.data.splits import check_split, dataset_root, listed_videos
+from flame_metric.data.splits import check_split, dataset_root, read_video_names
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError, DatasetError
 
@@ -94,8 +94,8 @@ def davis(
     if not is_integer(year) or year not in _LOOKUPS:
         raise ConfigError(f"`year` is {year!r}, expected 2016 or 2017")
     folder = dataset_root(root, "JPEGImages, Annotations and ImageSets")
-    names = listed_videos(_list(folder, year, split), of_line=_video)
-    videos = numbered_videos(
+    names = read_video_names(_list(folder, year, split), of_line=_video)
+    videos = open_numbered_videos(
         folder,
         {name: (folder / _FRAMES / name, folder / _LABELS / name) for name in names},
         partial(read_davis_labels, year=year),

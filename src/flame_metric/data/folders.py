@@ -36,10 +36,10 @@ __all__ = [
     "LabelFile",
     "LabelFolder",
     "affix_hint",
-    "by_recording",
     "files_by_frame",
     "match_folders",
     "split_name",
+    "split_recordings",
 ]
 
 LabelFile = Path | StoredFile
@@ -96,9 +96,9 @@ class LabelFolder:
         """
         place = open_place(root)
         if isinstance(place, Path):
-            flat, below, empty = _found_on_disk(place, prefix, suffix)
+            flat, below, empty = _walk_disk(place, prefix, suffix)
         else:
-            flat, below, empty = _found_in_store(place, prefix, suffix)
+            flat, below, empty = _walk_store(place, prefix, suffix)
         if flat and below:
             raise DatasetError(
                 f"{place}: holds label maps itself and in {len(below)} folder(s) such as {next(iter(below))}, expected "
@@ -107,7 +107,7 @@ class LabelFolder:
             )
         if not flat and not below:
             raise DatasetError(f"{place}: holds no label maps{empty}", path=place)
-        return cls(place, by_recording(flat) if flat else below, bool(flat), lookup)
+        return cls(place, split_recordings(flat) if flat else below, bool(flat), lookup)
 
     @property
     def name(self) -> str:
@@ -151,7 +151,7 @@ class LabelFolder:
             check_file(file, "a label map")
         if file.suffix.lower() == ".png":
             # Pillow is optional: .npy works without. One edge may use its neighbour below it, in this one place.
-            from flame_metric.data.label_png import read_label_png  # noqa: PLC0415
+            from flame_metric.data.images import read_label_png  # noqa: PLC0415
 
             labels: npt.NDArray[Any] = read_label_png(file, content=content, shape=shape)
         else:
@@ -273,7 +273,7 @@ def split_name(name: str, path: LabelFile | StoredFolder) -> tuple[tuple[str, st
     return (match["before"], match["after"]), int(match["number"])
 
 
-def by_recording(frames: Mapping[str, File]) -> dict[str, dict[str, File]]:
+def split_recordings(frames: Mapping[str, File]) -> dict[str, dict[str, File]]:
     """Split the files of a flat folder by what stands before the frame number: several recordings may share it.
 
     Parameters
@@ -347,7 +347,7 @@ _Found = tuple[Mapping[str, LabelFile], Mapping[str, Mapping[str, LabelFile]], s
 """Files by frame in a folder itself; in folders below it, those that hold some; and why there are none at all."""
 
 
-def _found_on_disk(root: Path, prefix: str, suffix: str) -> _Found:
+def _walk_disk(root: Path, prefix: str, suffix: str) -> _Found:
     try:
         flat = files_by_frame(root, prefix, suffix)
         folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder)]
@@ -365,7 +365,7 @@ def _found_on_disk(root: Path, prefix: str, suffix: str) -> _Found:
         raise DatasetError(f"{where}: cannot be read: {error.strerror or error}", path=where) from error
 
 
-def _found_in_store(root: StoredFolder, prefix: str, suffix: str) -> _Found:
+def _walk_store(root: StoredFolder, prefix: str, suffix: str) -> _Found:
     files = [file for file in root.files() if file.suffix.lower() in _EXTENSIONS]
     by_folder: dict[str, list[StoredFile]] = {}
     for file in files:
@@ -401,7 +401,7 @@ def _read_npy(
     file: LabelFile, content: bytes | None, shape: tuple[int, int] | None, *, scores: bool
 ) -> npt.NDArray[Any]:
     try:
-        with _opened(file, content) as opened:
+        with _open(file, content) as opened:
             if opened.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
                 raise DatasetError(f"{file}: is no .npy file, expected an array", path=file)  # noqa: TRY301 - one line
             opened.seek(0)
@@ -415,7 +415,7 @@ def _read_npy(
         raise DatasetError(f"{file}: cannot be read as an array of numbers: {error}", path=file) from error
 
 
-def _opened(file: LabelFile, content: bytes | None) -> IO[bytes]:
+def _open(file: LabelFile, content: bytes | None) -> IO[bytes]:
     if content is not None:
         return io.BytesIO(content)
     return Path(file).open("rb")

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data.folders import files_by_frame, split_name
-from flame_metric.data.frame_image import FRAME_EXTENSIONS, read_frame_image
+from flame_metric.data.images import FRAME_EXTENSIONS, read_frame_image
 from flame_metric.data.paths import check_folder, is_folder
 from flame_metric.data.videos import OnAccess, VideoSequence
 from flame_metric.errors import DatasetError, shortened
@@ -34,12 +34,12 @@ from flame_metric.errors import DatasetError, shortened
 __all__ = [
     "FileFolder",
     "FrameFile",
+    "FrameRun",
     "LabelReader",
-    "Run",
-    "cut",
-    "numbered_videos",
-    "paired",
-    "paired_files",
+    "cut_into_runs",
+    "open_numbered_videos",
+    "pair_files",
+    "pair_folders",
     "recordings",
     "runs_of_step",
     "step_of",
@@ -109,7 +109,7 @@ class FrameFile:
 
 
 @dataclass(frozen=True)
-class Run:
+class FrameRun:
     """Frames whose numbers rise by a constant step.
 
     Attributes
@@ -156,7 +156,7 @@ class Run:
         )
 
 
-def paired(images: FileFolder, labels: FileFolder) -> list[FrameFile]:
+def pair_folders(images: FileFolder, labels: FileFolder) -> list[FrameFile]:
     """Return the frames in a folder with their label maps in another, in the order of their names.
 
     Raises
@@ -170,15 +170,15 @@ def paired(images: FileFolder, labels: FileFolder) -> list[FrameFile]:
     >>> frames, labels = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     >>> for file in (frames / "0007.jpg", frames / "0008.jpg", labels / "0007_L.png"):
     ...     file.touch()
-    >>> pairs = paired(FileFolder(frames, "frames"), FileFolder(labels, "label maps", suffix="_L"))
+    >>> pairs = pair_folders(FileFolder(frames, "frames"), FileFolder(labels, "label maps", suffix="_L"))
     >>> [(frame.number, frame.label is not None) for frame in pairs]
     [(7, True), (8, False)]
     """
-    return paired_files(images.files(), labels.files(), images.path, labels.path)
+    return pair_files(images.files(), labels.files(), images.path, labels.path)
 
 
-def paired_files(frames: Mapping[str, Path], maps: Mapping[str, Path], images: Path, labels: Path) -> list[FrameFile]:
-    """Return frames with their label maps, files by the name of their frame; as :func:`paired`, whose folders are said.
+def pair_files(frames: Mapping[str, Path], maps: Mapping[str, Path], images: Path, labels: Path) -> list[FrameFile]:
+    """Return frames with their label maps, files by the name of their frame; as :func:`pair_folders` does for folders.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def step_of(numbers: Sequence[int]) -> int | None:
     return min(gaps, key=lambda gap: (-gaps[gap], gap), default=None)
 
 
-def runs_of_step(where: Path, runs: Sequence[Run], step: int | None) -> list[Run]:
+def runs_of_step(where: Path, runs: Sequence[FrameRun], step: int | None) -> list[FrameRun]:
     """Return the runs of a step that hold several frames, or all if it is None.
 
     Raises
@@ -245,7 +245,7 @@ def runs_of_step(where: Path, runs: Sequence[Run], step: int | None) -> list[Run
     return chosen
 
 
-def numbered_videos(
+def open_numbered_videos(
     root: Path,
     folders: Mapping[str, tuple[Path, Path]],
     read_label: LabelReader,
@@ -293,12 +293,12 @@ def numbered_videos(
     steps = {name: step_of([frame.number for frame in frames]) for name, frames in videos.items()}
     known = Counter(found for found in steps.values() if found is not None)
     usual = min(known, key=lambda size: (-known[size], size), default=1)  # that of a video of one frame
-    runs = [run for name, frames in videos.items() for run in cut(name, frames, steps[name] or usual)]
+    runs = [run for name, frames in videos.items() for run in cut_into_runs(name, frames, steps[name] or usual)]
     return tuple(run.video(rate, read_label) for run in runs_of_step(root, runs, step) if run.labelled)
 
 
 def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
-    frames = paired(FileFolder(images, "frames"), FileFolder(labels, "label maps", extensions=(".png",)))
+    frames = pair_folders(FileFolder(images, "frames"), FileFolder(labels, "label maps", extensions=(".png",)))
     if not frames:
         raise DatasetError(f"{images}: holds no frames, expected PNG or JPEG files named by numbers", path=images)
     if not any(frame.label for frame in frames):
@@ -315,7 +315,7 @@ def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
     return found
 
 
-def cut(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[Run]:
+def cut_into_runs(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[FrameRun]:
     """Cut a video wherever neighbours are not one step apart; the parts are named after their first and last frames.
 
     Parameters
@@ -330,4 +330,4 @@ def cut(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[Run]:
     starts = [0, *(place for place, (one, other) in neighbours if other.number - one.number != step)]
     for start, stop in pairwise([*starts, len(frames)]):
         part = tuple(frames[start:stop])
-        yield Run(name if len(starts) == 1 else f"{name}[{part[0].name}..{part[-1].name}]", part, step)
+        yield FrameRun(name if len(starts) == 1 else f"{name}[{part[0].name}..{part[-1].name}]", part, step)

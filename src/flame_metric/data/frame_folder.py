@@ -17,8 +17,8 @@ from pathlib import Path
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data.class_maps import ClassMaps
-from flame_metric.data.folders import affix_hint, by_recording, split_name
-from flame_metric.data.frame_files import FileFolder, FrameFile, cut, paired_files, recordings, step_of
+from flame_metric.data.folders import affix_hint, split_name, split_recordings
+from flame_metric.data.frame_files import FileFolder, FrameFile, cut_into_runs, pair_files, recordings, step_of
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import is_folder
 from flame_metric.data.videos import VideoDataset
@@ -113,7 +113,7 @@ def frame_folder(
     images = _images(FileFolder(Path(frames), "frames", frame_prefix, frame_suffix), maps, list(of_sequence))
     videos = {video: _frames(video, images[video], files) for video, files in of_sequence.items()}
     size = step or _common_step(Path(frames), videos)
-    runs = [run for video, found in videos.items() for run in cut(video, found, size)]
+    runs = [run for video, found in videos.items() for run in cut_into_runs(video, found, size)]
     if len(runs) > len(videos) and all(len(run.frames) == 1 for run in runs):
         raise DatasetError(
             f"{frames}: holds no two neighbours whose numbers are `step` {size} apart, only such as "
@@ -135,10 +135,10 @@ def _images(root: FileFolder, maps: ClassMaps, names: Sequence[str]) -> Mapping[
             path=root.path,
         )
     if flat:
-        recordings_there = by_recording(flat)
+        recordings_there = split_recordings(flat)
         if len(recordings_there) == len(maps.folder.sequences) == 1:  # they belong together whatever they are called
             return dict.fromkeys(names, flat)
-        return _all_there(root, {maps.named(video): files for video, files in recordings_there.items()}, names)
+        return _all_there(root, {maps.name_of(video): files for video, files in recordings_there.items()}, names)
     folders = {video: FileFolder(root.path / video, root.what, root.prefix, root.suffix) for video in names}
     there = {video: folder.files() for video, folder in folders.items() if is_folder(folder.path)}
     return _all_there(root, {video: files for video, files in there.items() if files}, names)
@@ -173,7 +173,7 @@ def _frames(video: str, images: Mapping[str, Path], maps: Mapping[str, Path]) ->
             f"{shortened(maps)}{hint}",
             path=image[1].parent,
         )
-    found = recordings(paired_files(images, maps, image[1].parent, label[1].parent))
+    found = recordings(pair_files(images, maps, image[1].parent, label[1].parent))
     if len(found) > 1:
         raise DatasetError(
             f"{image[1].parent}: holds names of {len(found)} kinds for sequence {video}, such as "

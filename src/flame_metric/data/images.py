@@ -4,6 +4,14 @@ Size and kind are compared with what is wanted before anything is decoded. The c
 verified; without that, a flipped bit in a compressed stream often decodes to other samples in silence. Chunks that
 programs read in unlike ways are refused. A JPEG has no checksums: one that ends early is found, one that is damaged in
 its middle may decode to other colours.
+
+A label is an index, not a brightness, so nothing is converted: a palette image gives its indices, a 1-, 2- or 4-bit
+image its raw samples (Pillow stretches the latter two to 0..255), a 16-bit image its 16-bit values.
+
+Of a frame, nothing is converted where that could go wrong in silence. A grey or palette image is refused, because it is
+likely to be a label map; 16 bits, because which 8 of them count is not the reader's to decide; transparency, because
+what shines through is unknown (an alpha channel that is opaque everywhere is dropped); and an image that is to be
+rotated before it is shown (Exif), because label maps say no such thing.
 """
 
 from __future__ import annotations
@@ -13,6 +21,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -32,7 +41,22 @@ try:
 except ImportError as error:
     raise MissingExtraError("reading image files needs Pillow: pip install 'flame-metric[cli]'") from error
 
-__all__ = ["ImageFile", "ImageHeader", "read_image", "write_gif", "write_png"]
+__all__ = [
+    "FRAME_EXTENSIONS",
+    "ImageFile",
+    "ImageHeader",
+    "as_jpeg",
+    "as_png",
+    "read_frame_image",
+    "read_image",
+    "read_label_png",
+    "read_rgb_png",
+    "write_gif",
+    "write_png",
+]
+
+FRAME_EXTENSIONS = (".png", ".jpg", ".jpeg")
+"""Ends of the names of files that may hold a frame, in lower case."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">8sI4sIIBBxxB")  # signature, length, name, width, height, bits, colour type, interlacing
@@ -172,6 +196,131 @@ def read_image(
     ):
         raise DatasetError(f"{path}: is cut short: it holds fewer rows than its header says", path=path)
     return ImageFile(header, pixels, frozenset(names), rotated)
+
+
+def read_label_png(
+    path: str | os.PathLike[str], *, content: bytes | None = None, shape: tuple[int, int] | None = None
+) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Read a PNG label map.
+
+    Parameters
+    ----------
+    path : str or path
+        A PNG file with one channel: grey of 1, 2, 4, 8 or 16 bits, or a palette image, whose indices are the labels.
+    content : bytes, optional
+        What the file holds, where it does not lie on disk; ``path`` then only stands in messages.
+    shape : (int, int), optional
+        (H, W) that it must have, compared with the header before anything is decoded.
+
+    Returns
+    -------
+    ndarray of uint8, or of uint16 for 16-bit files, (H, W)
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, no PNG, damaged, animated, of several channels, of another size than ``shape``, or
+        larger than 64 million pixels.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> file = Path(tempfile.mkdtemp(), "labels.png")
+    >>> Image.fromarray(np.array([[0, 1], [1, 255]], np.uint8)).save(file)
+    >>> read_label_png(file)
+    array([[  0,   1],
+           [  1, 255]], dtype=uint8)
+    """
+    header, labels, *_ = read_image(
+        path if content is not None else Path(path),
+        content=content,
+        shape=shape,
+        wanted="a PNG label map",
+        jpeg="its compression changes labels",
+        complaint=_complain_of_labels,
+    )
+    if header.bits in (2, 4) and header.colours.startswith("grey"):
+        labels = labels // (255 // (2**header.bits - 1))  # undoes Pillow's stretching, exactly
+    return labels.astype(np.uint16 if header.bits == 16 else np.uint8, copy=False)
+
+
+def _complain_of_labels(header: ImageHeader) -> str | None:
+    if header.colours.endswith("(1 channel)"):
+        return None
+    return f"{header.colours}, expected one channel: label maps hold class numbers; map colours to classes first"
+
+
+def read_frame_image(path: str | os.PathLike[str], *, shape: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
+    """Read a frame.
+
+    Parameters
+    ----------
+    path : str or path
+        A PNG or JPEG file with three channels of 8 bits, or a PNG with a fourth that is opaque everywhere.
+    shape : (int, int), optional
+        (H, W) that it must have, compared with the header before anything is decoded.
+
+    Returns
+    -------
+    ndarray of uint8, (H, W, 3)
+        Red, green, blue; an array of its own.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, neither PNG nor JPEG, damaged, animated, not RGB of 8 bits, transparent somewhere, to
+        be rotated, of another size than ``shape``, or larger than 64 million pixels.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> file = Path(tempfile.mkdtemp(), "frame.png")
+    >>> Image.new("RGB", (4, 2), (255, 128, 0)).save(file)
+    >>> read_frame_image(file).shape, read_frame_image(file)[0, 0].tolist()
+    ((2, 4, 3), [255, 128, 0])
+    """
+    return _read_rgb(Path(path), shape, "an RGB frame (PNG or JPEG)", None, "a frame has colours; is this a label map?")
+
+
+def read_rgb_png(path: str | os.PathLike[str], *, shape: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
+    """Read an image whose colours mean something exact, such as classes: as :func:`read_frame_image`, but PNG alone.
+
+    Raises
+    ------
+    DatasetError
+        As there; also if it is a JPEG.
+    """
+    grey = "the colours of this label map say its classes"
+    return _read_rgb(Path(path), shape, "an RGB PNG image", "its compression changes colours", grey)
+
+
+def _read_rgb(
+    path: Path, shape: tuple[int, int] | None, wanted: str, jpeg: str | None, grey: str
+) -> npt.NDArray[np.uint8]:
+    image = read_image(path, shape=shape, wanted=wanted, jpeg=jpeg, complaint=partial(_complain_of_frame, grey=grey))
+    if image.rotated:
+        raise DatasetError(
+            f"{path}: is to be rotated or mirrored before it is shown (Exif), expected upright pixels, as label maps "
+            "have them; save it that way",
+            path=path,
+        )
+    see_through = int((image.pixels[..., 3] < 255).sum()) if image.header.samples == 4 else 0
+    if see_through or b"tRNS" in image.chunks:
+        found = f"{see_through:,} pixel(s) that are" if see_through else "a colour that is"
+        raise DatasetError(f"{path}: has {found} transparent, expected an opaque frame", path=path)
+    return np.array(image.pixels[..., :3], np.uint8, order="C")
+
+
+def _complain_of_frame(header: ImageHeader, *, grey: str) -> str | None:
+    if header.colours.endswith("(1 channel)"):
+        return f"{header.colours}, expected RGB: {grey}"
+    if not header.colours.startswith("RGB"):
+        return f"{header.colours}, expected RGB; convert it"
+    if header.bits != 8:
+        return f"RGB of {header.bits} bits, expected 8; scale it to 8 bits"
+    return None
 
 
 def write_png(path: Path, pixels: npt.NDArray[Any]) -> None:

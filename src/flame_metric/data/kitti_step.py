@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.clock import Fps
-from flame_metric.data.cityscapes_labels import CLASS_NAMES, VOID
-from flame_metric.data.frame_files import numbered_videos
-from flame_metric.data.frame_image import read_rgb_png
+from flame_metric.data.cityscapes import CLASS_NAMES, VOID
+from flame_metric.data.frame_files import open_numbered_videos
+from flame_metric.data.images import read_rgb_png
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import is_folder
 from flame_metric.data.splits import check_split, dataset_root
@@ -65,17 +65,17 @@ def kitti_step(
     check_split(split)
     folder = dataset_root(root, "panoptic_maps, and images or training")
     maps = folder / "panoptic_maps" / split
-    names = sorted(path.name for path in _listed(maps) if is_folder(path) and not path.name.startswith("."))
+    names = sorted(path.name for path in _list_folder(maps) if is_folder(path) and not path.name.startswith("."))
     if not names:
         raise DatasetError(f"{maps}: holds no folder of label maps, expected one for each video", path=maps)
     images = _images(folder, split)
-    videos = numbered_videos(
+    videos = open_numbered_videos(
         folder, {name: (images / name, maps / name) for name in names}, _read_labels, fps=fps, step=step
     )
     return VideoDataset(f"kitti_step {split}", videos, CLASS_NAMES, VOID)
 
 
-def _listed(maps: Path) -> list[Path]:
+def _list_folder(maps: Path) -> list[Path]:
     try:
         return list(maps.iterdir())
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flame_metric.errors import DatasetError
 
-__all__ = ["check_file", "check_folder", "exists", "expanded", "is_file", "is_folder"]
+__all__ = ["check_file", "check_folder", "exists", "expand_home", "is_file", "is_folder"]
 
 
 def is_folder(path: Path) -> bool:
@@ -63,7 +63,7 @@ def check_file(path: Path, expected: str) -> None:
         raise DatasetError(f"{path}: is {_found(path, 'no file')}, expected {expected}", path=path)
 
 
-def expanded(path: str) -> str:
+def expand_home(path: str) -> str:
     """Put the home for a ``~`` at the beginning; one that nobody has, or no name can hold, stays as it is."""
     try:
         return os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises where there is no such home

@@ -82,9 +82,9 @@ def _archive(path: Path, inner: str, kind: str) -> ArchiveFolder:
 
 def _remote(address: str, inner: str, kind: str | None) -> StoredFolder:
     # fsspec is optional: folders and archives on disk work without. An edge may use its neighbours below it.
-    from flame_metric.data.remote import open_remote, open_remote_file, shown  # noqa: PLC0415
+    from flame_metric.data.remote import hide_secrets, open_remote, open_remote_file  # noqa: PLC0415
 
-    name = shown(address)
+    name = hide_secrets(address)
     kind = kind or archive_kind(name)
     if kind is None:
         return open_remote(address)

@@ -15,7 +15,7 @@ from typing import Any
 
 from flame_metric.core.checks import check_choice, check_integer
 from flame_metric.core.clock import Fps
-from flame_metric.data.paths import expanded
+from flame_metric.data.paths import expand_home
 from flame_metric.data.synthetic import CLASS_NAMES, VOID, synthetic_video
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
@@ -75,7 +75,7 @@ def open_dataset(text: str, *, split: str | None = None) -> VideoDataset:
         ``"synthetic"``, ``"synthetic:num_frames=20,height=128,width=256"`` (options of :func:`synthetic_dataset`),
         or one of the names in `DATASETS`, its folder and options behind it: ``"camvid:ROOT,step=2"``. They are those
         of the function that opens it, such as :func:`~flame_metric.data.camvid.camvid`. ``"folders:FILE.toml"`` is what
-        that file describes (:func:`~flame_metric.data.toml_dataset.described_dataset`). A ROOT or FILE may begin with
+        that file describes (:func:`~flame_metric.data.toml_dataset.toml_dataset`). A ROOT or FILE may begin with
         ``~``, which no shell expands behind a colon.
     split : {"train", "val", "test"}, optional
         Default: "val"; with CamVid and folders all there is. There is a "test" in some layouts of CamVid, and where a
@@ -162,11 +162,11 @@ def _root_and_options(name: str, kind: DatasetKind, parts: list[str]) -> tuple[s
     if kind.rooted and not root:
         place = kind.form.partition(":")[2]
         raise ConfigError(f"the data set is {name!r} without {place}, expected {kind.form}")
-    return expanded(root) if kind.rooted else None, found
+    return expand_home(root) if kind.rooted else None, found
 
 
 def _is_root(parts: list[str]) -> bool:
-    return os.path.exists(expanded(",".join(parts)))  # noqa: PTH110 - Path.exists may raise
+    return os.path.exists(expand_home(",".join(parts)))  # noqa: PTH110 - Path.exists may raise
 
 
 def _begin_with_root(parts: list[str]) -> bool:
@@ -216,9 +216,9 @@ def _open_vipseg(root: str, split: str | None, **options: Any) -> VideoDataset:
 
 
 def _open_folders(root: str, split: str | None) -> VideoDataset:
-    from flame_metric.data.toml_dataset import described_dataset  # noqa: PLC0415 - as above
+    from flame_metric.data.toml_dataset import toml_dataset  # noqa: PLC0415 - as above
 
-    return described_dataset(root, split=split)
+    return toml_dataset(root, split=split)
 
 
 _NUMBERED: Mapping[str, Callable[[str], Any]] = MappingProxyType({"fps": _rate, "step": _whole})

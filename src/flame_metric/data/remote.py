@@ -31,7 +31,7 @@ except ImportError as error:
         f"reading from object stores and servers needs {error.name}: pip install 'flame-metric[remote]'"
     ) from error
 
-__all__ = ["Patience", "RemoteFolder", "open_remote", "open_remote_file", "shown"]
+__all__ = ["Patience", "RemoteFolder", "hide_secrets", "open_remote", "open_remote_file"]
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ class RemoteFolder:
             below = [file for found in done for file in found.result()[0]]
             return sorted([*files, *below], key=lambda file: file.path.parts)
 
-    def measured(self, file: StoredFile, stop: threading.Event) -> StoredFile:
+    def measure(self, file: StoredFile, stop: threading.Event) -> StoredFile:
         """Return a file with what the server says of it."""
         found = self._ask(lambda: self._call("info", file.key, stop, self.patience.timeout_s), file, stop)
         return replace(file, size=found.get("size"), version=_version(found))
@@ -132,7 +132,7 @@ class RemoteFolder:
 
         def request() -> bytes:
             if file.size is None:
-                return self._streamed(file, stop)
+                return self._stream(file, stop)
             content: bytes = self._call("cat_file", file.key, stop, self._seconds(file.size))
             if len(content) != file.size:
                 raise OSError(f"{len(content):,} of {file.size:,} bytes came")
@@ -143,7 +143,7 @@ class RemoteFolder:
     def _seconds(self, size: int) -> float:
         return self.patience.timeout_s + self.patience.per_mib_s * size / 2**20
 
-    def _streamed(self, file: StoredFile, stop: threading.Event) -> bytes:
+    def _stream(self, file: StoredFile, stop: threading.Event) -> bytes:
         """Read a file whose size nobody tells: it may be without end."""
         content, begun = bytearray(), time.monotonic()
         with self.system.open(file.key, "rb", block_size=0) as opened:
@@ -186,7 +186,7 @@ class RemoteFolder:
         more = [link for link in links if parse_qs(urlsplit(link).query, keep_blank_values=True).keys() & _NEXT_PAGE]
         if more:
             raise DatasetError(
-                f"{where}: is one page of several: it links to {shown(more[0])}; expected all files on one page",
+                f"{where}: is one page of several: it links to {hide_secrets(more[0])}; expected all files on one page",
                 path=where,
             )
 
@@ -210,7 +210,7 @@ class RemoteFolder:
         system = self.system
         if not system.async_impl:
             return getattr(system, method)(key, **options)
-        return _awaited(lambda: getattr(system, f"_{method}")(key, **options), system.loop, seconds, stop)
+        return _await_result(lambda: getattr(system, f"_{method}")(key, **options), system.loop, seconds, stop)
 
     def _ask(self, request: Callable[[], T], what: object, stop: threading.Event) -> T:
         return _insist(request, what, self.patience, stop)
@@ -241,7 +241,7 @@ def open_remote(address: str, *, patience: Patience | None = None) -> RemoteFold
     ['memory://maps/clip/0001.png']
     """
     system, root = _system(address)
-    return RemoteFolder(system, root.rstrip("/"), shown(address).rstrip("/"), patience or Patience())
+    return RemoteFolder(system, root.rstrip("/"), hide_secrets(address).rstrip("/"), patience or Patience())
 
 
 def open_remote_file(
@@ -270,7 +270,7 @@ def open_remote_file(
         If it is missing or cannot be read; each later read raises it too.
     """
     system, root = _system(address)
-    file = _SteadyFile(system, root, shown(address), patience or Patience())
+    file = _SteadyFile(system, root, hide_secrets(address), patience or Patience())
     return io.BufferedReader(file, _BUFFER_BYTES), file.version, file.heed
 
 
@@ -330,13 +330,15 @@ def _system(address: str) -> tuple[Any, str]:
     try:
         system, root = fsspec.core.url_to_fs(address, **_options(address))
     except ImportError as error:
-        raise MissingExtraError(f"{shown(address)}: {error}") from error
+        raise MissingExtraError(f"{hide_secrets(address)}: {error}") from error
     except OSError as error:  # some file systems connect at once
-        raise DatasetError(f"{shown(address)}: cannot be opened: {_reason(error)}", path=shown(address)) from error
+        raise DatasetError(
+            f"{hide_secrets(address)}: cannot be opened: {_reason(error)}", path=hide_secrets(address)
+        ) from error
     except Exception as error:
         raise ConfigError(
-            f"{shown(address)}: cannot be opened: {_reason(error)}; expected a folder, an archive, or an address that "
-            "fsspec knows"
+            f"{hide_secrets(address)}: cannot be opened: {_reason(error)}; expected a folder, an archive, or an "
+            "address that fsspec knows"
         ) from error
     return system, str(root)
 
@@ -370,7 +372,7 @@ def _insist(request: Callable[[], T], what: object, patience: Patience, stop: th
             if attempt == patience.attempts or _is_final(error) or stop.wait(patience.pause_s * 2 ** (attempt - 1)):
                 times = f" after {attempt} attempts" if attempt > 1 else ""
                 cause = (
-                    error if shown(str(error)) == str(error) else None
+                    error if hide_secrets(str(error)) == str(error) else None
                 )  # a traceback would show what is secret in it
                 raise DatasetError(f"{what}: cannot be read{times}: {_reason(error)}", path=str(what)) from cause
     raise AssertionError("unreachable: the last attempt returns or raises")
@@ -397,10 +399,10 @@ def _reason(error: Exception) -> str:
     status = getattr(error, "status", None)
     if isinstance(status, int):
         return f"the server answers {status} {getattr(error, 'message', '')}".rstrip()
-    return shown(str(error).partition("\n")[0]) or type(error).__name__
+    return hide_secrets(str(error).partition("\n")[0]) or type(error).__name__
 
 
-def _awaited(
+def _await_result(
     request: Callable[[], Awaitable[T]], loop: asyncio.AbstractEventLoop, seconds: float, stop: threading.Event
 ) -> T:
     """Wait for an asynchronous request from a thread, and give it up when its time is over."""
@@ -420,12 +422,12 @@ def _awaited(
         future.cancel()
 
 
-def shown(text: str) -> str:
+def hide_secrets(text: str) -> str:
     """Return an address without what is secret in it: user, password, signature.
 
     Examples
     --------
-    >>> shown("https://me:secret@host/all.zip?signature=0123")
+    >>> hide_secrets("https://me:secret@host/all.zip?signature=0123")
     'https://host/all.zip'
     """
     without_query = re.sub(rf"\b((?:{_WITH_QUERY})://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)

@@ -10,7 +10,7 @@ from flame_metric.core.checks import check_choice
 from flame_metric.data.paths import check_folder
 from flame_metric.errors import ConfigError, DatasetError
 
-__all__ = ["check_split", "dataset_root", "listed_videos"]
+__all__ = ["check_split", "dataset_root", "read_video_names"]
 
 _SPLITS = ("train", "val")
 
@@ -47,7 +47,7 @@ def dataset_root(root: str | os.PathLike[str], holds: str) -> Path:
     return path
 
 
-def listed_videos(path: Path, *, of_line: Callable[[str], str] = str) -> list[str]:
+def read_video_names(path: Path, *, of_line: Callable[[str], str] = str) -> list[str]:
     """Read which videos a split has: one a line, in the order of the file, each once.
 
     Parameters
@@ -66,7 +66,7 @@ def listed_videos(path: Path, *, of_line: Callable[[str], str] = str) -> list[st
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "val.txt")
     >>> _ = file.write_text(f"goat/00000.jpg{os.linesep}goat/00001.jpg{os.linesep}camel/00000.jpg")
-    >>> listed_videos(file, of_line=lambda line: line.partition("/")[0])
+    >>> read_video_names(file, of_line=lambda line: line.partition("/")[0])
     ['goat', 'camel']
     """
     try:

@@ -75,7 +75,7 @@ class StoredFolder(Protocol):
     def read(self, file: StoredFile, stop: threading.Event) -> bytes:
         """Return what a file holds, or a DatasetError; soon after ``stop`` is set, one or the other."""
 
-    def measured(self, file: StoredFile, stop: threading.Event) -> StoredFile:
+    def measure(self, file: StoredFile, stop: threading.Event) -> StoredFile:
         """Return a file with its size and version, which may have to be asked for; the size is None if nobody tells."""
 
 
@@ -139,12 +139,12 @@ class StoredFile:
             If it cannot be read whole, or is larger than a label map can be.
         """
         stop = stop or threading.Event()
-        file = self.measured(stop)
+        file = self.measure(stop)
         content = file.folder.read(file, stop)
         check_size(file, len(content))
         return content
 
-    def measured(self, stop: threading.Event) -> StoredFile:
+    def measure(self, stop: threading.Event) -> StoredFile:
         """Return it with its size and version, if these are not known yet.
 
         Raises
@@ -152,7 +152,7 @@ class StoredFile:
         DatasetError
             If it cannot be found, or is larger than a label map can be.
         """
-        file = self.folder.measured(self, stop) if self.size is None else self
+        file = self.folder.measure(self, stop) if self.size is None else self
         check_size(file, file.size)
         return file
 
@@ -230,7 +230,7 @@ def read_ahead(
             pool, stop = threads[id(file.folder)]
             return pool.submit(call, file, stop)
 
-        for item, files in _measured(items, submit):
+        for item, files in _measure_ahead(items, submit):
             size = sum(_size(file, ahead_bytes) for file in files)
             while waiting and (held + size > ahead_bytes or len(waiting) >= _AHEAD_ITEMS):
                 earlier, reads, freed = waiting.popleft()
@@ -244,7 +244,7 @@ def read_ahead(
             yield earlier, [read.result() if isinstance(read, Future) else read for read in reads]
 
 
-def _measured(
+def _measure_ahead(
     items: Iterable[tuple[T, Sequence[StoredFile]]],
     submit: Callable[[_Measure, StoredFile], Future[StoredFile | DatasetError]],
 ) -> Iterator[tuple[T, list[StoredFile | DatasetError]]]:
@@ -268,7 +268,7 @@ def _read(file: StoredFile, stop: threading.Event) -> bytes | DatasetError:
 
 def _measure(file: StoredFile, stop: threading.Event) -> StoredFile | DatasetError:
     try:
-        return file.measured(stop)
+        return file.measure(stop)
     except DatasetError as error:
         return error
 

@@ -28,12 +28,12 @@ from typing import Any
 
 from flame_metric.data import VIDEO_EXTENSIONS
 from flame_metric.data.frame_folder import frame_folder
-from flame_metric.data.frame_image import FRAME_EXTENSIONS
-from flame_metric.data.paths import check_file, check_folder, exists, expanded, is_file, is_folder
+from flame_metric.data.images import FRAME_EXTENSIONS
+from flame_metric.data.paths import check_file, check_folder, exists, expand_home, is_file, is_folder
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError, DatasetError
 
-__all__ = ["described_dataset"]
+__all__ = ["toml_dataset"]
 
 _TEXT, _WHOLE, _NAMES = "text", "a whole number", "a list of names"
 _KEYS: Mapping[str, str] = MappingProxyType(
@@ -61,7 +61,7 @@ _SPLITS = ("train", "val", "test")
 _OF_IMAGES, _OF_VIDEOS = ("frame_prefix", "frame_suffix", "step"), ("first_frame",)
 
 
-def described_dataset(path: str | os.PathLike[str], *, split: str | None = None) -> VideoDataset:
+def toml_dataset(path: str | os.PathLike[str], *, split: str | None = None) -> VideoDataset:
     """Open the data set that a file describes; frames and labels are read on access.
 
     Parameters
@@ -90,7 +90,7 @@ def described_dataset(path: str | os.PathLike[str], *, split: str | None = None)
     options["name"] = record.get("name", path.stem) + (f" {split}" if split else "")
     if split is not None:
         options["sequences"] = _sequences(path, record, split)
-    frames, labels = (path.parent / expanded(record[key]) for key in ("frames", "labels"))
+    frames, labels = (path.parent / expand_home(record[key]) for key in ("frames", "labels"))
     reader, foreign = (_videos, _OF_IMAGES) if _are_videos(frames) else (frame_folder, _OF_VIDEOS)
     for key in foreign:
         if key in record:

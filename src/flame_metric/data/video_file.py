@@ -109,7 +109,7 @@ class VideoFile:
         path = Path(path)
         check_file(path, VIDEO_FILE)
         try:
-            with _opened(path) as container:
+            with _open_container(path) as container:
                 stream = _video_stream(path, container)
                 shape = _shape(path, stream)
                 index = index_video(path, container, stream)
@@ -162,7 +162,7 @@ class VideoFile:
 # ── opening ──
 
 
-def _opened(path: Path) -> Any:
+def _open_container(path: Path) -> Any:
     """Open a container; a whole path is never taken for an address."""
     return av.open(os.path.abspath(path), metadata_errors="replace", options={"format_whitelist": _CONTAINERS})  # noqa: PTH100 - links may stay
 
@@ -272,7 +272,7 @@ class _Decoder:
 
     def _open(self) -> None:
         self.close()
-        self._container = _opened(self._path)
+        self._container = _open_container(self._path)
         self._stream = self._container.streams[self._index.stream]
         self._stream.codec_context.thread_count = 1
         self._stream.codec_context.options = {"err_detect": "crccheck+explode"}

@@ -124,7 +124,7 @@ class VideoSequence:
             return tuple(known)
         return tuple(frame for frame, target in enumerate(self.targets) if target is not None)
 
-    def sliced(self, start: int, stop: int) -> VideoSequence:
+    def slice(self, start: int, stop: int) -> VideoSequence:
         """Return frames start..stop-1 as a video of its own, named ``"<name>[<start>:<stop>]"``.
 
         Its first frame has no frame before it, and its last none behind it: frames, targets and timestamps end at the
@@ -143,7 +143,7 @@ class VideoSequence:
         Examples
         --------
         >>> video = VideoSequence("street", list("abcde"), [None] * 5, Fraction(15))
-        >>> test = video.sliced(3, 5)
+        >>> test = video.slice(3, 5)
         >>> test.name, test.frames
         ('street[3:5]', ['d', 'e'])
         """

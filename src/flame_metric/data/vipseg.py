@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.clock import Fps
-from flame_metric.data.frame_files import numbered_videos
-from flame_metric.data.label_png import read_label_png
+from flame_metric.data.frame_files import open_numbered_videos
+from flame_metric.data.images import read_label_png
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import is_folder
-from flame_metric.data.splits import check_split, dataset_root, listed_videos
+from flame_metric.data.splits import check_split, dataset_root, read_video_names
 from flame_metric.data.videos import VideoDataset
-from flame_metric.data.vspw_labels import NUM_CLASSES, VOID, read_class_names
+from flame_metric.data.vspw import NUM_CLASSES, VOID, read_class_names
 
 __all__ = ["vipseg"]
 
@@ -72,9 +72,9 @@ def vipseg(root: str | os.PathLike[str], *, split: str = "val", fps: Fps = 15, s
     """
     check_split(split)
     folder = dataset_root(root, f"imgs, panomasks and {split}.txt")
-    names = listed_videos(folder / f"{split}.txt")
+    names = read_video_names(folder / f"{split}.txt")
     images = next((path for path in (folder / "imgs", folder / "images") if is_folder(path)), folder / "imgs")
-    videos = numbered_videos(
+    videos = open_numbered_videos(
         folder, {name: (images / name, folder / "panomasks" / name) for name in names}, _read_labels, fps=fps, step=step
     )
     return VideoDataset(f"vipseg {split}", videos, read_class_names(folder), VOID)

@@ -107,7 +107,7 @@ def _versions(files: Sequence[StoredFile]) -> dict[StoredFile, str]:
     with reading_threads(READERS) as (pool, stop):
         return {
             file: found.version
-            for file, found in zip(files, pool.map(lambda file: file.measured(stop), files), strict=True)
+            for file, found in zip(files, pool.map(lambda file: file.measure(stop), files), strict=True)
         }
 
 

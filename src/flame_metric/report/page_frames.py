@@ -130,7 +130,7 @@ def _chosen(dataset: VideoDataset, name: str | None) -> VideoSequence:
 
 
 def _predictions(pictures: _Pictures, folder: Path, video: VideoSequence, shown: Sequence[int]) -> tuple[Layer, ...]:
-    from flame_metric.data.label_png import read_label_png  # noqa: PLC0415  Pillow is optional
+    from flame_metric.data.images import read_label_png  # noqa: PLC0415  Pillow is optional
 
     files = [folder / video.name / f"{video.frame_name(index)}.png" for index in shown]
     if not any(file.is_file() for file in files):
