@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flame_metric.cli import main
-from flame_metric.jobs.evaluate import Evaluation
+from flame_metric.scores.evaluation import Evaluation
 from pages import README, texts
 
 LOOP, TORCH = texts(README, "python")
