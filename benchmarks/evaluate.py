@@ -26,7 +26,8 @@ from PIL import Image
 
 from flame_metric import MissingExtraError
 from flame_metric.data.synthetic import VOID
-from flame_metric.jobs.evaluate import Evaluation, evaluate_folders
+from flame_metric.jobs.evaluate import Job, evaluate_folders
+from flame_metric.scores.evaluation import Evaluation
 
 SEQUENCE = 50
 CLASSES = 19
@@ -61,7 +62,7 @@ def evaluate(root: Path, jobs: int, offset: int) -> Evaluation:
         fps=15,
         frame_offset=offset,
         ignore_index=VOID,
-        jobs=jobs,
+        job=Job(jobs=jobs),
     )
 
 

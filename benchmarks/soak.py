@@ -24,7 +24,7 @@ from common import machine, markdown
 from evaluate import peak_kib
 
 from flame_metric import FlameMeter, LatencyTrace, StreamConfig, simulate_stream
-from flame_metric.jobs.evaluate import evaluate_folders
+from flame_metric.jobs.evaluate import Job, evaluate_folders
 
 CLASSES, CLIP = 8, 100
 SHARES = (8, 4, 2, 1)  # the sizes that are measured: an eighth, a quarter, a half, all
@@ -59,7 +59,12 @@ def write_clips(root: Path, clips: int) -> None:
 
 def evaluate(root: Path) -> int:
     found = evaluate_folders(
-        root / "predictions", root / "labels", num_classes=CLASSES, fps=30, frame_offset=1, journal=root / "job.jsonl"
+        root / "predictions",
+        root / "labels",
+        num_classes=CLASSES,
+        fps=30,
+        frame_offset=1,
+        job=Job(journal=root / "job.jsonl"),
     )
     return found.flame.num_pairs
 

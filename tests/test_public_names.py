@@ -177,7 +177,13 @@ def test_unknown_name_is_an_attribute_error():
 def test_import_leaves_edges_and_the_command_line_alone(run_python):
     program = "import sys, flame_metric; print(*[name for name in sys.modules if name.startswith('flame_metric')])"
     loaded = run_python(program).split()
-    edges = ("flame_metric.cli", "flame_metric.data.", "flame_metric.jobs", "flame_metric.networks", "flame_metric.torch")
+    edges = (
+        "flame_metric.cli",
+        "flame_metric.data.",
+        "flame_metric.jobs",
+        "flame_metric.networks",
+        "flame_metric.torch",
+    )
     assert [name for name in loaded if name.startswith(edges) and name != "flame_metric.data.videos"] == []
 
 

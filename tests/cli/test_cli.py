@@ -14,7 +14,8 @@ import pytest
 from flame_metric import FlameResult, OffsetBank
 from flame_metric.cli import main
 from flame_metric.cli.console import progress
-from flame_metric.jobs.evaluate import Evaluation, evaluate_folders
+from flame_metric.jobs.evaluate import evaluate_folders
+from flame_metric.scores.evaluation import Evaluation
 from progress import without_progress
 
 A, B, C = [[0, 0, 1]], [[0, 1, 1]], [[1, 1, 1]]

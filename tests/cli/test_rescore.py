@@ -8,7 +8,8 @@ import pytest
 
 from flame_metric import LatencyTrace, OffsetBank, StreamConfig
 from flame_metric.cli import main
-from flame_metric.jobs.evaluate import Evaluation, evaluate_bank
+from flame_metric.jobs.evaluate import evaluate_bank
+from flame_metric.scores.evaluation import Evaluation
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_rescore_answers_as_the_library_does(bank, trace, capsys) -> None:
         OffsetBank.load(bank),
         trace=LatencyTrace.from_json(Path(trace).read_text()).scaled("0.5"),
         stream=StreamConfig(workers=2, queue=None),
-        device="faster",
+        hardware="faster",
     )
     assert found == expected
     assert found.flame.frame_offset == 1

@@ -13,8 +13,8 @@ import pytest
 from flame_metric import FlameMeter, LatencyTrace, OffsetBank
 from flame_metric.cli import main, run
 from flame_metric.data.registry import open_dataset
-from flame_metric.jobs.evaluate import Evaluation
 from flame_metric.latency.timers import HostTimer, Sample
+from flame_metric.scores.evaluation import Evaluation
 
 DATA = "synthetic:videos=2,num_frames=8,height=32,width=64"
 RUN = ("networks_here:brightness", DATA)

@@ -8,7 +8,7 @@ import pytest
 from flame_metric import FlameMeter, StreamConfig, simulate_stream
 from flame_metric.cli import main
 from flame_metric.data.registry import open_dataset
-from flame_metric.jobs.evaluate import Evaluation
+from flame_metric.scores.evaluation import Evaluation
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from flame_metric import ConfigError, DatasetError, FlameWarning, StateError
 from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.jobs.evaluate import Evaluation, evaluate_folders
+from flame_metric.scores.evaluation import Evaluation
+from flat_options import evaluate_folders
 from oracle import counts as oracle_counts
 
 
@@ -224,7 +225,7 @@ def test_progress_counts_up_and_says_the_score_so_far(tmp_path: Path) -> None:
 
 def test_json_round_trip(tmp_path: Path) -> None:
     clip = {"s/1": A, "s/2": B, "t/1": C, "t/2": A}
-    found = evaluate(tmp_path, clip, clip, class_names=["=ground", "car"], ignore_index=9, device="GTX 1080 Ti")
+    found = evaluate(tmp_path, clip, clip, class_names=["=ground", "car"], ignore_index=9, hardware="GTX 1080 Ti")
     assert Evaluation.from_json(found.to_json()) == found
     with pytest.raises(StateError, match="expected 'flame-metric evaluation 1'"):
         Evaluation.from_json(found.flame.to_json())
@@ -269,7 +270,7 @@ def test_frames_that_enter_no_score_are_not_read(tmp_path: Path, monkeypatch: py
 
 
 def test_signatures_say_whose_predictions_they_are(tmp_path: Path) -> None:
-    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A, "s/2": A}, device="GPU")
+    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A, "s/2": A}, hardware="GPU")
     assert "labels as predictions" in found.persistence.signature
     assert "GPU" in found.flame.signature
     assert "GPU" not in found.static.signature

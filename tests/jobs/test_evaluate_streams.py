@@ -23,7 +23,9 @@ from flame_metric import (
     StreamConfig,
     simulate_stream,
 )
-from flame_metric.jobs.evaluate import Evaluation, evaluate_bank, evaluate_folders
+from flame_metric.jobs.evaluate import evaluate_bank
+from flame_metric.scores.evaluation import Evaluation
+from flat_options import evaluate_folders
 
 C, VOID, FPS = 3, 9, 10
 
@@ -195,7 +197,7 @@ def test_a_sparse_bank_answers_what_it_can(tmp_path: Path) -> None:
     again = evaluate_bank(found.bank, frame_offset=2)
     assert again.flame.counts.tolist() == found.flame.counts.tolist()
     assert again.static is None
-    assert again.notes[0].startswith("No static score: the prediction of frame 2 of sequence 's' is None")
+    assert again.notes[0] == "No static score: 1 labelled frame(s) have no prediction of their own (s/2)."
 
 
 def test_one_label_before_anything_is_on_screen(tmp_path: Path) -> None:
@@ -233,7 +235,7 @@ def test_every_and_fps_of_a_bank() -> None:
     clips = random_clips(2, {"a": 12})
     bank = OffsetBank(C, max_offset=6, fps=20, ignore_index=VOID, persistence=True)
     bank.update_sequence(*clips["a"], sequence="a")
-    found = evaluate_bank(bank, latency_ms=60, fps=30, every=2, max_offset=3, stream=StreamConfig(), device="this")
+    found = evaluate_bank(bank, latency_ms=60, fps=30, every=2, max_offset=3, stream=StreamConfig(), hardware="this")
     assert (found.flame.config.fps, found.flame.frame_offset) == (15, 1)
     assert [result.config.fps for result in found.curve.results] == [15] * 4
     assert "66.7" in found.curve.table()

@@ -21,16 +21,15 @@ from flame_metric.data.registry import open_dataset
 from flame_metric.data.videos import OnAccess
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError
 from flame_metric.jobs.clip_journal import read_part
-from flame_metric.jobs.evaluate import Job, evaluate_folders, merged
+from flame_metric.jobs.evaluate import Job, merge_parts
 from flame_metric.jobs.folder_source import FolderSource
 from flame_metric.jobs.journal import Journal
-from flame_metric.jobs.network_evaluation import evaluate_network
-from flame_metric.jobs.run import run_network
 from flame_metric.latency.runner import Runner
 from flame_metric.latency.simulate import StreamConfig
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.network import Network
 from flame_metric.scores.evaluation import Evaluation, Interrupted
+from flat_options import evaluate_folders, evaluate_network, run_network
 
 CLIPS = 6
 QUESTION = {
@@ -165,7 +164,7 @@ def test_a_journal_whose_counts_contradict_each_other(folders, tmp_path):
         ({"seed": 1}, "question.seed: 0 / 1"),
         ({"stream": StreamConfig(queue=2)}, "question.stream.queue: 1 / 2"),
         ({"class_names": ["a", "b", "c"]}, 'question.config.class_names: null / \\["a", "b", "c"\\]'),
-        ({"device": "a camera"}, 'question.config.device: null / "a camera"'),
+        ({"hardware": "a camera"}, 'question.config.device: null / "a camera"'),
         ({"max_offset": 4}, "question.max_offset: 3 / 4"),
         ({"step": 2}, "frames: "),
         ({"pred_prefix": "0"}, "frames: "),
@@ -192,7 +191,7 @@ def test_parts_of_two_networks_are_not_mixed(folders, tmp_path):
     evaluate_folders(*folders, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
     evaluate_folders(other, folders[1], **QUESTION, shard=(2, 2), journal=tmp_path / "2")
     with pytest.raises(StateError, match=r'differ in about.predictions: \["other", .* / \["preds", '):
-        merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")])
+        merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")])
 
 
 def test_parts_come_from_where_the_folders_lie_on_each_machine(folders, whole, tmp_path):
@@ -201,7 +200,7 @@ def test_parts_come_from_where_the_folders_lie_on_each_machine(folders, whole, t
         os.utime(file, ns=(1, 1))
     evaluate_folders(*folders, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
     evaluate_folders(*elsewhere, **QUESTION, shard=(2, 2), journal=tmp_path / "2")
-    assert_equal(merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")]), whole)
+    assert_equal(merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")]), whole)
 
 
 def test_only_the_files_of_a_share_are_looked_at(folders, tmp_path, monkeypatch):
@@ -228,7 +227,7 @@ def test_notes_and_order_do_not_depend_on_what_was_counted_when(folders, tmp_pat
     for index in (1, 2):
         evaluate_folders(preds, labels, **question, shard=(index, 2), journal=tmp_path / str(index))
     parts = [read_part(tmp_path / name) for name in ("2", "1")]
-    assert merged(parts).to_json() == wanted.to_json()
+    assert merge_parts(parts).to_json() == wanted.to_json()
     again = evaluate_folders(preds, labels, **question, journal=tmp_path / "2", resume=True)  # clip1, 3, 5 first
     assert again.to_json() == wanted.to_json()
 
@@ -309,7 +308,7 @@ def test_parts_of_two_versions(folders, tmp_path):
     old = read_part(tmp_path / "2")
     old = replace(old, configuration={**old.configuration, "version": "0.0.9"})
     with pytest.raises(StateError, match=r'they differ in version: "0.0.9" / "'):
-        merged([read_part(tmp_path / "1"), old])
+        merge_parts([read_part(tmp_path / "1"), old])
 
 
 def test_clips_of_any_name(tmp_path):
@@ -323,7 +322,9 @@ def test_clips_of_any_name(tmp_path):
     question = {"num_classes": 2, "fps": 10, "latency_ms": 30, "max_offset": 1}
     for index in (1, 2):
         evaluate_folders(*both, **question, shard=(index, 2), journal=tmp_path / str(index))
-    assert_equal(merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")]), evaluate_folders(*both, **question))
+    assert_equal(
+        merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")]), evaluate_folders(*both, **question)
+    )
 
 
 # ── Ctrl-C ──
@@ -382,7 +383,7 @@ def test_shards_become_one(folders, whole, tmp_path, number):
         except Exception as error:
             pytest.fail(f"an empty shard is fine: {error}")
     parts = [read_part(tmp_path / f"{index}.jsonl") for index in range(number, 0, -1)]
-    assert_equal(merged(parts), whole)
+    assert_equal(merge_parts(parts), whole)
 
 
 def test_a_part_of_the_whole_says_so(folders, tmp_path):
@@ -396,10 +397,10 @@ def test_missing_and_double_parts(folders, whole, tmp_path):
         evaluate_folders(*folders, **QUESTION, shard=(index, 3), journal=tmp_path / str(index))
     one, two, three = (read_part(tmp_path / str(index)) for index in (1, 2, 3))
     with pytest.warns(FlameWarning, match=r"4 sequence\(s\) are in several parts .*: clip0, clip1, clip3, clip4$"):
-        assert_equal(merged([one, two, two, three, one]), whole)
+        assert_equal(merge_parts([one, two, two, three, one]), whole)
     with pytest.raises(StateError, match=r"2 of 6 sequence\(s\) are in no part: clip1, clip4; give all parts"):
-        merged([one, three])
-    partial = merged([one, three], allow_partial=True)
+        merge_parts([one, three])
+    partial = merge_parts([one, three], allow_partial=True)
     assert partial.incomplete == "4 of 6 sequence(s) are scored"
 
 
@@ -407,7 +408,7 @@ def test_parts_that_do_not_belong_together(folders, tmp_path):
     evaluate_folders(*folders, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
     evaluate_folders(*folders, **{**QUESTION, "latency_ms": 131}, shard=(2, 2), journal=tmp_path / "2")
     with pytest.raises(StateError, match=r"2 and .*1 are parts of different evaluations: .*question.latency: 131"):
-        merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")])
+        merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")])
 
 
 def test_different_counts_of_one_clip(folders, tmp_path):
@@ -416,7 +417,7 @@ def test_different_counts_of_one_clip(folders, tmp_path):
     np.save(preds / "clip4" / "03.npy", np.ones((5, 7), np.uint8))
     evaluate_folders(preds, labels, **QUESTION, journal=tmp_path / "2")
     with pytest.raises(StateError, match="hold different counts of sequence 'clip4', expected each clip once"):
-        merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")])
+        merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")])
 
 
 def test_shards_on_the_command_line(folders, whole, tmp_path, capsys):
@@ -573,7 +574,7 @@ def test_shards_of_a_run_replay_one_latency(tmp_path):
         run_network(
             NETWORK, dataset, trace=trace, shard=(index, 2), journal=tmp_path / str(index), label_maps=tmp_path / "out"
         )
-    assert merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")]).to_json() == whole.to_json()
+    assert merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")]).to_json() == whole.to_json()
     assert len(list((tmp_path / "out").glob("*/*.png"))) == 24
     with pytest.raises(ConfigError, match="`shard` is given without a latency, expected one for all shards"):
         run_network(NETWORK, dataset, shard=(1, 2), journal=tmp_path / "3")
@@ -610,7 +611,7 @@ def test_a_run_that_was_killed_before_its_first_line(tmp_path, left):
     (tmp_path / "j").write_bytes(left)
     found = run_network(NETWORK, open_dataset(DATA), journal=tmp_path / "j", resume=True, timing={"samples": 30})
     assert len(found.trace) == 30
-    assert read_part(tmp_path / "j").question.latency == found.trace
+    assert read_part(tmp_path / "j").request.latency == found.trace
 
 
 def test_another_replay_is_refused(tmp_path):
@@ -635,7 +636,7 @@ def test_clips_keep_their_order(tmp_path):
         shard = {"shard": (index, 2), "journal": tmp_path / str(index)}
         evaluate_network(NETWORK, dataset, latency_ms=30, max_offset=2, **shard)
     parts = [read_part(tmp_path / "2"), read_part(tmp_path / "1")]
-    assert_equal(merged(parts), wanted)
+    assert_equal(merge_parts(parts), wanted)
     assert list(parts[0].sequences) == [video.name for video in dataset.sequences]
 
 
@@ -649,7 +650,7 @@ def test_frames_of_several_sizes_are_told_of_parts_too(tmp_path):
     assert wanted.notes[-1] == "Frames differ in size, and so may their latencies: 32x48, 40x48."
     for index in (1, 2):
         evaluate_network(NETWORK, dataset, latency_ms=30, shard=(index, 2), journal=tmp_path / str(index))
-    assert merged([read_part(tmp_path / "1"), read_part(tmp_path / "2")]).to_json() == wanted.to_json()
+    assert merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")]).to_json() == wanted.to_json()
     again = evaluate_network(NETWORK, dataset, latency_ms=30, journal=tmp_path / "1", resume=True)
     assert again.to_json() == wanted.to_json()
 

@@ -15,7 +15,8 @@ from flame_metric.cli import main
 from flame_metric.errors import DatasetError, StateError
 from flame_metric.jobs import pipeline as clip_counts
 from flame_metric.jobs.clip_journal import read_part
-from flame_metric.jobs.evaluate import evaluate_folders, merged
+from flame_metric.jobs.evaluate import merge_parts
+from flat_options import evaluate_folders
 
 OPTIONS = {"num_classes": 4, "fps": 30, "latency_ms": 50, "ignore_index": 255, "keep_bank": True}
 WORDS = ["--num-classes", "4", "--fps", "30", "--latency-ms", "50", "--ignore-index", "255"]
@@ -209,7 +210,7 @@ def test_parts_of_one_evaluation_may_lie_in_different_places(folders, whole, tmp
     ]
     for index, places in enumerate(shares, start=1):
         evaluate_folders(*places, **OPTIONS, shard=(index, 2), journal=tmp_path / f"part{index}.jsonl")
-    assert told(merged([read_part(tmp_path / f"part{index}.jsonl") for index in (1, 2)])) == whole
+    assert told(merge_parts([read_part(tmp_path / f"part{index}.jsonl") for index in (1, 2)])) == whole
 
 
 def test_pngs_and_damage_in_an_archive(tmp_path):

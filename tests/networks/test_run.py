@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch", reason="networks of the paper need PyTorch"
 from flame_metric import FlameMeter  # noqa: E402
 from flame_metric.cli import main  # noqa: E402
 from flame_metric.data.registry import open_dataset  # noqa: E402
-from flame_metric.jobs.evaluate import Evaluation  # noqa: E402
 from flame_metric.networks import build  # noqa: E402
+from flame_metric.scores.evaluation import Evaluation  # noqa: E402
 
 SYNTHETIC = "synthetic:videos=2,num_frames=6,height=64,width=96"
 K = 2

@@ -31,7 +31,9 @@ def folder(tmp_path_factory):
     of = {"large": (0.1, 170), "medium": (0.2, 110), "small": (0.3, 40)}
     write_report(place / "three.html", {name: Small(wrong).evaluation(ms) for name, (wrong, ms) in of.items()})
     hostile = Small(names=tuple(f"{HOSTILE} {label}" for label in range(4)), clips=(HOSTILE, "b", "c"))
-    write_report(place / "hostile.html", {HOSTILE: hostile.evaluation(device=HOSTILE)}, title=HOSTILE, command=HOSTILE)
+    write_report(
+        place / "hostile.html", {HOSTILE: hostile.evaluation(hardware=HOSTILE)}, title=HOSTILE, command=HOSTILE
+    )
     results = {name: replace(Small(wrong).evaluation(ms), bank=None) for name, (wrong, ms) in of.items()}
     write_report(place / "results.html", results)
     return place

@@ -29,7 +29,7 @@ def html() -> str:
 @pytest.fixture(scope="module")
 def hostile() -> str:
     small = Small(names=tuple(f"{HOSTILE} {number}" for number in range(4)), clips=(HOSTILE, "b" + HOSTILE, "c"))
-    evaluation = small.evaluation(device=HOSTILE)
+    evaluation = small.evaluation(hardware=HOSTILE)
     evaluations = {
         HOSTILE: replace(evaluation, notes=(HOSTILE,)),
         "other": Small(0.3, clips=small.clips, names=small.names).evaluation(),

@@ -24,10 +24,10 @@ import flame_metric  # noqa: E402
 from flame_metric.cli import main  # noqa: E402
 from flame_metric.cli.ranks import evaluation_of_all, local_device, several_ranks  # noqa: E402
 from flame_metric.errors import DatasetError, StateError  # noqa: E402
-from flame_metric.jobs.evaluate import evaluate_folders  # noqa: E402
 from flame_metric.latency.trace import LatencyTrace  # noqa: E402
 from flame_metric.torch import ranks  # noqa: E402
 from flame_metric.torch.ranks import Ranks, joined_by_torchrun  # noqa: E402
+from flat_options import evaluate_folders  # noqa: E402
 
 CLIPS = 5
 TIMEOUT_S = 300  # of all commands: longer is a rank that waits for ever

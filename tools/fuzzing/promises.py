@@ -10,7 +10,7 @@ from typing import Any
 
 from flame_metric import FlameResult
 from flame_metric.core.tables import FORMATS
-from flame_metric.jobs.evaluate import Evaluation
+from flame_metric.scores.evaluation import Evaluation
 
 __all__ = ["BrokenPromiseError", "plain_json", "require", "sound_evaluation", "sound_result"]
 

@@ -40,7 +40,7 @@ from flame_metric.data.splits import read_video_names
 from flame_metric.data.vspw import read_class_names
 from flame_metric.errors import ConfigError, FlameError
 from flame_metric.jobs.clip_journal import read_part
-from flame_metric.jobs.evaluate import evaluate_folders, merged
+from flame_metric.jobs.evaluate import Job, evaluate_folders, merge_parts
 from flame_metric.jobs.journal import Journal
 from flame_metric.scores.offset_counts import ARRAYS
 from flame_metric.scores.ranking import Ranking
@@ -313,7 +313,7 @@ _DECLINED = FlameError
 """What a question to a bank may end in: a prediction was not given, or an offset is out of reach."""
 
 
-def _job(folder: Path, names: Sequence[str], **options: Any) -> Any:
+def _job(folder: Path, names: Sequence[str], job: Job | None = None, **options: Any) -> Any:
     folder = folder / "-".join(names)
     for side in ("preds", "labels"):
         for name in names:
@@ -321,7 +321,7 @@ def _job(folder: Path, names: Sequence[str], **options: Any) -> Any:
             for number, array in enumerate(_clips()[name if side == "labels" else "a"]):
                 np.save(folder / side / name / f"{number:04}.npy", array)
     settings = {"num_classes": 3, "fps": 15, "latency_ms": 60, "ignore_index": 255, **options}
-    return evaluate_folders(folder / "preds", folder / "labels", **settings)
+    return evaluate_folders(folder / "preds", folder / "labels", job=job, **settings)
 
 
 def _evaluation_seeds(folder: Path) -> list[bytes]:
@@ -344,7 +344,7 @@ def _journal_seeds(folder: Path) -> list[bytes]:
     banked = {"latency_ms": None, "trace": trace, "keep_bank": True, "max_offset": 2}
     for names, options in ((_BOTH, {}), (_ONE, banked)):
         path = folder / f"{len(names)}.jsonl"
-        _job(folder, names, journal=path, **options)
+        _job(folder, names, Job(journal=path), **options)
         seeds.append(path.read_bytes())
     return seeds
 
@@ -357,7 +357,7 @@ def _journal(content: bytes, folder: Path) -> None:
     again = read_part(path)
     require(again.configuration == part.configuration, "going on changes nothing")
     require(again.counted.keys() == part.counted.keys(), "going on loses nothing")
-    sound_evaluation(merged([part], allow_partial=True))
+    sound_evaluation(merge_parts([part], allow_partial=True))
 
 
 def _trace_seeds(_: Path) -> list[bytes]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from functools import partial
 
 from flame_metric.cli.console import progress, silent
-from flame_metric.cli.job_options import add_job_options, check_job, is_part, job_options, part_note, partial_table
+from flame_metric.cli.job_options import add_job_options, check_job, is_part, make_job, part_note, partial_table
 from flame_metric.cli.options import (
     add_latency_options,
     add_score_options,
@@ -21,7 +22,9 @@ from flame_metric.cli.output import save_bank, write
 from flame_metric.cli.ranks import evaluation_of_all, joined_ranks
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError
-from flame_metric.jobs.evaluate import Evaluation, evaluate_folders
+from flame_metric.jobs.evaluate import evaluate_folders
+from flame_metric.jobs.folder_source import Files
+from flame_metric.scores.evaluation import Evaluation
 
 __all__ = ["add_parser", "run"]
 
@@ -127,17 +130,10 @@ def _evaluate(arguments: argparse.Namespace, *, rank: int = 0) -> Evaluation:
             max_offset=arguments.max_offset,
             keep_bank=arguments.bank is not None,
             ignore_index=arguments.ignore_index,
-            pred_map=arguments.pred_map,
-            label_map=arguments.label_map,
-            pred_prefix=arguments.pred_prefix,
-            pred_suffix=arguments.pred_suffix,
-            label_prefix=arguments.label_prefix,
-            label_suffix=arguments.label_suffix,
             class_names=arguments.class_names,
-            step=arguments.step,
-            device=arguments.device,
-            progress=step,
-            **job_options(arguments),
+            hardware=arguments.device,
+            files=Files(**{field.name: getattr(arguments, field.name) for field in fields(Files)}),
+            job=make_job(arguments, progress=step),
         )
 
 

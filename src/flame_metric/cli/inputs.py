@@ -10,9 +10,9 @@ from pathlib import Path
 
 from flame_metric.cli.options import read_trace
 from flame_metric.errors import ConfigError, DatasetError, StateError
-from flame_metric.jobs.evaluate import Evaluation
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.scores.bank import OffsetBank
+from flame_metric.scores.evaluation import Evaluation
 
 __all__ = ["NetworkFiles", "named_files", "read_evaluation", "read_networks", "split_name"]
 

@@ -7,18 +7,19 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from flame_metric.cli.options import write_evaluation
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs
 from flame_metric.errors import ConfigError
+from flame_metric.jobs.evaluate import Job
+from flame_metric.jobs.pipeline import Progress
 from flame_metric.scores.evaluation import Evaluation, Interrupted
 
-__all__ = ["add_job_options", "check_job", "is_part", "job_options", "part_note", "partial_table"]
+__all__ = ["add_job_options", "check_job", "is_part", "make_job", "part_note", "partial_table"]
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the fields of :class:`~flame_metric.jobs.evaluate.Job`; :func:`job_options` reads them back."""
+    """Declare the fields of :class:`~flame_metric.jobs.evaluate.Job`; :func:`make_job` reads them back."""
     group = parser.add_argument_group("the job")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     group.add_argument(
@@ -44,9 +45,16 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def job_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options by the names of the library."""
-    return {name: getattr(arguments, name) for name in ("jobs", "journal", "resume", "shard", "on_error")}
+def make_job(arguments: argparse.Namespace, progress: Progress | None = None) -> Job:
+    """Return the job that was asked for."""
+    return Job(
+        jobs=arguments.jobs,
+        progress=progress,
+        journal=arguments.journal,
+        resume=arguments.resume,
+        shard=arguments.shard,
+        on_error=arguments.on_error,
+    )
 
 
 def check_job(arguments: argparse.Namespace, *inputs: str | None, **files: str | None) -> None:

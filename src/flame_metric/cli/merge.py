@@ -9,7 +9,7 @@ from flame_metric.cli.options import add_output_options, bank_note, write_evalua
 from flame_metric.cli.output import check_outputs, save_bank
 from flame_metric.errors import ConfigError
 from flame_metric.jobs.clip_journal import read_part
-from flame_metric.jobs.evaluate import merged
+from flame_metric.jobs.evaluate import merge_parts
 
 __all__ = ["add_parser", "run"]
 
@@ -45,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Read the parts, join them, print the table."""
     check_outputs(*arguments.parts, json=arguments.json, csv=arguments.csv, bank=arguments.bank)
-    evaluation = merged([read_part(path) for path in arguments.parts], allow_partial=arguments.allow_partial)
+    evaluation = merge_parts([read_part(path) for path in arguments.parts], allow_partial=arguments.allow_partial)
     more, files = [], []
     if arguments.bank is not None:
         if evaluation.bank is None:

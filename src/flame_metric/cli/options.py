@@ -12,10 +12,10 @@ from pathlib import Path
 from flame_metric.cli.output import write
 from flame_metric.core.tables import FORMATS
 from flame_metric.errors import ConfigError, DatasetError, FlameError
-from flame_metric.jobs.evaluate import Evaluation
 from flame_metric.latency.simulate import StreamConfig, ascending_ns
 from flame_metric.latency.trace import LatencyTrace, numbers_from_csv
 from flame_metric.scores.bank import OffsetBank
+from flame_metric.scores.evaluation import Evaluation
 
 __all__ = [
     "add_latency_options",

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from flame_metric.cli.console import tell
 from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError
 from flame_metric.jobs.clip_journal import parse_part
-from flame_metric.jobs.evaluate import Evaluation, merged
+from flame_metric.jobs.evaluate import merge_parts
+from flame_metric.scores.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from flame_metric.torch.ranks import Ranks
@@ -116,7 +117,7 @@ def evaluation_of_all(
     for message in dict.fromkeys(message for report in reports for message in report["told"]):
         warnings.warn(message, FlameWarning, stacklevel=2)
     parts = [parse_part(report["part"].encode("ascii"), f"rank {rank}") for rank, report in enumerate(reports)]
-    return merged(parts, left_out=[name for report in reports for name in report["left_out"]])
+    return merge_parts(parts, left_out=[name for report in reports for name in report["left_out"]])
 
 
 def local_device(device: str | None) -> str | None:

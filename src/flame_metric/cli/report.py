@@ -12,9 +12,10 @@ from flame_metric.cli.options import add_stream_options, stream_config
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, write
 from flame_metric.data.registry import open_dataset
 from flame_metric.errors import ConfigError
-from flame_metric.jobs.evaluate import Evaluation, evaluate_bank
+from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.latency.simulate import StreamConfig
 from flame_metric.report.page import report_page
+from flame_metric.scores.evaluation import Evaluation
 
 __all__ = ["add_parser", "run"]
 
@@ -145,7 +146,7 @@ def _evaluation(
         trace=found.trace,
         stream=stream,
         seed=arguments.seed,
-        device=arguments.device,
+        hardware=arguments.device,
     )
 
 

@@ -15,9 +15,10 @@ from flame_metric.cli.options import (
 from flame_metric.cli.output import check_outputs
 from flame_metric.core.tables import milliseconds_text, rate_text
 from flame_metric.errors import ConfigError
-from flame_metric.jobs.evaluate import Evaluation, evaluate_bank
+from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.scores.bank import OffsetBank
+from flame_metric.scores.evaluation import Evaluation
 
 __all__ = ["add_parser", "run"]
 
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         before_first=arguments.before_first,
         max_offset=arguments.max_offset,
-        device=arguments.device,
+        hardware=arguments.device,
     )
     target = arguments.target_miou
     write_evaluation(evaluation, arguments, *([] if target is None else [_budget(evaluation, target)]))

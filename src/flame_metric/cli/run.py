@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flame_metric.cli.console import progress, report, silent
-from flame_metric.cli.job_options import add_job_options, check_job, is_part, job_options, part_note, partial_table
+from flame_metric.cli.job_options import add_job_options, check_job, is_part, make_job, part_note, partial_table
 from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
 from flame_metric.cli.options import (
     add_latency_options,
@@ -27,7 +27,7 @@ from flame_metric.core.files import digest_of
 from flame_metric.data.registry import DATASETS, open_dataset
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
-from flame_metric.jobs.run import NetworkRun, Progress, kept_latency, measured_latency, run_network
+from flame_metric.jobs.run import Display, NetworkRun, measure_network, read_latency, run_network
 from flame_metric.latency.report import latency_report
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.load import MODEL_FORMS, load_network
@@ -151,7 +151,7 @@ def _run(
     dataset: VideoDataset,
     *,
     trace: LatencyTrace | None = None,
-    progress: Progress = progress,
+    display: Display = progress,
 ) -> NetworkRun:
     """Run a network; ``trace`` is what was measured for all ranks."""
     if arguments.trace is not None:
@@ -169,15 +169,15 @@ def _run(
             label_maps=arguments.label_maps,
             overlays=arguments.overlays,
             overlay_frames=arguments.overlay_frames,
-            progress=progress,
+            display=display,
             stream=stream_config(arguments),
             seed=arguments.seed,
             before_first=arguments.before_first,
             max_offset=arguments.max_offset,
             keep_bank=arguments.bank is not None,
-            device=arguments.hardware,
+            hardware=arguments.hardware,
             about=_about(arguments),
-            **job_options(arguments),
+            job=make_job(arguments),
         )
 
 
@@ -191,14 +191,15 @@ def _run_on(ranks: Ranks, arguments: argparse.Namespace) -> NetworkRun | None:
         loaded.append(_load(arguments))
         kept = None
         if arguments.resume and arguments.journal is not None and not is_given:
-            kept = kept_latency(journal_of(ranks, arguments.journal))
+            kept = read_latency(journal_of(ranks, arguments.journal))
         return "" if kept is None else kept.to_json()
 
     def measure() -> str:
         if ranks.rank != 0:
             return ""
         timing = _timing(arguments, dataset)
-        return measured_latency(network, dataset, replay=replay, timing=timing, progress=show).to_json()
+        with show("samples", background=False) as step:
+            return measure_network(network, dataset, progress=step, **timing).replayed(replay).to_json()
 
     found = [text for text in ranks.from_all(load) if text]
     network, dataset = loaded[0]
@@ -206,7 +207,7 @@ def _run_on(ranks: Ranks, arguments: argparse.Namespace) -> NetworkRun | None:
     if not is_given:
         trace = LatencyTrace.from_json((found or ranks.from_all(measure))[0]).replayed(replay)
     evaluation = evaluation_of_all(
-        ranks, arguments, lambda mine: _run(mine, network, dataset, trace=trace, progress=show).evaluation
+        ranks, arguments, lambda mine: _run(mine, network, dataset, trace=trace, display=show).evaluation
     )
     return None if evaluation is None else NetworkRun(evaluation, trace)
 

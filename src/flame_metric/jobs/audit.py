@@ -31,7 +31,7 @@ import numpy.typing as npt
 from flame_metric.core.clock import Fps, as_fps, frame_offset
 from flame_metric.core.counting import LabelSpace
 from flame_metric.data.videos import VideoSequence
-from flame_metric.jobs.network_source import kept, scored_labels
+from flame_metric.jobs.network_source import code_output, copy_output
 from flame_metric.latency.report import latency_report
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.network import Network
@@ -123,7 +123,7 @@ class Auditor:
     network : Network
     timed : sequence of (VideoSequence, int, ndarray)
         The frames on which it is timed in turn, as
-        :func:`~flame_metric.jobs.network_evaluation.timed_frames` returns them.
+        :func:`~flame_metric.jobs.run.timed_frames` returns them.
     space : LabelSpace
 
     Attributes
@@ -151,8 +151,8 @@ class Auditor:
         def look(done: int, total: int) -> None:
             answers = self._answers[self._calls % len(self._timed)]
             self._calls += 1
-            output, self._last = kept(self._last), None  # before anything else can write over it
-            labels = scored_labels(output, self._space)
+            output, self._last = copy_output(self._last), None  # before anything else can write over it
+            labels = code_output(output, self._space)
             digest = _digest(labels)
             answers[digest] = Answer(labels, answers[digest].calls + 1 if digest in answers else 1)
             progress(done, total)

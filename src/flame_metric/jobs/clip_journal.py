@@ -1,8 +1,8 @@
 """Journals of counted clips: an evaluation that was killed, or was shared out among machines, goes on from them.
 
-The first line holds the question and the names of all clips, so that a journal is also a *part*: the parts of several
-machines, each with some of the clips, become one evaluation (:func:`merge_parts`), equal to that of one machine to the
-integer. Each clip comes with a fingerprint of what was counted; files that have changed since are not believed.
+The first line holds the request and the names of all clips, so that a journal is also a *part*: the parts of several
+machines, each with some of the clips, become one evaluation, equal to that of one machine to the integer
+(:func:`join_parts`). Each clip comes with a fingerprint of what was counted; files that have changed since are refused.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from flame_metric.errors import FlameWarning, StateError, shortened
 from flame_metric.jobs.journal import Journal, differences, parse_journal, read_journal
 from flame_metric.jobs.pipeline import CountedClip
 from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, Plan
-from flame_metric.jobs.request import Question
+from flame_metric.jobs.request import Request
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.offset_counts import NETWORK, PERSISTENCE
 
-__all__ = ["ClipJournal", "Part", "merge_parts", "parse_part", "read_part"]
+__all__ = ["ClipJournal", "Part", "join_parts", "parse_part", "read_part"]
 
 _CLIP = "counted clip"
 
@@ -37,7 +37,7 @@ class ClipJournal(Journal):
     Parameters
     ----------
     path : str or path
-    question : Question
+    request : Request
     plan : Plan
     about : mapping of str to JSON values
         What else can move a number, such as label maps and the network.
@@ -55,17 +55,17 @@ class ClipJournal(Journal):
     def __init__(
         self,
         path: str | os.PathLike[str],
-        question: Question,
+        request: Request,
         plan: Plan,
         *,
         about: Mapping[str, Any],
         notes: Sequence[str],
         resume: bool,
     ) -> None:
-        self._question = question
+        self._request = request
         configuration = {
             "version": __version__,
-            "question": question.to_dict(),
+            "question": request.to_dict(),
             "sequences": [clip.clip.name for clip in plan.clips],
             "frames": hashlib.sha256("".join(clip.digest for clip in plan.clips).encode()).hexdigest(),
             "notes": list(notes),
@@ -93,12 +93,12 @@ class ClipJournal(Journal):
                     f"{self.path}: sequence {name!r} was counted from other files than are there now, or at other "
                     "frames; begin a new journal"
                 )
-            found[name] = _from_record(name, record, self._question, self.path)
+            found[name] = _from_record(name, record, self._request, self.path)
         return found
 
     def keep(self, name: str, counted: CountedClip, fingerprint: str) -> None:
         """Keep a clip that was counted."""
-        self.add(name, {"fingerprint": fingerprint, **_to_record(name, counted, self._question)})
+        self.add(name, {"fingerprint": fingerprint, **_to_record(name, counted, self._request)})
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Part:
     Attributes
     ----------
     path : str
-    question : Question
+    request : Request
     sequences : tuple of str
         The clips of the whole evaluation, not of this part alone.
     notes : tuple of str
@@ -119,7 +119,7 @@ class Part:
     """
 
     path: str
-    question: Question
+    request: Request
     sequences: tuple[str, ...]
     notes: tuple[str, ...]
     counted: Mapping[str, CountedClip]
@@ -152,27 +152,27 @@ def parse_part(content: bytes, name: str) -> Part:
 
 def _part(path: str, configuration: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> Part:
     try:
-        question, sequences, notes = _evaluation_of(configuration, records)
+        request, sequences, notes = _evaluation_of(configuration, records)
     except StateError as error:
         raise StateError(f"{path}: {error}") from error
-    counted = {name: _from_record(name, record, question, path) for name, record in records.items()}
-    return Part(path, question, sequences, notes, counted, configuration)
+    counted = {name: _from_record(name, record, request, path) for name, record in records.items()}
+    return Part(path, request, sequences, notes, counted, configuration)
 
 
 def _evaluation_of(
     configuration: Mapping[str, Any], records: Mapping[str, Any]
-) -> tuple[Question, tuple[str, ...], tuple[str, ...]]:
+) -> tuple[Request, tuple[str, ...], tuple[str, ...]]:
     with reading("journal of clips"):
-        question = Question.from_dict(configuration["question"])
+        request = Request.from_dict(configuration["question"])
         sequences, notes = tuple(configuration["sequences"]), tuple(configuration["notes"])
         if not all(isinstance(text, str) for text in (*sequences, *notes)) or not records.keys() <= set(sequences):
             raise StateError("names clips that are none of the evaluation's")
-    return question, sequences, notes
+    return request, sequences, notes
 
 
-def merge_parts(
+def join_parts(
     parts: Sequence[Part], *, may_be_missing: Collection[str] | None = ()
-) -> tuple[Question, dict[str, CountedClip], Part]:
+) -> tuple[Request, dict[str, CountedClip], Part]:
     """Join parts of one evaluation.
 
     Parameters
@@ -184,7 +184,7 @@ def merge_parts(
 
     Returns
     -------
-    question : Question
+    request : Request
     counted : dict of str to CountedClip
         In the order of the evaluation.
     first : Part
@@ -231,7 +231,7 @@ def merge_parts(
             f"{len(missing)} of {len(first.sequences)} sequence(s) are in no part: {shortened(missing)}; give all "
             "parts, or --allow-partial for a result that is marked INCOMPLETE"
         )
-    return first.question, {name: counted[name] for name in first.sequences if name in counted}, first
+    return first.request, {name: counted[name] for name in first.sequences if name in counted}, first
 
 
 def _equal(one: CountedClip, other: CountedClip) -> bool:
@@ -246,10 +246,10 @@ def _scores(counted: CountedClip) -> list[dict[str, Any]]:
     return sequences_to_list({f"{score} {row}": counts for (score, row), counts in counted.scores.items()})
 
 
-def _to_record(name: str, counted: CountedClip, question: Question) -> dict[str, Any]:
+def _to_record(name: str, counted: CountedClip, request: Request) -> dict[str, Any]:
     bank = None
     if counted.bank is not None:
-        alone = _empty_bank(question, counted.bank.state.shape[-1] - 1)
+        alone = _empty_bank(request, counted.bank.state.shape[-1] - 1)
         alone.add_counts(counted.bank, sequence=name)
         bank = base64.b64encode(alone.to_bytes()).decode("ascii")
     return {
@@ -262,14 +262,14 @@ def _to_record(name: str, counted: CountedClip, question: Question) -> dict[str,
     }
 
 
-def _from_record(name: str, record: Mapping[str, Any], question: Question, path: object) -> CountedClip:
+def _from_record(name: str, record: Mapping[str, Any], request: Request, path: object) -> CountedClip:
     try:
         with reading(_CLIP):
-            written = sequences_from_list(record["scores"], question.config.num_classes)
+            written = sequences_from_list(record["scores"], request.config.num_classes)
             scores = {_score_of(key): counts for key, counts in written.items()}
             num_frames, labelled = _whole(record["num_frames"]), tuple(_whole(frame) for frame in record["labelled"])
             _check_frames(num_frames, labelled)
-            _check_kinds(question, scores, record, labelled)
+            _check_kinds(request, scores, record, labelled)
             bank = None
             if record["bank"] is not None:
                 bank = OffsetBank.from_bytes(base64.b64decode(record["bank"], validate=True)).counts_of(name)
@@ -299,12 +299,12 @@ def _score_of(key: str) -> tuple[str, int]:
 
 
 def _check_kinds(
-    question: Question, scores: Mapping[tuple[str, int], object], record: Mapping[str, Any], labelled: Sequence[int]
+    request: Request, scores: Mapping[tuple[str, int], object], record: Mapping[str, Any], labelled: Sequence[int]
 ) -> None:
     """Refuse a clip that lacks a score that was asked for, or has another."""
-    asked = [STATIC, FLAME, *([] if question.stream is None or question.latency is None else [STREAMING])]
+    asked = [STATIC, FLAME, *([] if request.stream is None or request.latency is None else [STREAMING])]
     wanted = {(score, row) for score in asked for row in (NETWORK, PERSISTENCE)} if labelled else set()
-    has_bank, wants_bank = record["bank"] is not None, question.keep_bank or question.max_offset is not None
+    has_bank, wants_bank = record["bank"] is not None, request.keep_bank or request.max_offset is not None
     if scores.keys() != wanted or has_bank != wants_bank:
         raise StateError("holds other scores than were asked for")
 
@@ -315,8 +315,8 @@ def _whole(value: object) -> int:
     return value
 
 
-def _empty_bank(question: Question, max_offset: int) -> OffsetBank:
-    config = question.config
+def _empty_bank(request: Request, max_offset: int) -> OffsetBank:
+    config = request.config
     return OffsetBank(
         config.num_classes,
         max_offset=max_offset,

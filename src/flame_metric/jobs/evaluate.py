@@ -1,7 +1,8 @@
 """Evaluation: label maps in folders, or an offset bank, become an evaluation.
 
-All sources of predictions take one way: a plan of the pairs that the scores need (plan.py), counts of those pairs
-(clip_counts.py), and the scores of these counts.
+All sources of predictions take one way: a plan of the pairs that the scores need (plan.py), the counts of these pairs
+by clip, score and row (pipeline.py), and what :func:`build_evaluation` makes of them. A bank has counted all pairs
+before: its counts are added up as a plan would pick them.
 """
 
 from __future__ import annotations
@@ -11,31 +12,30 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
-from flame_metric.core.checks import check_choice, check_integer
-from flame_metric.core.clock import Fps, Milliseconds, as_fps
+import numpy as np
+
+from flame_metric.core.checks import check_choice, check_integer, check_kind
+from flame_metric.core.clock import Fps, as_fps
 from flame_metric.core.counting import Counts
+from flame_metric.core.schedule import NOTHING_YET, Schedule
 from flame_metric.data.folders import Clip, LabelFolder, match_folders
-from flame_metric.data.lookup import LabelLookup
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, shortened
-from flame_metric.jobs.clip_journal import ClipJournal, Part, merge_parts
-from flame_metric.jobs.folder_source import FolderSource
-from flame_metric.jobs.pipeline import CountedClip, Progress, Source, counted_clips
+from flame_metric.errors import ConfigError, DatasetError, FlameWarning, shortened
+from flame_metric.jobs.clip_journal import ClipJournal, Part, join_parts
+from flame_metric.jobs.folder_source import Files, FolderSource
+from flame_metric.jobs.pipeline import CountedClip, Progress, Source, count_clips
 from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
-from flame_metric.jobs.request import Question, latency_and_stream
-from flame_metric.latency.simulate import StreamConfig, StreamStatistics, stream_text
-from flame_metric.latency.trace import LatencyTrace, as_trace
+from flame_metric.jobs.request import Request, RequestOptions, ScoreOptions, check_names, make_request
+from flame_metric.latency.simulate import StreamStatistics, stream_text
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.config import ScoreConfig
 from flame_metric.scores.evaluation import Evaluation, Interrupted, Streaming
-from flame_metric.scores.meter import FlameMeter
-from flame_metric.scores.offset_counts import NETWORK, PERSISTENCE
-from flame_metric.scores.result import FlameResult
+from flame_metric.scores.offset_counts import NETWORK, NO_MAP, PERSISTENCE
+from flame_metric.scores.result import FlameResult, nan_note
 
-__all__ = ["Evaluation", "Job", "evaluate_bank", "evaluate_clips", "evaluate_folders", "merged", "scored"]
+__all__ = ["Job", "build_evaluation", "evaluate_bank", "evaluate_clips", "evaluate_folders", "merge_parts"]
 
 _LABELS_AS_PREDICTIONS = "labels as predictions"
 
@@ -43,33 +43,11 @@ _LABELS_AS_PREDICTIONS = "labels as predictions"
 def evaluate_folders(
     predictions: str | os.PathLike[str],
     labels: str | os.PathLike[str],
+    request: Request | None = None,
     *,
-    num_classes: int,
-    fps: Fps,
-    latency_ms: Milliseconds | None = None,
-    frame_offset: int | None = None,
-    trace: LatencyTrace | None = None,
-    stream: StreamConfig | None = None,
-    seed: int = 0,
-    before_first: str = "skip",
-    max_offset: int | None = None,
-    keep_bank: bool = False,
-    ignore_index: int | None = None,
-    pred_map: LabelLookup | None = None,
-    label_map: LabelLookup | None = None,
-    pred_prefix: str = "",
-    pred_suffix: str = "",
-    label_prefix: str = "",
-    label_suffix: str = "",
-    class_names: Sequence[str] | None = None,
-    step: int | None = None,
-    device: str | None = None,
-    jobs: int = 1,
-    progress: Progress | None = None,
-    journal: str | os.PathLike[str] | None = None,
-    resume: bool = False,
-    shard: tuple[int, int] | None = None,
-    on_error: str = "stop",
+    files: Files | None = None,
+    job: Job | None = None,
+    **options: Unpack[RequestOptions],
 ) -> Evaluation:
     """Score a folder of predictions against a folder of labels.
 
@@ -79,32 +57,15 @@ def evaluate_folders(
         ``<root>/<sequence>/<frame>.png`` or one flat sequence; .npy label maps too, and .npy scores (C, H, W) as
         predictions. Frames are matched by name. Each may also be a zip or tar archive, or an address of a store or
         server (:func:`~flame_metric.data.places.open_place`).
-    num_classes, latency_ms, frame_offset, ignore_index, class_names, device, before_first
-        As :class:`~flame_metric.FlameMeter` takes them; one of latency, offset and ``trace`` is needed.
-    fps : int, float, Fraction or str
-        Steps of the frame numbers per second.
-    trace : LatencyTrace, optional
-        Measured latencies: their median gives k, and the stream replays them.
-    stream : StreamConfig, optional
-        Score this stream too; with a trace, one of one worker and a queue of one is scored anyway.
-    seed : int
-        Seed of a trace that is replayed at random.
-    max_offset : int, optional
-        Count every offset up to this one: the result has a curve and a bank.
-    keep_bank : bool
-        Whether the result has a bank that reaches as far as the scores do, and at least to ``max_offset``.
-    pred_map, label_map : LabelLookup, optional
-        From labels in the files to classes.
-    pred_prefix, pred_suffix, label_prefix, label_suffix : str
-        What file names begin and end with beside the frame's name.
-    step : int, optional
-        Difference of frame numbers from one frame to the next; default: the smallest one in a sequence.
-    jobs : int
-        Threads that decode and count, >= 1. The numbers do not depend on it.
-    progress : callable, optional
-        Called with (frames done, all frames, the FLAME score so far).
-    journal, resume, shard, on_error
-        As :class:`Job` has them: to go on after a kill, to share the work out, to leave out what is damaged.
+    request : Request, optional
+        Which scores are asked for.
+    files : Files, optional
+        How files are named, and what their labels mean. Default: every file is a frame, its labels are classes.
+    job : Job, optional
+        Threads, progress, and how to go on after a kill, to share the work out, to leave out what is damaged.
+    **options
+        Instead of ``request``: those of :class:`~flame_metric.jobs.request.Request`. ``num_classes``, ``fps`` and one
+        of latency, offset and trace are needed.
 
     Returns
     -------
@@ -116,8 +77,8 @@ def evaluate_folders(
         If a file is missing, damaged, of another size, or holds a label that is no class; or if k reaches beyond the
         first frame of a sequence with one label.
     ConfigError
-        If an option is out of range, not exactly one of latency, offset and trace is given, a stream is asked for with
-        an offset, or an address has an unknown scheme.
+        If an option is missing, unknown or out of range, not exactly one of latency, offset and trace is given, a
+        stream is asked for with an offset, options are given beside a request, or an address has an unknown scheme.
     MissingExtraError
         If PNG files or addresses are to be read without what reads them.
 
@@ -140,33 +101,15 @@ def evaluate_folders(
     >>> round(found.static.miou, 4), found.flame.miou
     (0.7083, 0.5)
     """
-    question = Question.of(
-        num_classes,
-        fps=fps,
-        latency_ms=latency_ms,
-        frame_offset=frame_offset,
-        trace=trace,
-        stream=stream,
-        seed=seed,
-        before_first=before_first,
-        max_offset=max_offset,
-        keep_bank=keep_bank,
-        ignore_index=ignore_index,
-        class_names=class_names,
-        device=device,
-    )
-    job = Job(jobs=jobs, progress=progress, journal=journal, resume=resume, shard=shard, on_error=on_error)
-    pred_folder = LabelFolder.scan(predictions, prefix=pred_prefix, suffix=pred_suffix, lookup=pred_map)
-    label_folder = LabelFolder.scan(labels, prefix=label_prefix, suffix=label_suffix, lookup=label_map)
-    clips = match_folders(pred_folder, label_folder, step=step)
-    source = FolderSource(pred_folder, label_folder, question.config.space, job.skip)
-    plan = question.plan(pred_folder.root, clips)
+    check_names(options, RequestOptions, files=Files, job=Job)
+    request = make_request(request, options)
+    files, job = files or Files(), job or Job()
+    pred_folder, label_folder = files.scan(predictions, labels)
+    clips = match_folders(pred_folder, label_folder, step=files.step)
+    source = FolderSource(pred_folder, label_folder, request.config.space, job.skip)
+    plan = request.plan(pred_folder.root, clips)
     notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
-    about = {  # what else tells one evaluation from another, wherever its folders lie
-        "predictions": [pred_folder.name, pred_prefix, pred_suffix, repr(pred_map)],
-        "labels": [label_folder.name, label_prefix, label_suffix, repr(label_map)],
-    }
-    return evaluate_clips(question, plan, source, job, notes=notes, about=about)
+    return evaluate_clips(request, plan, source, job, notes=notes, about=files.describe(pred_folder, label_folder))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +162,7 @@ class Job:
 
 
 def evaluate_clips(
-    question: Question,
+    request: Request,
     plan: Plan,
     source: Source,
     job: Job,
@@ -231,9 +174,9 @@ def evaluate_clips(
 
     Parameters
     ----------
-    question : Question
+    request : Request
     plan : Plan
-        Made by :meth:`Question.plan`, and checked.
+        Made by :meth:`Request.plan`, and checked.
     source : Source
         Where label maps come from.
     job : Job
@@ -248,13 +191,13 @@ def evaluate_clips(
         After Ctrl-C, if a sequence was finished.
     """
     if job.journal is None:
-        return _counted(question, plan, source, job, notes=notes, journal=None)
-    with ClipJournal(job.journal, question, plan, about=about, notes=notes, resume=job.resume) as journal:
-        return _counted(question, plan, source, job, notes=notes, journal=journal)
+        return _count(request, plan, source, job, notes=notes, journal=None)
+    with ClipJournal(job.journal, request, plan, about=about, notes=notes, resume=job.resume) as journal:
+        return _count(request, plan, source, job, notes=notes, journal=journal)
 
 
-def _counted(
-    question: Question,
+def _count(
+    request: Request,
     plan: Plan,
     source: Source,
     job: Job,
@@ -262,7 +205,7 @@ def _counted(
     notes: Sequence[str],
     journal: ClipJournal | None,
 ) -> Evaluation:
-    space, void = question.config.space, question.config.before_first == "void"
+    space, void = request.config.space, request.config.before_first == "void"
     share, fingerprints, counted = job.share(plan.clips), {}, {}
     skipped: dict[str, DatasetError] = {}
     if journal is not None:
@@ -276,7 +219,7 @@ def _counted(
                 _leave_out(clip.clip.name, error, skipped)
         counted = journal.finished(fingerprints)
     left = [clip for clip in share if clip.clip.name not in {*counted, *skipped}]
-    clips = counted_clips(left, source, space, void=void, skip=job.skip, jobs=job.jobs, progress=job.progress)
+    clips = count_clips(left, source, space, void=void, skip=job.skip, jobs=job.jobs, progress=job.progress)
     try:
         with closing(clips):
             for name, found in clips:
@@ -289,13 +232,13 @@ def _counted(
     except KeyboardInterrupt:
         if not counted:
             raise
-        raise Interrupted(_scored(question, plan, counted, notes, tuple(skipped))) from None
+        raise Interrupted(_score(request, plan, counted, notes, tuple(skipped))) from None
     if not counted and skipped and job.shard is None:  # other shares may hold what can be scored
         raise next(iter(skipped.values()))
     with warnings.catch_warnings():
         if job.shard is not None:  # of a part, nothing is said that could be wrong of the whole
             warnings.simplefilter("ignore", FlameWarning)
-        return _scored(question, plan, counted, notes, tuple(skipped))
+        return _score(request, plan, counted, notes, tuple(skipped))
 
 
 def _leave_out(name: str, error: DatasetError, skipped: dict[str, DatasetError]) -> None:
@@ -303,71 +246,24 @@ def _leave_out(name: str, error: DatasetError, skipped: dict[str, DatasetError])
     warnings.warn(f"sequence {name} is left out: {error}", FlameWarning, stacklevel=5)
 
 
-def _scored(
-    question: Question, plan: Plan, counted: Mapping[str, CountedClip], notes: Sequence[str], left_out: Sequence[str]
+def _score(
+    request: Request, plan: Plan, counted: Mapping[str, CountedClip], notes: Sequence[str], left_out: Sequence[str]
 ) -> Evaluation:
     """Score clips in the order of the plan, whenever each was counted: notes name the first of them."""
-    names = [clip.clip.name for clip in plan.clips]
-    ordered = {name: counted[name] for name in names if name in counted}
-    return scored(question, ordered, notes, number=len(names), left_out=left_out)
-
-
-def scored(
-    question: Question,
-    counted: Mapping[str, CountedClip],
-    notes: Sequence[str] = (),
-    *,
-    number: int,
-    left_out: Sequence[str] = (),
-) -> Evaluation:
-    """Score what was counted.
-
-    Parameters
-    ----------
-    question : Question
-    counted : mapping of str to CountedClip
-        By name.
-    notes : sequence of str
-    number : int
-        Clips of the whole evaluation.
-    left_out : sequence of str
-        Those that were left out for damaged files.
-    """
-    config, notes = question.config, list(notes)
-    meter = FlameMeter.from_config(config)
-    for name, counts in _counts(counted, FLAME, NETWORK).items():
-        meter.add_counts(counts, sequence=name)
-    static = None
-    if without_own := [frame for clip in counted.values() for frame in clip.without_own]:
-        notes.append(
-            f"No static score: {len(without_own)} labelled frame(s) have no prediction of their own "
-            f"({shortened(without_own)})."
-        )
-    else:
-        settings = replace(config, frame_offset=0, latency_ms=None, device=None, before_first="skip")
-        static = FlameResult.from_counts(settings, _counts(counted, STATIC, NETWORK))
-    flame = meter.compute()
-    persistence = _late_labels(FlameResult.from_counts(config, _counts(counted, FLAME, PERSISTENCE)))
-    notes += [] if persistence else [_no_baseline(flame)]
-    if len(sizes := {size for clip in counted.values() for size in clip.sizes}) > 1:
-        several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
-        notes.append(f"Frames differ in size, and so may their latencies: {several}.")
-    bank = _bank(counted, config)
-    curve = None
-    if bank is not None and question.max_offset is not None:
-        curve = bank.curve(question.max_offset, before_first=config.before_first)
-    streaming = _streaming(question, counted)
-    incomplete = None
-    if len(counted) < number:
-        incomplete = f"{len(counted)} of {number} sequence(s) are scored"
-    if left_out:
-        incomplete = f"{incomplete}; {len(left_out)} left out for damaged files: {', '.join(left_out)}"
-    return Evaluation(
-        static, flame, persistence, tuple(notes), streaming, curve, bank, incomplete, left_out=tuple(left_out)
+    schedules = {clip.clip.name: clip.schedule for clip in plan.clips}
+    ordered = {name: counted[name] for name in schedules if name in counted}
+    return build_evaluation(
+        request,
+        ordered,
+        {name: schedule for name in ordered if (schedule := schedules[name]) is not None},
+        _make_bank(request.config, ordered),
+        notes=notes,
+        number=len(plan.clips),
+        left_out=left_out,
     )
 
 
-def merged(parts: Sequence[Part], *, allow_partial: bool = False, left_out: Collection[str] = ()) -> Evaluation:
+def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False, left_out: Collection[str] = ()) -> Evaluation:
     """Score parts of one evaluation, such as several machines wrote with ``shard``.
 
     Parameters
@@ -392,36 +288,29 @@ def merged(parts: Sequence[Part], *, allow_partial: bool = False, left_out: Coll
     FlameWarning
         If sequences are in several parts, with identical counts.
     """
-    question, counted, first = merge_parts(parts, may_be_missing=None if allow_partial else left_out)
+    request, counted, first = join_parts(parts, may_be_missing=None if allow_partial else left_out)
     without = [name for name in first.sequences if name in left_out and name not in counted]
     if without and not counted:
         raise DatasetError(f"all {len(without)} sequence(s) are left out for damaged files")
-    return scored(question, counted, first.notes, number=len(first.sequences), left_out=without)
+    return build_evaluation(
+        request,
+        counted,
+        _simulate(request, counted),
+        _make_bank(request.config, counted),
+        notes=first.notes,
+        number=len(first.sequences),
+        left_out=without,
+    )
 
 
-def _counts(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[str, Counts]:
-    """Return the counts of each clip for a score; clips without labels have none."""
-    return {name: clip.scores[score, row] for name, clip in counted.items() if clip.scores}
-
-
-def _streaming(question: Question, counted: Mapping[str, CountedClip]) -> Streaming | None:
-    if question.stream is None or question.latency is None:
-        return None
-    schedule = stream_text(question.stream, question.latency, question.seed)
-    settings = replace(question.config, frame_offset=None, schedule=schedule)
-    schedules = question.schedules(
+def _simulate(request: Request, counted: Mapping[str, CountedClip]) -> dict[str, Schedule]:
+    return request.schedules(
         {name: clip.num_frames for name, clip in counted.items()},
         {name: clip.labelled for name, clip in counted.items()},
     )
-    return Streaming(
-        FlameResult.from_counts(settings, _counts(counted, STREAMING, NETWORK)),
-        _late_labels(FlameResult.from_counts(settings, _counts(counted, STREAMING, PERSISTENCE))),
-        question.stream,
-        StreamStatistics.of(schedules.values()),
-    )
 
 
-def _bank(counted: Mapping[str, CountedClip], config: ScoreConfig) -> OffsetBank | None:
+def _make_bank(config: ScoreConfig, counted: Mapping[str, CountedClip]) -> OffsetBank | None:
     banks = {name: clip.bank for name, clip in counted.items() if clip.bank is not None}
     if not banks:
         return None
@@ -440,31 +329,26 @@ def _bank(counted: Mapping[str, CountedClip], config: ScoreConfig) -> OffsetBank
 
 def evaluate_bank(
     bank: OffsetBank,
+    request: Request | None = None,
     *,
-    latency_ms: Milliseconds | None = None,
-    frame_offset: int | None = None,
-    trace: LatencyTrace | None = None,
-    stream: StreamConfig | None = None,
     fps: Fps | None = None,
     every: int = 1,
-    seed: int = 0,
-    before_first: str = "skip",
-    max_offset: int | None = None,
-    device: str | None = None,
+    **options: Unpack[ScoreOptions],
 ) -> Evaluation:
     """Score a bank at another latency, rate or stream: what :func:`evaluate_folders` finds, without any image.
 
     Parameters
     ----------
     bank : OffsetBank
-    latency_ms, frame_offset, trace, stream, seed, before_first, device
-        As :func:`evaluate_folders` takes them.
+    request : Request, optional
+        Which scores are asked for, of the classes of the bank and at the rate that follows from it.
     fps : optional
         Read the same frames at another rate than the bank's.
     every : int
         Keep each ``every``-th frame, and the labels on those; the rate falls accordingly.
-    max_offset : int, optional
-        Give the curve up to this offset.
+    **options
+        Instead of ``request``: those of :class:`~flame_metric.jobs.request.Request`, without classes and rate, which
+        the bank knows. One of latency, offset and trace is needed. The result has the bank in any case.
 
     Returns
     -------
@@ -473,12 +357,18 @@ def evaluate_bank(
     Raises
     ------
     ConfigError
-        If an option is out of range, or an offset beyond the bank is needed.
+        If an option is unknown or out of range, or an offset beyond the bank is needed.
     StateError
         If a prediction that is needed was not counted.
 
+    Warns
+    -----
+    FlameWarning
+        If some sequence yields no pair, or everything is void.
+
     Examples
     --------
+    >>> from flame_metric import StreamConfig
     >>> video = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]], [[0, 1, 0]]]
     >>> bank = OffsetBank(2, max_offset=2, fps=30)
     >>> bank.update_sequence(video, video, sequence="clip")
@@ -486,48 +376,147 @@ def evaluate_bank(
     >>> found.flame.frame_offset, found.streaming.statistics.dropped
     (2, 1)
     """
-    latency, stream = latency_and_stream(latency_ms, frame_offset, trace, stream)
+    check_kind("bank", bank, OffsetBank, "an OffsetBank")
+    check_names(options, ScoreOptions)
     every = check_integer("every", every, 1, unit="frames")
     rate = bank.fps if fps is None else as_fps(fps)
     bank, rate = bank.every(every), None if rate is None else rate / every
-    score = partial(
-        bank.score,
-        frame_offset=frame_offset,
-        latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
+    known = bank.config
+    request = make_request(
+        request,
+        options,
+        num_classes=known.num_classes,
         fps=rate,
-        before_first=before_first,
+        ignore_index=known.ignore_index,
+        class_names=known.class_names,
     )
-    flame = _signed(score(), device)
-    notes = []
-    try:
-        static = bank.score(frame_offset=0, fps=rate)
-    except StateError as error:
-        static = None
-        notes.append(f"No static score: {error}.")
-    persistence = streaming = None
-    if bank.has_persistence:
-        persistence = _late_labels(score(persistence=True))
-        notes += [] if persistence else [_no_baseline(flame)]
-    if latency is not None and stream is not None:
-        streamed = partial(bank.stream, latency, stream, fps=rate, before_first=before_first, seed=seed)
-        late = _late_labels(streamed(persistence=True)) if bank.has_persistence else None
-        schedules = bank.schedules(latency, stream, fps=rate, seed=seed)
-        streaming = Streaming(_signed(streamed(), device), late, stream, StreamStatistics.of(schedules.values()))
-    curve = None if max_offset is None else bank.curve(max_offset, fps=rate, before_first=before_first)
-    return Evaluation(static, flame, persistence, tuple(notes), streaming, curve, bank)
+    clips = {name: bank.counts_of(name) for name in bank.sequences}
+    empty = {
+        name: CountedClip(
+            {},
+            int(clip.num_frames[0]),
+            tuple(clip.frame.tolist()),
+            tuple(f"{name}/{frame}" for frame in clip.frame[clip.state[NETWORK, :, 0] == NO_MAP].tolist()),
+        )
+        for name, clip in clips.items()
+    }
+    schedules, offset = _simulate(request, empty), request.config.frame_offset or 0
+    bank.check_reach(offset)
+    picks = {FLAME: {name: np.where(clip.frame >= offset, offset, NOTHING_YET) for name, clip in clips.items()}}
+    if not any(clip.without_own for clip in empty.values()):
+        picks[STATIC] = {name: np.zeros_like(clip.frame) for name, clip in clips.items()}
+    if request.stream is not None:
+        picks[STREAMING] = {name: schedule.staleness for name, schedule in schedules.items()}
+    found = {
+        (score, row): bank.counts_at(offsets, before_first=request.config.before_first, persistence=row == PERSISTENCE)
+        for score, offsets in picks.items()
+        for row in (NETWORK, *([PERSISTENCE] if bank.has_persistence else []))
+    }
+    for score in picks:
+        _warn_without_pair(found[score, NETWORK])
+    counted = {
+        name: replace(clip, scores={key: counts[name] for key, counts in found.items()}) for name, clip in empty.items()
+    }
+    return build_evaluation(request, counted, schedules, bank, number=len(counted))
 
 
-def _signed(result: FlameResult, device: str | None) -> FlameResult:
-    return replace(result, config=replace(result.config, device=device))
+def _warn_without_pair(counts: Mapping[str, Counts]) -> None:
+    if without := [repr(name) for name, one in counts.items() if one.labelled_frames and not one.pairs]:
+        message = (
+            f"{len(without)} sequence(s) yield no pair, as no prediction is on screen at any of their labelled frames"
+        )
+        warnings.warn(f"{message}: {shortened(without)}", FlameWarning, stacklevel=3)
 
 
-def _late_labels(result: FlameResult) -> FlameResult | None:
+def build_evaluation(
+    request: Request,
+    counted: Mapping[str, CountedClip],
+    schedules: Mapping[str, Schedule],
+    bank: OffsetBank | None,
+    *,
+    notes: Sequence[str] = (),
+    number: int,
+    left_out: Sequence[str] = (),
+) -> Evaluation:
+    """Score what was counted.
+
+    Parameters
+    ----------
+    request : Request
+    counted : mapping of str to CountedClip
+        By name.
+    schedules : mapping of str to Schedule
+        What the stream that is asked for shows of each clip.
+    bank : OffsetBank, optional
+        Their counts at every offset.
+    notes : sequence of str
+    number : int
+        Clips of the whole evaluation.
+    left_out : sequence of str
+        Those that were left out for damaged files.
+
+    Warns
+    -----
+    FlameWarning
+        If there is no valid pixel at all: the FLAME score is NaN.
+    """
+    config, notes = request.config, list(notes)
+    flame = FlameResult.from_counts(config, _select(counted, FLAME, NETWORK))
+    if note := nan_note(flame):
+        warnings.warn(note, FlameWarning, stacklevel=3)
+    static = None
+    if without_own := [frame for clip in counted.values() for frame in clip.without_own]:
+        notes.append(
+            f"No static score: {len(without_own)} labelled frame(s) have no prediction of their own "
+            f"({shortened(without_own)})."
+        )
+    else:
+        settings = replace(config, frame_offset=0, latency_ms=None, device=None, before_first="skip")
+        static = FlameResult.from_counts(settings, _select(counted, STATIC, NETWORK))
+    persistence = _late_labels(config, _select(counted, FLAME, PERSISTENCE))
+    if persistence is None and (bank is None or bank.has_persistence):
+        notes.append(f"No persistence baseline: no two labelled frames are {config.frame_offset} frames apart.")
+    if len(sizes := {size for clip in counted.values() for size in clip.sizes}) > 1:
+        several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
+        notes.append(f"Frames differ in size, and so may their latencies: {several}.")
+    curve = None
+    if bank is not None and request.max_offset is not None:
+        curve = bank.curve(request.max_offset, fps=config.fps, before_first=config.before_first)
+    incomplete = None
+    if len(counted) < number:
+        incomplete = f"{len(counted)} of {number} sequence(s) are scored"
+    if left_out:
+        incomplete = f"{incomplete}; {len(left_out)} left out for damaged files: {', '.join(left_out)}"
+    streaming = _score_stream(request, counted, schedules)
+    return Evaluation(
+        static, flame, persistence, tuple(notes), streaming, curve, bank, incomplete, left_out=tuple(left_out)
+    )
+
+
+def _score_stream(
+    request: Request, counted: Mapping[str, CountedClip], schedules: Mapping[str, Schedule]
+) -> Streaming | None:
+    if request.stream is None or request.latency is None:
+        return None
+    schedule = stream_text(request.stream, request.latency, request.seed)
+    settings = replace(request.config, frame_offset=None, schedule=schedule)
+    return Streaming(
+        FlameResult.from_counts(settings, _select(counted, STREAMING, NETWORK)),
+        _late_labels(settings, _select(counted, STREAMING, PERSISTENCE)),
+        request.stream,
+        StreamStatistics.of(schedules.values()),
+    )
+
+
+def _select(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[str, Counts]:
+    """Return the counts of each clip for a score; clips without labels may have none."""
+    return {name: clip.scores[score, row] for name, clip in counted.items() if (score, row) in clip.scores}
+
+
+def _late_labels(config: ScoreConfig, counts: Mapping[str, Counts]) -> FlameResult | None:
     """Return the persistence baseline; None if no pair of labels was there."""
-    return _signed(result, _LABELS_AS_PREDICTIONS) if result.num_pairs else None
-
-
-def _no_baseline(flame: FlameResult) -> str:
-    return f"No persistence baseline: no two labelled frames are {flame.frame_offset} frames apart."
+    result = FlameResult.from_counts(replace(config, device=_LABELS_AS_PREDICTIONS), counts)
+    return result if result.num_pairs else None
 
 
 def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip]) -> list[str]:

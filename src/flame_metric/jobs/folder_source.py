@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,15 +13,55 @@ from pathlib import Path
 
 from flame_metric.core.counting import CodedMap, LabelSpace, code_map
 from flame_metric.data.folders import Frame, LabelFile, LabelFolder
+from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.stored import READERS, StoredFile, read_ahead, reading_threads
 from flame_metric.errors import DatasetError, LabelError, ShapeError
 from flame_metric.jobs.pipeline import FrameMaps, in_order
 from flame_metric.jobs.plan import ClipPlan
 
-__all__ = ["FolderSource"]
+__all__ = ["Files", "FolderSource"]
 
 _Contents = Mapping[LabelFile, bytes | DatasetError]
 """What files hold that do not lie on disk, or why that could not be fetched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """How the files of two folders are named, and what their labels mean.
+
+    Attributes
+    ----------
+    pred_map, label_map : LabelLookup, optional
+        From labels in the files to classes.
+    pred_prefix, pred_suffix, label_prefix, label_suffix : str
+        What file names begin and end with beside the frame's name.
+    step : int, optional
+        Difference of frame numbers from one frame to the next; default: the smallest one in a sequence.
+    """
+
+    pred_map: LabelLookup | None = None
+    label_map: LabelLookup | None = None
+    pred_prefix: str = ""
+    pred_suffix: str = ""
+    label_prefix: str = ""
+    label_suffix: str = ""
+    step: int | None = None
+
+    def scan(
+        self, predictions: str | os.PathLike[str], labels: str | os.PathLike[str]
+    ) -> tuple[LabelFolder, LabelFolder]:
+        """Find the files of both folders."""
+        return (
+            LabelFolder.scan(predictions, prefix=self.pred_prefix, suffix=self.pred_suffix, lookup=self.pred_map),
+            LabelFolder.scan(labels, prefix=self.label_prefix, suffix=self.label_suffix, lookup=self.label_map),
+        )
+
+    def describe(self, predictions: LabelFolder, labels: LabelFolder) -> dict[str, list[str]]:
+        """Return what tells one evaluation from another, wherever its folders lie."""
+        return {
+            "predictions": [predictions.name, self.pred_prefix, self.pred_suffix, repr(self.pred_map)],
+            "labels": [labels.name, self.label_prefix, self.label_suffix, repr(self.label_map)],
+        }
 
 
 @dataclass(frozen=True)

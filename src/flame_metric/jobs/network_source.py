@@ -23,21 +23,21 @@ from flame_metric.jobs.pipeline import FrameMaps, in_order
 from flame_metric.jobs.plan import ClipPlan
 from flame_metric.networks.network import Network, input_frames, stacked
 
-__all__ = ["NetworkSource", "OnOutput", "kept", "scored_labels"]
+__all__ = ["NetworkSource", "OnOutput", "code_output", "copy_output"]
 
 Image = npt.NDArray[np.uint8]
 OnOutput = Callable[[VideoSequence, int, npt.NDArray[np.uint16]], object]
 """Called with a video, the number of a frame, the label map (H, W) scored for it (void: C), in any thread."""
 
 
-def kept(output: LabelMaps) -> LabelMaps:
+def copy_output(output: LabelMaps) -> LabelMaps:
     """Return a copy of an output, as it is now: a network may write its next output over it."""
     if hasattr(output, "detach"):  # PyTorch is not imported here
         return output.detach().clone()
     return output.copy() if isinstance(output, np.ndarray) else np.array(output)
 
 
-def scored_labels(output: LabelMaps, space: LabelSpace) -> npt.NDArray[np.uint16]:
+def code_output(output: LabelMaps, space: LabelSpace) -> npt.NDArray[np.uint16]:
     """Return the label map that is scored for an output of a network: classes 0..C-1, C for void.
 
     Raises
@@ -82,31 +82,31 @@ class NetworkSource:
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
     ) -> Generator[FrameMaps]:
         """Yield the maps of each frame, in order."""
-        jobs = (_Job(self.videos[plan.clip.name], frame) for plan, frame in frames)
+        tasks = (_Task(self.videos[plan.clip.name], frame) for plan, frame in frames)
 
-        def finished() -> Iterator[tuple[_Job, Future[FrameMaps]]]:
+        def finished() -> Iterator[tuple[_Task, Future[FrameMaps]]]:
             with self.network.runner.context():
-                for item in self._read(jobs, pool, ahead):
-                    yield item.job, pool.submit(self._finish, item, self._run(item))
+                for item in self._read(tasks, pool, ahead):
+                    yield item.task, pool.submit(self._finish, item, self._run(item))
 
         for _, maps in in_order(finished(), ahead):
             yield maps
 
-    def _read(self, jobs: Iterable[_Job], pool: ThreadPoolExecutor, ahead: int) -> Iterator[_Input]:
+    def _read(self, tasks: Iterable[_Task], pool: ThreadPoolExecutor, ahead: int) -> Iterator[_Input]:
         """Read frames and labels ahead of the network; a frame that several inputs show is read once."""
-        waiting: deque[tuple[_Job, Future[Any], dict[int, Future[Image]]]] = deque()
+        waiting: deque[tuple[_Task, Future[Any], dict[int, Future[Image]]]] = deque()
         images: dict[int, Future[Image]] = {}
         video = None
         try:
-            for job in jobs:
-                if job.video is not video:
-                    images, video = {}, job.video
-                shown = input_frames(job.frame.index, self.network.frames)
+            for task in tasks:
+                if task.video is not video:
+                    images, video = {}, task.video
+                shown = input_frames(task.frame.index, self.network.frames)
                 images = {
                     index: images[index] if index in images else pool.submit(video.frames.__getitem__, index)
                     for index in dict.fromkeys(shown)
                 }
-                waiting.append((job, pool.submit(job.target), images))
+                waiting.append((task, pool.submit(task.target), images))
                 if len(waiting) > ahead:
                     yield self._input(*waiting.popleft())
             while waiting:
@@ -116,26 +116,26 @@ class NetworkSource:
                 for future in (label, *unread.values()):
                     future.cancel()
 
-    def _input(self, job: _Job, label: Future[Any], images: Mapping[int, Future[Image]]) -> _Input:
-        shown = input_frames(job.frame.index, self.network.frames)
+    def _input(self, task: _Task, label: Future[Any], images: Mapping[int, Future[Image]]) -> _Input:
+        shown = input_frames(task.frame.index, self.network.frames)
         try:
             read = {index: image.result() for index, image in images.items()}
         except DatasetError as error:
             if not self.skip:
                 raise
-            return _Input(job, label, np.empty((0, 0, 0), np.uint8), error)
-        with located(f"sequence {job.video.name!r}"):
-            return _Input(job, label, stacked(read, shown))
+            return _Input(task, label, np.empty((0, 0, 0), np.uint8), error)
+        with located(f"sequence {task.video.name!r}"):
+            return _Input(task, label, stacked(read, shown))
 
     def _run(self, item: _Input) -> LabelMaps | None:
         if item.error is not None:
             return None
-        runner, job = self.network.runner, item.job
-        with blaming(f"{self.network.name} failed on frame {job.frame.name} of sequence {job.video.name!r}"):
-            return kept(runner.run(runner.prepare(item.image)))
+        runner, task = self.network.runner, item.task
+        with blaming(f"{self.network.name} failed on frame {task.frame.name} of sequence {task.video.name!r}"):
+            return copy_output(runner.run(runner.prepare(item.image)))
 
     def _finish(self, item: _Input, output: LabelMaps | None) -> FrameMaps:
-        video, frame = item.job.video, item.job.frame
+        video, frame = item.task.video, item.task.frame
         if output is None and item.error is not None:
             return FrameMaps(frame, None, None, item.error)
         try:
@@ -153,7 +153,7 @@ class NetworkSource:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Task:
     """A frame on which the network is to be run."""
 
     video: VideoSequence
@@ -166,7 +166,7 @@ class _Job:
 class _Input(NamedTuple):
     """An input of the network, and the labels of its newest frame."""
 
-    job: _Job
+    task: _Task
     label: Future[Any]
     image: Image
     error: DatasetError | None = None

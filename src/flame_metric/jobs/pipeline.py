@@ -21,7 +21,7 @@ from flame_metric.errors import DatasetError, ShapeError
 from flame_metric.jobs.plan import FLAME, ClipPlan
 from flame_metric.scores.offset_counts import NETWORK, PERSISTENCE, OffsetCounts, OffsetCountsBuilder
 
-__all__ = ["CountedClip", "FrameMaps", "Progress", "Source", "counted_clips", "in_order"]
+__all__ = ["CountedClip", "FrameMaps", "Progress", "Source", "count_clips", "in_order"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -131,7 +131,7 @@ class _Counter:
             raise DatasetError(f"{path} and {current.frame.label}: {error}", path=where) from error
 
 
-def counted_clips(
+def count_clips(
     clips: Sequence[ClipPlan],
     source: Source,
     space: LabelSpace,

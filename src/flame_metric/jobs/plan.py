@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from flame_metric.core.schedule import NOTHING_YET
+from flame_metric.core.schedule import NOTHING_YET, Schedule
 from flame_metric.data.folders import Clip, Frame
 from flame_metric.data.stored import StoredFolder
 from flame_metric.errors import DatasetError, FlameWarning, shortened
@@ -39,15 +39,15 @@ class ClipPlan:
     clip : Clip
     frame_offset : int
         k.
-    staleness : Mapping of int to int, or None
-        By frame: how old the prediction is that a stream shows, -1 where it shows none.
+    schedule : Schedule or None
+        What a stream shows at the labelled frames.
     bank_offset : int or None
         A bank needs all offsets 0..bank_offset.
     """
 
     clip: Clip
     frame_offset: int
-    staleness: Mapping[int, int] | None
+    schedule: Schedule | None
     bank_offset: int | None
 
     @cached_property
@@ -75,6 +75,13 @@ class ClipPlan:
         if self.predicts_unlabelled or not self.clip.frames:
             return frozenset()
         return frozenset(range(self.num_frames)) - self.frames.keys()
+
+    @cached_property
+    def staleness(self) -> Mapping[int, int] | None:
+        """By labelled frame: how old the prediction is that the stream shows, -1 where it shows none."""
+        if self.schedule is None:
+            return None
+        return dict(zip(self.schedule.label_frame.tolist(), self.schedule.staleness.tolist(), strict=True))
 
     @property
     def num_frames(self) -> int:
@@ -154,7 +161,7 @@ class Plan:
             If some sequences have no pair.
         """
         notes = self._check_score(FLAME)
-        if any(plan.staleness is not None for plan in self.clips):
+        if any(plan.schedule is not None for plan in self.clips):
             notes += self._check_score(STREAMING)
         for offset in range(self.curve + 1 if self.curve is not None else 0):
             fixed = ([_fixed(frame.index, offset) for frame in plan.labelled] for plan in self.clips)

@@ -1,13 +1,14 @@
-"""Question: which scores are asked for; from it follow the pairs of frames that an evaluation needs."""
+"""Request: which scores are asked for; from it follow the pairs of frames that an evaluation needs."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from flame_metric.core.checks import check_integer, check_kind
 from flame_metric.core.clock import MAX_NS, Fps, Milliseconds, milliseconds_to_ns
@@ -22,12 +23,54 @@ from flame_metric.latency.trace import LatencyTrace, as_trace
 from flame_metric.scores.bank import MAX_OFFSET
 from flame_metric.scores.config import ScoreConfig, make_config
 
-__all__ = ["Question", "latency_and_stream"]
+__all__ = ["Request", "RequestOptions", "ScoreOptions", "check_names", "make_request"]
+
+
+class ScoreOptions(TypedDict, total=False):
+    """Options of data that says itself which classes and which frame rate it has; :class:`Request` documents them."""
+
+    latency_ms: Milliseconds | None
+    frame_offset: int | None
+    trace: LatencyTrace | None
+    stream: StreamConfig | None
+    seed: int
+    before_first: str
+    max_offset: int | None
+    keep_bank: bool
+    hardware: str | None
+
+
+class RequestOptions(ScoreOptions, total=False):
+    """Options of :meth:`Request.from_options`; :class:`Request` documents them."""
+
+    num_classes: int
+    fps: Fps | None
+    ignore_index: int | None
+    class_names: Sequence[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """Which scores are asked for.
+class Request:
+    """Which scores are asked for; :meth:`from_options` makes it.
+
+    Its options, wherever they are given:
+
+    - ``num_classes`` (int): C, void not counted.
+    - ``fps`` (int, float, Fraction or str): frames per second; of folders, steps of the frame numbers per second.
+    - ``latency_ms`` (float): the latency of a prediction in milliseconds, from which the offset k follows (Eq. 5).
+    - ``frame_offset`` (int): instead, k itself.
+    - ``trace`` (LatencyTrace): instead, measured latencies: their median gives k, and the stream replays them.
+    - ``stream`` (StreamConfig): score this stream too; with a trace, one of one worker and a queue of one is scored
+      anyway.
+    - ``seed`` (int): seed of a trace that is replayed at random. Default: 0.
+    - ``before_first`` ("skip" or "void"): leave a labelled frame before the first prediction out, or count its pixels
+      as missed. Default: "skip".
+    - ``max_offset`` (int): count every offset up to this one: the result has a curve and a bank.
+    - ``keep_bank`` (bool): whether the result has a bank that reaches as far as the scores do, and at least to
+      ``max_offset``.
+    - ``ignore_index`` (int): label of void pixels.
+    - ``class_names`` (sequence of str): C names for tables.
+    - ``hardware`` (str): what the latency was measured on, for the signature.
 
     Attributes
     ----------
@@ -36,13 +79,18 @@ class Question:
     latency : float or LatencyTrace, optional
         None where an offset was given instead.
     stream : StreamConfig, optional
-        Score this stream too.
     seed : int
-        Seed of a trace that is replayed at random.
     max_offset : int, optional
-        Count every offset up to this one, for a curve and a bank.
     keep_bank : bool
-        Whether a bank is wanted that reaches as far as the scores do, and at least to ``max_offset``.
+
+    Examples
+    --------
+    >>> request = Request.from_options(num_classes=19, fps=17, latency_ms=76, hardware="GTX 1080 Ti")
+    >>> request.config.frame_offset
+    2
+    >>> Request.from_options(num_classes=19, fps=17, latencyms=76)
+    Traceback (most recent call last):
+    flame_metric.errors.ConfigError: there is no option `latencyms`, expected such as `latency_ms`
     """
 
     config: ScoreConfig
@@ -53,45 +101,44 @@ class Question:
     keep_bank: bool = False
 
     @classmethod
-    def of(
-        cls,
-        num_classes: int,
-        *,
-        fps: Fps,
-        latency_ms: Milliseconds | None = None,
-        frame_offset: int | None = None,
-        trace: LatencyTrace | None = None,
-        stream: StreamConfig | None = None,
-        seed: int = 0,
-        before_first: str = "skip",
-        max_offset: int | None = None,
-        keep_bank: bool = False,
-        ignore_index: int | None = None,
-        class_names: Sequence[str] | None = None,
-        device: str | None = None,
-    ) -> Question:
-        """Build it from the options of :func:`evaluate_folders`.
+    def from_options(cls, **options: Unpack[RequestOptions]) -> Request:
+        """Build it from options.
 
         Raises
         ------
         ConfigError
-            If an option is out of range, not exactly one of latency, offset and trace is given, or a stream is asked
-            for with an offset.
+            If an option is missing, unknown or out of range, not exactly one of latency, offset and trace is given, or
+            a stream is asked for with an offset.
         """
-        latency, stream = latency_and_stream(latency_ms, frame_offset, trace, stream)
+        check_names(options, RequestOptions)
+        if missing := [f"`{name}`" for name in ("num_classes", "fps") if name not in options]:
+            wanted = "is missing, expected a number" if len(missing) == 1 else "are missing, expected a number for each"
+            raise ConfigError(f"{' and '.join(missing)} {wanted}")
+        frame_offset = options.get("frame_offset")
+        latency, stream = _latency_and_stream(
+            options.get("latency_ms"), frame_offset, options.get("trace"), options.get("stream")
+        )
+        max_offset = options.get("max_offset")
         if max_offset is not None:
             max_offset = check_integer("max_offset", max_offset, 0, most=MAX_OFFSET, unit="frames")
         config = make_config(
-            num_classes,
+            options["num_classes"],
             latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
-            fps=fps,
+            fps=options["fps"],
             frame_offset=frame_offset,
-            ignore_index=ignore_index,
-            class_names=class_names,
-            before_first=before_first,
-            device=device,
+            ignore_index=options.get("ignore_index"),
+            class_names=options.get("class_names"),
+            before_first=options.get("before_first", "skip"),
+            device=options.get("hardware"),
         )
-        return cls(config=config, latency=latency, stream=stream, seed=seed, max_offset=max_offset, keep_bank=keep_bank)
+        return cls(
+            config=config,
+            latency=latency,
+            stream=stream,
+            seed=options.get("seed", 0),
+            max_offset=max_offset,
+            keep_bank=options.get("keep_bank", False),
+        )
 
     def schedules(self, lengths: Mapping[str, int], labelled: Mapping[str, Sequence[int]]) -> dict[str, Schedule]:
         """Simulate the stream that is asked for on some clips; nothing if none is.
@@ -117,13 +164,7 @@ class Question:
         if self.keep_bank:  # as far as the scores reach, too
             shown = (int(schedule.staleness.max(initial=0)) for schedule in schedules.values())
             reach = max(offset, self.max_offset or 0, *shown)
-        plans = []
-        for clip in clips:
-            schedule = schedules.get(clip.name)
-            ages = None
-            if schedule is not None:
-                ages = dict(zip(schedule.label_frame.tolist(), schedule.staleness.tolist(), strict=True))
-            plans.append(ClipPlan(clip, offset, ages, reach))
+        plans = (ClipPlan(clip, offset, schedules.get(clip.name), reach) for clip in clips)
         return Plan(where, tuple(plans), offset, self.max_offset, has_step)
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,7 +184,7 @@ class Question:
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Question:
+    def from_dict(cls, record: Mapping[str, Any]) -> Request:
         """Build it from what :meth:`to_dict` returned.
 
         Raises
@@ -169,7 +210,60 @@ class Question:
             )
 
 
-def latency_and_stream(
+def make_request(request: Request | None, options: ScoreOptions, **given: Any) -> Request:
+    """Return the request that is given, or the one that options make; ``given`` is what the data says of itself.
+
+    Raises
+    ------
+    ConfigError
+        If both are given, the request is of other classes or of another rate than the data, or as
+        :meth:`Request.from_options` does.
+    """
+    if request is None:
+        return Request.from_options(**{**options, **given})
+    check_kind("request", request, Request, "a Request")
+    if options:
+        names = " and ".join(f"`{name}`" for name in options)
+        raise ConfigError(f"`request` is given beside {names}, expected a request or its options")
+    wanted = make_config(frame_offset=0, **given) if given else request.config
+    unlike = [text for text in request.config.differences(wanted) if text.partition(":")[0] in given]
+    if unlike:
+        raise ConfigError(f"`request` is of other data, request / data: {'; '.join(unlike)}")
+    return request
+
+
+def check_names(options: Iterable[str], known: type, **records: type) -> None:
+    """Refuse options that are not known, naming the nearest one, or the record to which they belong.
+
+    Parameters
+    ----------
+    options : iterable of str
+        What was given.
+    known : type
+        The TypedDict of the options.
+    **records : type
+        By argument: dataclasses that are given as a whole.
+
+    Raises
+    ------
+    ConfigError
+        If one is not known.
+    """
+    names = [*known.__required_keys__, *known.__optional_keys__]  # type: ignore[attr-defined]
+    for option in options:
+        if option in names:
+            continue
+        for argument, record in records.items():
+            if option in {field.name for field in fields(record)}:
+                raise ConfigError(
+                    f"there is no option `{option}` here, expected {argument}={record.__name__}({option}=...)"
+                )
+        nearest = difflib.get_close_matches(option, names, 1)
+        expected = f"such as `{nearest[0]}`" if nearest else f"some of {', '.join(sorted(names))}"
+        raise ConfigError(f"there is no option `{option}`, expected {expected}")
+
+
+def _latency_and_stream(
     latency_ms: Milliseconds | None, frame_offset: int | None, trace: LatencyTrace | None, stream: StreamConfig | None
 ) -> tuple[Milliseconds | LatencyTrace | None, StreamConfig | None]:
     """Return the latency, and the stream on which to score; None where an offset was given instead.

@@ -123,6 +123,11 @@ class OffsetBank:
         self._all: OffsetCounts | None = None  # the clips in the order of their ids, joined when it is first needed
 
     @property
+    def config(self) -> ScoreConfig:
+        """Classes, void label and names."""
+        return self._config
+
+    @property
     def max_offset(self) -> int:
         """K, in frames."""
         return self._max_offset
@@ -471,7 +476,7 @@ class OffsetBank:
             before_first=before_first,
         )
         offset = config.frame_offset or 0
-        self._check_reach(offset)
+        self.check_reach(offset)
         return self._result(config, [(1, self._fixed(offset))], persistence=persistence)
 
     def curve(self, max_offset: int | None = None, *, fps: Fps | None = None, before_first: str = "skip") -> Curve:
@@ -483,7 +488,7 @@ class OffsetBank:
             If ``max_offset`` lies beyond the bank.
         """
         last = self._max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
-        self._check_reach(last)
+        self.check_reach(last)
         offsets = range(last + 1)
         return Curve(
             tuple(self._score(frame_offset=offset, fps=fps, before_first=before_first) for offset in offsets),
@@ -604,7 +609,7 @@ class OffsetBank:
         if x <= 1:  # a worker that keeps up: every frame is as stale as the latency
             return _warned(self._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
         last = math.ceil(2 * x)
-        self._check_reach(last)
+        self.check_reach(last)
         shares = {k: min(Fraction(k), 2 * x) - max(Fraction(k - 1), x) for k in range(math.floor(x) + 1, last + 1)}
         scale = math.lcm(*(share.denominator for share in shares.values()))
         return _warned(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
@@ -655,6 +660,35 @@ class OffsetBank:
 
     # ── sums ──
 
+    def counts_at(
+        self, offsets: Mapping[str, Offsets], *, before_first: str = "skip", persistence: bool = False
+    ) -> dict[str, Counts]:
+        """Return the counts of each clip under a schedule.
+
+        Parameters
+        ----------
+        offsets : mapping of str to ndarray of int64
+            By clip: how old what is on screen is at each of its labelled frames, -1 where nothing is.
+        before_first : {"skip", "void"}
+            What happens to a labelled frame before the first output.
+        persistence : bool
+            Count the labels as predictions.
+
+        Raises
+        ------
+        ConfigError
+            If an offset lies beyond the bank.
+        StateError
+            If a prediction that is on screen was not given.
+        """
+        shown = np.concatenate([np.zeros(0, np.int64), *(offsets[name] for name in self.sequences)])
+        config = replace(self._config, before_first=before_first)
+        result = self._result(config, [(1, shown)], persistence=persistence)
+        return {
+            name: Counts(counts, *tallies)
+            for name, counts, tallies in zip(result.sequences, result.counts, result.tallies.tolist(), strict=True)
+        }
+
     def _joined(self) -> OffsetCounts:
         """Return the counts of all clips, sorted by their ids."""
         if self._all is None:
@@ -679,7 +713,7 @@ class OffsetBank:
 
     def _mixture(self, config: ScoreConfig, times: Mapping[int, int]) -> FlameResult:
         """Return the score in which offset k counts ``times[k]`` times."""
-        self._check_reach(max(times))
+        self.check_reach(max(times))
         return self._result(config, [(number, self._fixed(offset)) for offset, number in sorted(times.items())])
 
     def _result(
@@ -698,7 +732,7 @@ class OffsetBank:
         counts = np.zeros((len(self._clips), 3, self._config.num_classes), np.int64)
         tallies = np.zeros((len(self._clips), 4), np.int64)
         for times, offsets in shown:
-            self._check_reach(int(offsets.max(initial=0)))
+            self.check_reach(int(offsets.max(initial=0)))
             if not persistence:
                 self._check_given(offsets)
             of_clips, tallies_of_clips = everything.sums(offsets, row, void=config.before_first == "void")
@@ -706,7 +740,14 @@ class OffsetBank:
             tallies += times * tallies_of_clips
         return FlameResult(config, self.sequences, counts, tallies)
 
-    def _check_reach(self, offset: int) -> None:
+    def check_reach(self, offset: int) -> None:
+        """Raise unless an offset was counted.
+
+        Raises
+        ------
+        ConfigError
+            If it lies beyond the bank.
+        """
         if offset > self._max_offset:
             raise ConfigError(
                 f"`max_offset` of this bank is {self._max_offset}, but an offset of {offset} frames is asked for; make "

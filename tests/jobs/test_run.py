@@ -24,10 +24,11 @@ from flame_metric import (
 )
 from flame_metric.data.videos import OnAccess
 from flame_metric.jobs.evaluate import evaluate_bank
-from flame_metric.jobs.network_evaluation import evaluate_network, measure_network, timed_frames
+from flame_metric.jobs.run import measure_network, timed_frames
 from flame_metric.latency.runner import Runner
 from flame_metric.latency.timers import HostTimer
 from flame_metric.networks.network import Network
+from flat_options import evaluate_network
 
 CLASSES, VOID = 3, 255
 
