@@ -55,5 +55,5 @@ class Small:
         return bank
 
     def evaluation(self, latency_ms=130, **options):
-        options = {"stream": StreamConfig(), "device": "a small device", **options}
+        options = {"stream": StreamConfig(), "hardware": "a small device", **options}
         return evaluate_bank(self.bank(), latency_ms=latency_ms, **options)
