@@ -368,7 +368,7 @@ def _clip(video: VideoSequence) -> Clip:
 
 
 def _remarks(dataset: VideoDataset, plan: Plan, request: Request) -> list[str]:
-    needed = sum(len(clip.last_use) for clip in plan.clips)
+    needed = sum(len(clip.needed) for clip in plan.clips)
     there = sum(len(video.frames) for video in dataset.sequences)
     remarks = [f"The network ran on {needed:,} of {there:,} frames."]
     if unlabelled := len(dataset.sequences) - len(plan.clips):

@@ -13,7 +13,7 @@ import math
 import os
 import warnings
 import zipfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -37,7 +37,7 @@ from flame_metric.core.clock import (
 from flame_metric.core.counting import CodedMap, Counts, LabelMaps, code_map, count_coded
 from flame_metric.core.files import write_whole
 from flame_metric.core.records import MAX_COUNT, load_record, reading
-from flame_metric.core.schedule import NOTHING_YET, Schedule
+from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_source, staleness_of
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
 from flame_metric.latency.simulate import StreamConfig, as_stream, simulate_clips, stream_text
 from flame_metric.latency.trace import LatencyTrace, as_trace
@@ -55,6 +55,7 @@ from flame_metric.scores.offset_counts import (
     check_lengths,
     dtype_of,
 )
+from flame_metric.scores.pairs import Line
 from flame_metric.scores.result import FlameResult, nan_note
 
 __all__ = ["MAX_OFFSET", "OffsetBank"]
@@ -66,6 +67,8 @@ MAX_OFFSET = 10_000
 _MOST_HEADER = 2**26  # bytes: a million sequences, whose names have 60 characters each
 _BEFORE_ARRAY = 128  # bytes that NumPy writes before those of an array of one axis
 Offsets = npt.NDArray[np.int64]
+_BothMaps = tuple[CodedMap | None, CodedMap | None]
+"""A frame's prediction and labels, None where there is none: the rows NETWORK and PERSISTENCE."""
 
 
 class OffsetBank:
@@ -184,7 +187,7 @@ class OffsetBank:
         never = frozenset(check_integer("holes", hole, 0, unit="frames") for hole in holes)
         of = of_sequence(sequence)
         space, size = self._config.space, self._max_offset + 1
-        recent: deque[tuple[CodedMap | None, CodedMap | None]] = deque(maxlen=size)  # the newest first
+        line: Line[_BothMaps] = Line(EveryOffset(self._max_offset))
         builder = OffsetCountsBuilder(self._rows, size, space.num_classes, never)
         frame = -1
         for frame, pred, target in paired_frames(preds, targets):
@@ -194,27 +197,23 @@ class OffsetBank:
                 )
             with located(f"frame {frame}{of}"):
                 label = None if target is None else code_map(target, space, argument="target")
-                recent.appendleft((None if pred is None else code_map(pred, space), label))
+                maps = (None if pred is None else code_map(pred, space), label)
+                shown, line = line.step(maps, labelled=label is not None)
                 if label is None:
                     continue
-                found = self._found(recent, label, frame)
+                found = {frame - source: self._count_shown(held, label, source) for source, held in shown.items()}
                 pairs = (counts for of_offset in found.values() for counts in of_offset if counts is not None)
                 own = next(pairs, None) or count_coded(label, label, space)  # labelled pixels are the same in any pair
                 builder.add(frame, own, found)
         self.add_counts(builder.build(frame + 1), sequence=sequence)
 
-    def _found(
-        self, recent: Iterable[tuple[CodedMap | None, CodedMap | None]], label: CodedMap, frame: int
-    ) -> dict[int, list[Counts | None]]:
-        """Count what may be on screen at a labelled frame, by offset and row."""
-        found: dict[int, list[Counts | None]] = {}
-        for offset, maps in enumerate(recent):
-            with located(f"map of frame {frame - offset}"):
-                found[offset] = [
-                    None if shown is None else count_coded(shown, label, self._config.space)
-                    for shown in maps[: self._rows]
-                ]
-        return found
+    def _count_shown(self, held: _BothMaps | None, label: CodedMap, source: int) -> list[Counts | None]:
+        """Count the maps of one frame against a label map, by row."""
+        with located(f"map of frame {source}"):
+            return [
+                None if shown is None else count_coded(shown, label, self._config.space)
+                for shown in (held or ())[: self._rows]
+            ]
 
     def add_counts(self, counts: OffsetCounts, *, sequence: str) -> None:
         """Add the counts of a whole clip that were made elsewhere.
@@ -709,7 +708,8 @@ class OffsetBank:
 
     def _fixed(self, offset: int) -> Offsets:
         """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
-        return np.where(self._joined().frame >= offset, offset, NOTHING_YET)
+        frames = self._joined().frame
+        return staleness_of(frames, fixed_source(frames, offset))
 
     def _mixture(self, config: ScoreConfig, times: Mapping[int, int]) -> FlameResult:
         """Return the score in which offset k counts ``times[k]`` times."""
