@@ -13,8 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from flame_metric.core.counting import CodedMap, Counts, LabelSpace, count_coded
+from flame_metric.core.counting import Counts, count_coded
 from flame_metric.core.iou import mean_iou
+from flame_metric.core.labels import CodedMap, LabelSpace
 from flame_metric.core.schedule import NOTHING_YET
 from flame_metric.data.folders import Frame, LabelFile
 from flame_metric.errors import DatasetError, ShapeError

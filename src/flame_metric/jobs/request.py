@@ -12,7 +12,7 @@ from typing import Any, TypedDict, Unpack
 
 from flame_metric.core.checks import check_integer, check_kind
 from flame_metric.core.clock import MAX_NS, Fps, Milliseconds, milliseconds_to_ns
-from flame_metric.core.records import reading
+from flame_metric.core.files import reading
 from flame_metric.core.schedule import Schedule
 from flame_metric.data.folders import Clip
 from flame_metric.data.stored import StoredFolder

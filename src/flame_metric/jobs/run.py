@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_kind
-from flame_metric.core.counting import LabelSpace
-from flame_metric.core.records import reading
+from flame_metric.core.files import reading
+from flame_metric.core.labels import LabelSpace
 from flame_metric.data.folders import Clip, Frame
 from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, StateError, blaming

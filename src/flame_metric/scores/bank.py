@@ -22,7 +22,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.arrays import check_members, packed_arrays, read_array
 from flame_metric.core.checks import check_id, check_integer, check_kind, check_path, of_sequence, paired_frames
 from flame_metric.core.clock import (
     MAX_FRAMES,
@@ -34,9 +33,9 @@ from flame_metric.core.clock import (
     milliseconds_to_ns,
     offset_of_ns,
 )
-from flame_metric.core.counting import CodedMap, Counts, LabelMaps, code_map, count_coded
-from flame_metric.core.files import write_whole
-from flame_metric.core.records import MAX_COUNT, load_record, reading
+from flame_metric.core.counting import MAX_COUNT, Counts, count_coded
+from flame_metric.core.files import check_members, load_record, pack_arrays, read_array, reading, write_whole
+from flame_metric.core.labels import CodedMap, LabelMaps, code_map
 from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_source, staleness_of
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
 from flame_metric.latency.simulate import StreamConfig, as_stream, simulate_clips, stream_text
@@ -335,7 +334,7 @@ class OffsetBank:
         arrays = {name: getattr(self._joined(), name) for name in ARRAYS}
         text = json.dumps(header).encode()
         _check_header(len(text))
-        return packed_arrays({**arrays, "header": np.frombuffer(text, np.uint8)})
+        return pack_arrays({**arrays, "header": np.frombuffer(text, np.uint8)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OffsetBank:

@@ -21,8 +21,16 @@ from typing import Any
 from flame_metric._version import __version__
 from flame_metric.core.checks import CLIP, check_id, check_kind, items, of_sequence, paired_frames
 from flame_metric.core.clock import Fps, Milliseconds
-from flame_metric.core.counting import CodedMap, Counts, LabelMaps, code_map, count_coded, count_missing, count_pairs
-from flame_metric.core.records import load_record, reading, sequences_from_list, sequences_to_list
+from flame_metric.core.counting import (
+    Counts,
+    count_coded,
+    count_missing,
+    count_pairs,
+    sequences_from_list,
+    sequences_to_list,
+)
+from flame_metric.core.files import load_record, reading
+from flame_metric.core.labels import CodedMap, LabelMaps, code_map
 from flame_metric.core.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located
 from flame_metric.scores.config import ScoreConfig, make_config
