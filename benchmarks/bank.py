@@ -16,7 +16,7 @@ import numpy as np
 from common import interleaved_ms, label_maps, machine, markdown
 
 from flame_metric import OffsetBank, class_counts
-from flame_metric.core import counting
+from flame_metric.core import compiled as loading
 from flame_metric.data.synthetic import VOID
 
 CLASSES = 19
@@ -31,7 +31,7 @@ def separate(preds: list[np.ndarray], targets: list[np.ndarray], max_offset: int
 
 
 def banked(preds: list[np.ndarray], targets: list[np.ndarray], max_offset: int, *, compiled: bool) -> OffsetBank:
-    counting._LOAD_AFTER = 0 if compiled else sys.maxsize
+    loading.LOAD_AFTER = 0 if compiled else sys.maxsize
     bank = OffsetBank(CLASSES, max_offset=max_offset, ignore_index=VOID)
     bank.update_sequence(preds, targets, sequence="clip")
     return bank

@@ -24,7 +24,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from flame_metric import FlameMetric, class_counts
-from flame_metric.core.counting import LabelSpace
+from flame_metric.core.labels import LabelSpace
 from flame_metric.data.synthetic import VOID
 from flame_metric.torch.counting import HISTOGRAM, HISTOGRAMS, count_on_device
 

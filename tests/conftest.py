@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 import flame_metric
 from flame_metric.cli import console
-from flame_metric.core import counting
+from flame_metric.core import compiled
 
 settings.register_profile(
     "flame-metric",
@@ -53,7 +53,7 @@ def loops(request):
     if request.param == "compiled" and not find_spec("numba"):
         pytest.skip("compiled loops need numba")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "_LOAD_AFTER", 0 if request.param == "compiled" else sys.maxsize)
+        patch.setattr(compiled, "LOAD_AFTER", 0 if request.param == "compiled" else sys.maxsize)
         yield request.param
 
 

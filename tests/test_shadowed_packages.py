@@ -62,10 +62,10 @@ def torch_module():
 LAUNCHER = """\
 import atexit, json, os, sys
 from pathlib import Path
-from flame_metric.core import counting
+from flame_metric.core import compiled
 from flame_metric.cli import main
 if "COMPILED" in os.environ:
-    counting._LOAD_AFTER = 0
+    compiled.LOAD_AFTER = 0
 atexit.register(lambda: Path(__file__).with_suffix(".json").write_text(json.dumps(sorted(sys.modules))))
 sys.exit(main())
 """

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from flame_metric import LabelError, ShapeError
-from flame_metric.core.counting import LabelSpace, code_map, count_coded, count_pairs
+from flame_metric.core.counting import count_coded, count_pairs
+from flame_metric.core.labels import LabelSpace, code_map
 
 pytestmark = pytest.mark.usefixtures("loops")
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import oracle
 from flame_metric import class_counts, confusion_matrix, iou_per_class
-from flame_metric.core.counting import Counts, LabelSpace, count_missing, count_pairs
+from flame_metric.core.counting import Counts, count_missing, count_pairs
+from flame_metric.core.labels import LabelSpace
 from flame_metric.errors import ConfigError, LabelError
 
 INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")

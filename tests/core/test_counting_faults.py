@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from flame_metric import class_counts, confusion_matrix
-from flame_metric.core.counting import LabelSpace, count_missing, num_maps
+from flame_metric.core.counting import count_missing
+from flame_metric.core.labels import LabelSpace, num_maps
 from flame_metric.errors import FlameError, LabelError, ShapeError
 
 

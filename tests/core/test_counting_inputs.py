@@ -5,7 +5,7 @@ import pytest
 
 import oracle
 from flame_metric import confusion_matrix
-from flame_metric.core.counting import LabelSpace, _labels_on_device, _on_accelerator, code_map, labels_of_scores
+from flame_metric.core.labels import LabelSpace, _labels_on_device, _on_accelerator, code_map, labels_of_scores
 from flame_metric.errors import LabelError
 
 VOID = 255

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import LabelError
-from flame_metric.core import counting
-from flame_metric.core.counting import CodedMap, LabelSpace, code_map, count_coded
+from flame_metric.core import compiled as loading
+from flame_metric.core import labels as labels_module
+from flame_metric.core.counting import Counts, count_coded, count_pairs
+from flame_metric.core.labels import CodedMap, LabelSpace, code_map
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 needs_numba = pytest.mark.skipif(not HAS_NUMBA, reason="compiled loops need numba")
@@ -22,7 +24,7 @@ needs_numba = pytest.mark.skipif(not HAS_NUMBA, reason="compiled loops need numb
 def with_loops(compiled: bool, function, *arguments):
     """Call with compiled loops, or with NumPy alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "_LOAD_AFTER", 0 if compiled else sys.maxsize)
+        patch.setattr(loading, "LOAD_AFTER", 0 if compiled else sys.maxsize)
         return function(*arguments)
 
 
@@ -31,7 +33,7 @@ def both(function, *arguments):
 
 
 def starts_of(labels: np.ndarray) -> list[int] | None:
-    starts = counting._run_starts(labels)
+    starts = labels_module._run_starts(labels)
     return None if starts is None else starts.tolist()
 
 
@@ -140,7 +142,7 @@ def test_law_counts_are_those_of_numpy(classes: int, ignore: int | None, seed: i
 
     pred, target = draw(), draw()
 
-    def count() -> tuple[CodedMap, CodedMap, counting.Counts]:
+    def count() -> tuple[CodedMap, CodedMap, Counts]:
         coded = code_map(pred, space), code_map(target, space, argument="target")
         return *coded, count_coded(*coded, space)
 
@@ -148,7 +150,7 @@ def test_law_counts_are_those_of_numpy(classes: int, ignore: int | None, seed: i
     for one, other in zip(compiled[:2], expected[:2], strict=True):
         assert one.pixels().tolist() == other.pixels().tolist()
         assert (one.starts is None) == (other.starts is None)
-    assert compiled[2] == expected[2] == counting.count_pairs(pred, target, space)
+    assert compiled[2] == expected[2] == count_pairs(pred, target, space)
 
 
 @needs_numba
@@ -196,10 +198,10 @@ def test_threads_count_alike() -> None:
     space = LabelSpace(5)
     maps = [np.repeat(np.random.default_rng(seed).integers(0, 5, (64, 40)), 25, axis=1) for seed in range(12)]
 
-    def count(labels: np.ndarray) -> counting.Counts:
+    def count(labels: np.ndarray) -> Counts:
         return count_coded(code_map(labels.astype(np.uint8), space), code_map(maps[0], space), space)
 
-    def everything() -> list[counting.Counts]:
+    def everything() -> list[Counts]:
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(count, maps * 8))
 
@@ -212,19 +214,19 @@ def test_threads_count_alike() -> None:
 
 @needs_numba
 def test_loops_are_taken_after_some_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_LOAD_AFTER", 2)
-    monkeypatch.setattr(counting, "_STEPS", itertools.count())
-    assert [counting._compiled() is None for _ in range(4)] == [True, True, False, False]
+    monkeypatch.setattr(loading, "LOAD_AFTER", 2)
+    monkeypatch.setattr(loading, "_STEPS", itertools.count())
+    assert [loading.compiled_loops() is None for _ in range(4)] == [True, True, False, False]
 
 
 COUNT = """
 import sys, numpy as np
-from flame_metric.core import counting
+from flame_metric.core import compiled, counting, labels as doors
 {before}
-space = counting.LabelSpace(2)
+space = doors.LabelSpace(2)
 labels = np.repeat(np.array([[0, 1, 0]], np.uint8), 50, axis=1)
 def count():
-    coded = [counting.code_map(maps, space) for maps in (labels, labels[:, ::-1].copy())]
+    coded = [doors.code_map(maps, space) for maps in (labels, labels[:, ::-1].copy())]
     return counting.count_coded(*coded, space).per_class.tolist()
 for _ in range({times}):
     assert count() == [[100, 50], [100, 50], [100, 50]]
@@ -245,7 +247,7 @@ def test_numba_is_loaded_when_there_is_much_to_count(run_python, times: int, is_
     ids=["no numba", "compiling is switched off"],
 )
 def test_counting_goes_on_without(run_python, before: str) -> None:
-    assert run_python(COUNT.format(before=f"{before}; counting._LOAD_AFTER = 0", times=3)) == "False"
+    assert run_python(COUNT.format(before=f"{before}; compiled.LOAD_AFTER = 0", times=3)) == "False"
 
 
 def test_missing_numba_is_named(run_python) -> None:
@@ -266,7 +268,7 @@ BROKEN = ["OSError('libllvmlite.so: cannot open')", "ImportError('numba needs Nu
 def test_numba_that_cannot_be_loaded(run_python, tmp_path: Path, error: str) -> None:
     (tmp_path / "numba.py").write_text(f"raise {error}\n", encoding="utf-8")
     before = f"sys.path.insert(0, {str(tmp_path)!r})"
-    assert run_python(COUNT.format(before=f"{before}; counting._LOAD_AFTER = 0", times=3)) == "False"
+    assert run_python(COUNT.format(before=f"{before}; compiled.LOAD_AFTER = 0", times=3)) == "False"
     program = f"""
 import sys; {before}
 try:

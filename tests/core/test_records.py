@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flame_metric import FlameMeter, FlameResult
-from flame_metric.core.counting import Counts
-from flame_metric.core.records import load_record, sequences_from_list, sequences_to_list
+from flame_metric.core.counting import Counts, sequences_from_list, sequences_to_list
+from flame_metric.core.files import load_record
 from flame_metric.core.tables import FORMATS
 from flame_metric.errors import FlameWarning, StateError
 

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import FrameDelay, Schedule, simulate_stream, stream_timeline
-from flame_metric.core.schedule import NOTHING_YET, FixedOffset, ScheduleTimeline
+from flame_metric.core.schedule import (
+    NOTHING_YET,
+    EveryOffset,
+    FixedOffset,
+    ScheduleTimeline,
+    fixed_source,
+    staleness_of,
+)
 from flame_metric.errors import ConfigError
 
 # ── fixed offset ──
@@ -138,22 +145,64 @@ def test_schedules_that_are_refused(label_frame, source, message):
 
 @pytest.mark.parametrize(
     ("offset", "sources", "last_uses"),
-    [(0, [0, 1, 2, 3], [0, 1, 2, 3]), (1, [-1, 0, 1, 2], [1, 2, 3, 4]), (3, [-1, -1, -1, 0], [3, 4, 5, 6])],
+    [
+        (0, [[0], [1], [2], [3]], [0, 1, 2, 3]),
+        (1, [[], [0], [1], [2]], [1, 2, 3, 4]),
+        (3, [[], [], [], [0]], [3, 4, 5, 6]),
+    ],
 )
-def test_fixed_offset_frame_by_frame(offset: int, sources: list[int], last_uses: list[int]) -> None:
+def test_fixed_offset_frame_by_frame(offset: int, sources: list[list[int]], last_uses: list[int]) -> None:
     timeline = FixedOffset(offset)
     assert timeline.offset == offset
-    assert [timeline.source(frame) for frame in range(4)] == sources
+    assert [list(timeline.sources(frame)) for frame in range(4)] == sources
+    assert [timeline.last_use(frame) for frame in range(4)] == last_uses
+
+
+@pytest.mark.parametrize(
+    ("most", "sources", "last_uses"),
+    [
+        (0, [[0], [1], [2], [3]], [0, 1, 2, 3]),
+        (1, [[0], [1, 0], [2, 1], [3, 2]], [1, 2, 3, 4]),
+        (2, [[0], [1, 0], [2, 1, 0], [3, 2, 1]], [2, 3, 4, 5]),
+        (9, [[0], [1, 0], [2, 1, 0], [3, 2, 1, 0]], [9, 10, 11, 12]),
+    ],
+)
+def test_every_offset_frame_by_frame(most: int, sources: list[list[int]], last_uses: list[int]) -> None:
+    timeline = EveryOffset(most)
+    assert [list(timeline.sources(frame)) for frame in range(4)] == sources
     assert [timeline.last_use(frame) for frame in range(4)] == last_uses
 
 
 def test_schedule_frame_by_frame() -> None:
     timeline = ScheduleTimeline(Schedule([1, 4, 5, 9], [-1, 2, 2, 7]))
-    assert [timeline.source(frame) for frame in (1, 4, 5, 9)] == [-1, 2, 2, 7]
+    assert [timeline.sources(frame) for frame in (1, 4, 5, 9)] == [[], [2], [2], [7]]
     assert [timeline.last_use(frame) for frame in (2, 7)] == [5, 9]
     assert [timeline.last_use(frame) for frame in (0, 4)] == [-1, -1]  # never on screen
     with pytest.raises(ConfigError, match=r"^`schedule` says nothing of the labelled frame 2$"):
-        timeline.source(2)
+        timeline.sources(2)
+
+
+def test_labels_at_times_of_their_own_belong_to_the_newest_frame_that_was_on_screen() -> None:
+    timeline = ScheduleTimeline(Schedule([-1, 1, 3, 3, 5], [-1, 0, 3, 1, 4], per_label=True))
+    assert [timeline.sources(frame) for frame in (0, 3, 4)] == [[0], [3, 1], [4]]
+    assert [timeline.last_use(frame) for frame in range(6)] == [0, 3, -1, 3, 4, -1]
+
+
+@pytest.mark.parametrize(
+    ("frame", "offset", "source"),
+    [(0, 0, 0), (4, 0, 4), (0, 1, -1), (1, 1, 0), (5, 7, -1), ([0, 1, 2, 9], 2, [-1, -1, 0, 7]), ([-1], 0, [-1])],
+)
+def test_frame_of_a_fixed_offset_before(frame: int | list[int], offset: int, source: int | list[int]) -> None:
+    assert fixed_source(frame, offset).tolist() == source
+
+
+@pytest.mark.parametrize(
+    ("frame", "source", "ages"), [(3, 1, 2), (3, 3, 0), (3, -1, -1), ([0, 2, 7], [-1, 0, 7], [-1, 2, 0])]
+)
+def test_how_old_a_prediction_on_screen_is(
+    frame: int | list[int], source: int | list[int], ages: int | list[int]
+) -> None:
+    assert staleness_of(frame, source).tolist() == ages
 
 
 def test_schedule_that_is_longer_than_its_clip() -> None:

@@ -1,4 +1,4 @@
-"""Eq. 1-2 by brute force: what every count and every score of the package must equal.
+"""Eq. 1-4 by brute force: what every count and every score of the package must equal.
 
 Void follows the Cityscapes evaluator: a pixel whose target is void is left out; a void prediction on a valid pixel is
 missed and is nobody's false positive. Nothing of the package is used here, and this file is never edited to fit.
@@ -31,6 +31,11 @@ def counts(pred, target, num_classes, ignore_index=None):
         if predicted == labelled:
             table[0, labelled] += 1
     return table
+
+
+def pairs_at(offset, num_frames):
+    """Eq. 4: each (frame t, frame t + k) of a clip, of which F(I_t) and S_{t+k} are compared, by ascending t + k."""
+    return [(frame, later) for later in range(num_frames) for frame in range(num_frames) if later - frame == offset]
 
 
 def iou(table):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flame_metric import VideoDataset, VideoSequence
-from flame_metric.core.counting import LabelSpace
+from flame_metric.core.labels import LabelSpace
 from flame_metric.jobs.audit import Auditor
 from flame_metric.jobs.run import measure_network, timed_frames
 from flame_metric.latency.runner import Runner

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
-from flame_metric.core import counting as counting_on_host
-from flame_metric.core.counting import Counts, LabelSpace, code_map, count_missing, count_pairs
+from flame_metric.core import labels as labels_on_host
+from flame_metric.core.counting import Counts, count_missing, count_pairs
+from flame_metric.core.labels import LabelSpace, code_map
 from flame_metric.errors import LabelError, ShapeError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -263,7 +264,7 @@ def test_floats_that_are_no_scores_are_refused_on_any_device(argument, shape, mo
     maps = torch.zeros(shape)
     with pytest.raises(LabelError) as on_host:
         code_map(maps, LabelSpace(3), argument=argument)
-    monkeypatch.setattr(counting_on_host, "_on_accelerator", lambda maps: True)
+    monkeypatch.setattr(labels_on_host, "_on_accelerator", lambda maps: True)
     with pytest.raises(LabelError, match=f"`{argument}` holds float32 values") as here:
         code_map(maps, LabelSpace(3), argument=argument)
     assert str(here.value) == str(on_host.value)
@@ -272,9 +273,9 @@ def test_floats_that_are_no_scores_are_refused_on_any_device(argument, shape, mo
 def test_scores_become_labels_on_their_device(monkeypatch):
     scores = torch.tensor([[[0.1, 0.9]], [[0.5, 0.2]], [[0.5, 0.3]]])
     seen = []
-    monkeypatch.setattr(counting_on_host, "_on_accelerator", lambda maps: True)
+    monkeypatch.setattr(labels_on_host, "_on_accelerator", lambda maps: True)
     monkeypatch.setattr(
-        counting_on_host, "_labels_on_device", lambda found: seen.append(found) or found.argmax(-3).numpy()
+        labels_on_host, "_labels_on_device", lambda found: seen.append(found) or found.argmax(-3).numpy()
     )
     assert code_map(scores, LabelSpace(3)).pixels().tolist() == [1, 0]
     assert seen[0] is scores

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from flame_metric import FlameMeter
-from flame_metric.core.counting import LabelSpace, count_pairs
+from flame_metric.core.counting import count_pairs
+from flame_metric.core.labels import LabelSpace
 from flame_metric.errors import LabelError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")

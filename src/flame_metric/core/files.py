@@ -1,14 +1,36 @@
-"""Files that are written whole or not at all: whoever reads one while it is replaced finds the old or the new one."""
+"""Files: written whole or not at all, and read without trust.
+
+Whoever reads a file while it is replaced finds the old or the new one. What comes from outside, JSON or arrays in an
+.npz file, is taken apart only after it has shown that it is what is expected: an array is decompressed only after its
+own header gave the dtype and the shape, and the archive as many bytes. A small file cannot claim large arrays, and
+nothing is ever unpickled.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
+import json
+import math
 import os
 import tempfile
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
-__all__ = ["digest_of", "write_whole"]
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from flame_metric.errors import FlameError, StateError
+
+__all__ = ["check_members", "digest_of", "load_record", "pack_arrays", "read_array", "reading", "write_whole"]
+
+_MOST = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}  # bytes that one byte of the file can stand for
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -62,3 +84,127 @@ def digest_of(path: Path) -> str:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         digest.update(f"{file.name if path.is_dir() else ''} {found}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+# ── JSON ──
+
+
+def load_record(text: str | bytes, format: str) -> dict[str, Any]:
+    """Parse JSON text that must be an object of the given format.
+
+    Raises
+    ------
+    StateError
+        If it is no JSON, names something twice in one object, or is of another format.
+    """
+    try:
+        record = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StateError(f"this is no {format!r} record: {error}") from error
+    found = record.get("format") if isinstance(record, dict) else type(record).__name__
+    if found != format:
+        raise StateError(f"this is a record of format {found!r}, expected {format!r}")
+    return dict(record)
+
+
+@contextlib.contextmanager
+def reading(format: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a record is taken apart into a StateError."""
+    try:
+        yield
+    except StateError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, FlameError) as error:
+        detail = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise StateError(f"this {format!r} record is incomplete or damaged: {detail}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its entries; of two with one name, some programs read the first, some the last."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} comes twice in one object")
+        found[name] = value
+    return found
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no count")
+
+
+# ── arrays in one .npz file ──
+
+
+def pack_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Return arrays as the content of one compressed .npz file."""
+    named: Mapping[str, Any] = arrays  # to the type checker any of the names could be an option of NumPy's
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **named)
+    return buffer.getvalue()
+
+
+def check_members(archive: zipfile.ZipFile, names: Collection[str], file_size: int) -> None:
+    """Refuse an archive that holds other arrays than these, or cannot hold what it claims.
+
+    Raises
+    ------
+    BadZipFile
+        If an array is missing, comes twice or is not expected, or is larger than a file of that size can hold.
+    """
+    found = sorted(archive.namelist())
+    expected = sorted(f"{name}.npy" for name in names)
+    if found != expected:
+        raise BadZipFile(f"holds {', '.join(found) or 'nothing'}, expected {', '.join(expected)}")
+    for member in archive.infolist():
+        if member.compress_type not in _MOST:
+            raise BadZipFile(f"{member.filename} is compressed in another way than NumPy does")
+        most = min(member.compress_size, file_size) * _MOST[member.compress_type]
+        if member.file_size > most:
+            raise BadZipFile(f"claims {member.file_size} bytes for {member.filename}, expected at most {most}")
+
+
+def read_array(
+    archive: zipfile.ZipFile, name: str, dtype: npt.DTypeLike, shape: tuple[int | None, ...]
+) -> npt.NDArray[Any]:
+    """Read one array.
+
+    Parameters
+    ----------
+    archive : ZipFile
+        That of the .npz file, after :func:`check_members`.
+    name : str
+    dtype : dtype
+        The only one that is accepted.
+    shape : tuple of int or None
+        The lengths that are expected; None: any.
+
+    Returns
+    -------
+    ndarray, read-only
+
+    Raises
+    ------
+    BadZipFile
+        If the array is of another dtype or shape, or there are not as many bytes as that takes.
+    """
+    wanted = np.dtype(dtype)
+    with archive.open(f"{name}.npy") as member:
+        try:
+            found_shape, is_fortran, found = _HEADERS[npy.read_magic(member)](member)
+        except BadZipFile:
+            raise
+        except Exception as error:  # what NumPy says to a header from outside is not for users
+            raise BadZipFile(f"`{name}` does not begin as an array of NumPy") from error
+        fits = len(found_shape) == len(shape) and all(
+            length in (None, claimed) for length, claimed in zip(shape, found_shape, strict=True)
+        )
+        if found != wanted or not fits:
+            lengths = str(shape).replace("None", "any")
+            raise BadZipFile(f"`{name}` is {found} {found_shape}, expected {wanted} {lengths}")
+        size = wanted.itemsize * math.prod(found_shape)
+        held = archive.getinfo(f"{name}.npy").file_size - member.tell()
+        data = member.read(size) if held == size else b""
+    if len(data) != size:
+        raise BadZipFile(f"`{name}` holds {held} bytes, expected {size} for {wanted} {found_shape}")
+    return np.ndarray(found_shape, wanted, data, order="F" if is_fortran else "C")

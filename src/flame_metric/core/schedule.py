@@ -20,12 +20,44 @@ from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import TIE_NS
 from flame_metric.errors import ConfigError
 
-__all__ = ["NOTHING_YET", "FixedOffset", "FrameDelay", "Schedule", "ScheduleTimeline", "StreamLog"]
+__all__ = [
+    "NOTHING_YET",
+    "EveryOffset",
+    "FixedOffset",
+    "FrameDelay",
+    "Schedule",
+    "ScheduleTimeline",
+    "StreamLog",
+    "fixed_source",
+    "staleness_of",
+]
 
 NOTHING_YET = -1
 """The source of a frame at which no prediction is on screen yet."""
 
 T = TypeVar("T")
+
+
+def fixed_source(frame: npt.ArrayLike, frame_offset: int) -> npt.NDArray[np.int64]:
+    """Return the source of frames at a fixed offset (Eq. 4): frame j - k, or -1 while there is none yet.
+
+    Examples
+    --------
+    >>> fixed_source([0, 1, 2, 3], 2)
+    array([-1, -1,  0,  1])
+    """
+    return np.maximum(np.subtract(frame, frame_offset), NOTHING_YET)
+
+
+def staleness_of(frame: npt.ArrayLike, source: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return how many frames old the predictions on screen at frames are, -1 where there is none yet.
+
+    Examples
+    --------
+    >>> staleness_of([0, 1, 2, 3], [-1, -1, 0, 0])
+    array([-1, -1,  2,  3])
+    """
+    return np.where(np.equal(source, NOTHING_YET), NOTHING_YET, np.subtract(frame, source))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +185,7 @@ class Schedule:
         num_frames = check_integer("num_frames", num_frames, 0, unit="frames")
         frame_offset = check_integer("frame_offset", frame_offset, 0, unit="frames")
         frames = np.arange(num_frames)
-        return cls(frames, np.where(frames >= frame_offset, frames - frame_offset, NOTHING_YET))
+        return cls(frames, fixed_source(frames, frame_offset))
 
     def at(self, frames: Sequence[int]) -> Schedule:
         """Return the schedule of some of its labelled frames, given in order: labels are often sparse.
@@ -179,7 +211,7 @@ class Schedule:
     @cached_property
     def staleness(self) -> npt.NDArray[np.int64]:
         """How many frames old the prediction on screen is, (J,), read-only; -1 where there is none yet."""
-        ages = np.where(self.shown, self.label_frame - self.source, NOTHING_YET)
+        ages = staleness_of(self.label_frame, self.source)
         ages.setflags(write=False)
         return ages
 
@@ -200,29 +232,48 @@ class FixedOffset:
     def __init__(self, frame_offset: int) -> None:
         self.offset = frame_offset
 
-    def source(self, frame: int) -> int:
-        """Return the frame whose prediction is on screen at a labelled frame, or -1."""
-        return frame - self.offset if frame >= self.offset else NOTHING_YET
+    def sources(self, frame: int) -> tuple[int, ...]:
+        """Return the frame whose prediction is on screen at a labelled frame, if there is one yet."""
+        return _shown(int(fixed_source(frame, self.offset)))
 
     def last_use(self, frame: int) -> int:
-        """Return the last frame at which a frame's prediction is on screen, or -1 if it never is."""
+        """Return the last frame at which a frame's prediction is on screen."""
         return frame + self.offset
 
-    def check_length(self, num_frames: int) -> None:
-        """Any length fits."""
+
+class EveryOffset:
+    """All offsets 0..K at once: a prediction is compared with its own labels and those of the K frames after it."""
+
+    def __init__(self, max_offset: int) -> None:
+        self._max_offset = max_offset
+
+    def sources(self, frame: int) -> range:
+        """Return the frames that are 0, 1, ..., K frames old at a labelled frame, as far as there are any."""
+        return range(frame, max(frame - self._max_offset, 0) - 1, -1)
+
+    def last_use(self, frame: int) -> int:
+        """Return the last frame at which a frame's prediction is compared with labels."""
+        return frame + self._max_offset
 
 
 class ScheduleTimeline:
-    """The same questions, answered by a schedule."""
+    """The same questions, answered by a schedule.
+
+    Where labels come at times of their own, they count as those of the newest frame that has been on screen until then:
+    several may fall on one frame, each with a source of its own.
+    """
 
     def __init__(self, schedule: Schedule) -> None:
-        frames: list[int] = schedule.label_frame.tolist()
         sources: list[int] = schedule.source.tolist()
-        self._sources = dict(zip(frames, sources, strict=True))
+        reached = np.maximum.accumulate(schedule.source) if schedule.per_label else schedule.label_frame
+        frames: list[int] = reached.tolist()
+        self._sources: dict[int, list[int]] = {}
+        for frame, source in zip(frames, sources, strict=True):
+            self._sources.setdefault(frame, []).extend(_shown(source))
         self._last_use = dict(zip(sources, frames, strict=True))  # frames ascend, so the last one stays
 
-    def source(self, frame: int) -> int:
-        """Return the frame whose prediction is on screen at a labelled frame, or -1."""
+    def sources(self, frame: int) -> list[int]:
+        """Return the frames whose predictions are on screen at a labelled frame, as far as there are any yet."""
         try:
             return self._sources[frame]
         except KeyError:
@@ -237,6 +288,10 @@ class ScheduleTimeline:
         last = max(self._sources, default=NOTHING_YET)
         if last >= num_frames:
             raise ConfigError(f"`schedule` reaches frame {last}, but the clip ended after {num_frames} frames")
+
+
+def _shown(source: int) -> tuple[int, ...]:
+    return () if source == NOTHING_YET else (source,)
 
 
 class FrameDelay(Generic[T]):

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.counting import LabelSpace
+from flame_metric.core.labels import LabelSpace
 from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import check_folder

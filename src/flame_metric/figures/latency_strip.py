@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from flame_metric.core.checks import check_integer, items
 from flame_metric.core.clock import Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
-from flame_metric.core.counting import LabelMaps
+from flame_metric.core.labels import LabelMaps
 from flame_metric.core.schedule import Schedule
 from flame_metric.core.tables import milliseconds_text
 from flame_metric.errors import ConfigError

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
-from flame_metric.core.counting import LabelMaps, LabelSpace
+from flame_metric.core.labels import LabelMaps, LabelSpace
 from flame_metric.core.schedule import NOTHING_YET, Schedule
 from flame_metric.errors import ConfigError, ShapeError, located
 from flame_metric.figures.painting import Picture, as_picture, class_numbers, errors_marked, make_style

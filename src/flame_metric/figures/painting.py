@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import exact_fraction
-from flame_metric.core.counting import LabelMaps, LabelSpace, code_map
+from flame_metric.core.labels import LabelMaps, LabelSpace, code_map
 from flame_metric.errors import ConfigError, ShapeError
 
 __all__ = ["Labels", "Picture", "Style", "as_picture", "class_numbers", "errors_marked", "make_style", "near_border"]

@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.counting import LabelSpace
+from flame_metric.core.labels import LabelSpace
 from flame_metric.scores.config import checked_names
 
 __all__ = ["palette", "seen_by"]

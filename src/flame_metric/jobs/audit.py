@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.clock import Fps, as_fps, frame_offset
-from flame_metric.core.counting import LabelSpace
+from flame_metric.core.labels import LabelSpace
 from flame_metric.data.videos import VideoSequence
 from flame_metric.jobs.network_source import code_output, copy_output
 from flame_metric.latency.report import latency_report

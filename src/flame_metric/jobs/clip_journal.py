@@ -17,7 +17,8 @@ from itertools import pairwise
 from typing import Any
 
 from flame_metric._version import __version__
-from flame_metric.core.records import reading, sequences_from_list, sequences_to_list
+from flame_metric.core.counting import sequences_from_list, sequences_to_list
+from flame_metric.core.files import reading
 from flame_metric.errors import FlameWarning, StateError, shortened
 from flame_metric.jobs.journal import Journal, differences, parse_journal, read_journal
 from flame_metric.jobs.pipeline import CountedClip

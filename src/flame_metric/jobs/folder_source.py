@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from flame_metric.core.counting import CodedMap, LabelSpace, code_map
+from flame_metric.core.labels import CodedMap, LabelSpace, code_map
 from flame_metric.data.folders import Frame, LabelFile, LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.stored import READERS, StoredFile, read_ahead, reading_threads

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.counting import CodedMap, LabelMaps, LabelSpace, code_map
+from flame_metric.core.labels import CodedMap, LabelMaps, LabelSpace, code_map
 from flame_metric.data.folders import Frame
 from flame_metric.data.videos import VideoSequence
 from flame_metric.errors import DatasetError, blaming, located

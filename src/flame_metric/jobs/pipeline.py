@@ -13,13 +13,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from flame_metric.core.counting import CodedMap, Counts, LabelSpace, count_coded
+from flame_metric.core.counting import Counts, count_coded
 from flame_metric.core.iou import mean_iou
+from flame_metric.core.labels import CodedMap, LabelSpace
 from flame_metric.core.schedule import NOTHING_YET
 from flame_metric.data.folders import Frame, LabelFile
 from flame_metric.errors import DatasetError, ShapeError
 from flame_metric.jobs.plan import FLAME, ClipPlan
 from flame_metric.scores.offset_counts import NETWORK, PERSISTENCE, OffsetCounts, OffsetCountsBuilder
+from flame_metric.scores.pairs import Line
 
 __all__ = ["CountedClip", "FrameMaps", "Progress", "Source", "count_clips", "in_order"]
 
@@ -159,7 +161,9 @@ def count_clips(
     """
     tallies = [_Tally(clip, space.num_classes, void=void) for clip in clips]
     flame = Counts.zero(space.num_classes)
-    frames = [(tally, frame) for tally in tallies for frame in tally.plan.clip.frames if frame.index in tally.last_use]
+    frames = [
+        (tally, frame) for tally in tallies for frame in tally.plan.clip.frames if frame.index in tally.plan.needed
+    ]
     unfinished = deque(tallies)
     with (
         ThreadPoolExecutor(jobs) as pool,
@@ -183,7 +187,7 @@ class _Tally:
 
     def __init__(self, plan: ClipPlan, classes: int, *, void: bool) -> None:
         self.plan, self._void = plan, void
-        self.last_use = plan.last_use
+        self.line: Line[FrameMaps] = Line(plan)
         self.error: DatasetError | None = None
         self.sizes: set[tuple[int, int]] = set()
         self._nothing = Counts.zero(classes, labelled_frames=1)
@@ -232,17 +236,11 @@ def _in_threads(
     """Read and count frames in order, each with the tally of its clip; None where a frame has no labels."""
 
     def counts() -> Iterator[tuple[_Tally, Future[_Counted | DatasetError | None]]]:
-        recent: dict[int, FrameMaps] = {}
-        before = None
         for (tally, frame), maps in zip(frames, read, strict=True):
-            if tally is not before:
-                recent, before = {}, tally
-            recent = {past: kept for past, kept in recent.items() if tally.last_use[past] >= frame.index}
-            recent[frame.index] = maps
             tally.sizes.update(found.shape for found in (maps.pred, maps.label) if found is not None)
-            offsets = [] if maps.label is None else tally.plan.offsets(frame.index)
-            shown = {offset: recent[frame.index - offset] for offset in offsets if frame.index - offset in recent}
-            yield tally, pool.submit(counter, maps, shown)
+            shown, tally.line = tally.line.step(maps, frame=frame.index, labelled=maps.label is not None)
+            given = {frame.index - source: held for source, held in shown.items() if held is not None}
+            yield tally, pool.submit(counter, maps, given)
 
     # Closed at once, not when the traceback of an error is forgotten: what reads ahead holds threads and memory.
     with closing(source.maps([(tally.plan, frame) for tally, frame in frames], pool, ahead)) as read:

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from flame_metric.core.schedule import NOTHING_YET, Schedule
+from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_source, staleness_of
 from flame_metric.data.folders import Clip, Frame
 from flame_metric.data.stored import StoredFolder
 from flame_metric.errors import DatasetError, FlameWarning, shortened
@@ -26,8 +26,10 @@ __all__ = ["FLAME", "STATIC", "STREAMING", "ClipPlan", "Plan"]
 STATIC, FLAME, STREAMING = "static", "FLAME", "streaming"
 
 
-def _fixed(frame: int, offset: int) -> int:
-    return offset if frame >= offset else NOTHING_YET
+def _fixed(frames: Sequence[int], offset: int) -> list[int]:
+    """Return the offset at each labelled frame: a fixed one, -1 where nothing is on screen yet."""
+    ages: list[int] = staleness_of(frames, fixed_source(frames, offset)).tolist()
+    return ages
 
 
 @dataclass(frozen=True)
@@ -90,23 +92,28 @@ class ClipPlan:
 
     def picks(self, frame: int) -> dict[str, int]:
         """Return the offset that each score picks at a labelled frame; -1 where nothing is on screen yet."""
-        picks = {STATIC: 0, FLAME: _fixed(frame, self.frame_offset)}
+        picks = {STATIC: 0, FLAME: _fixed([frame], self.frame_offset)[0]}
         if self.staleness is not None:
             picks[STREAMING] = self.staleness[frame]
         return picks
 
-    def offsets(self, frame: int) -> list[int]:
-        """Return all offsets to be counted at a labelled frame."""
-        bank = range(min(frame, self.bank_offset) + 1) if self.bank_offset is not None else ()
-        return sorted({*self.picks(frame).values(), *bank} - {NOTHING_YET})
+    def sources(self, frame: int) -> list[int]:
+        """Return the frames that are compared with a labelled frame, the newest first."""
+        offsets = {offset for offset in self.picks(frame).values() if offset != NOTHING_YET}
+        every = () if self.bank_offset is None else EveryOffset(self.bank_offset).sources(frame)
+        return sorted({*every, *(frame - offset for offset in offsets)}, reverse=True)
 
     @cached_property
-    def last_use(self) -> dict[int, int]:
+    def needed(self) -> dict[int, int]:
         """By frame: the last labelled frame that is compared with it. Frames that are not in it are not read."""
         last: dict[int, int] = {}
         for frame in self.labelled:
-            last.update({frame.index - offset: frame.index for offset in (0, *self.offsets(frame.index))})
+            last.update(dict.fromkeys(self.sources(frame.index), frame.index))
         return last
+
+    def last_use(self, frame: int) -> int:
+        """Return the last labelled frame that is compared with a frame, or -1 if there is none."""
+        return self.needed.get(frame, NOTHING_YET)
 
     @property
     def digest(self) -> str:
@@ -164,7 +171,7 @@ class Plan:
         if any(plan.schedule is not None for plan in self.clips):
             notes += self._check_score(STREAMING)
         for offset in range(self.curve + 1 if self.curve is not None else 0):
-            fixed = ([_fixed(frame.index, offset) for frame in plan.labelled] for plan in self.clips)
+            fixed = (_fixed([frame.index for frame in plan.labelled], offset) for plan in self.clips)
             self._check_given([self._find(plan, offsets) for plan, offsets in zip(self.clips, fixed, strict=True)])
         return notes
 

@@ -12,7 +12,7 @@ from typing import Any, TypedDict, Unpack
 
 from flame_metric.core.checks import check_integer, check_kind
 from flame_metric.core.clock import MAX_NS, Fps, Milliseconds, milliseconds_to_ns
-from flame_metric.core.records import reading
+from flame_metric.core.files import reading
 from flame_metric.core.schedule import Schedule
 from flame_metric.data.folders import Clip
 from flame_metric.data.stored import StoredFolder
@@ -20,7 +20,7 @@ from flame_metric.errors import ConfigError
 from flame_metric.jobs.plan import ClipPlan, Plan
 from flame_metric.latency.simulate import StreamConfig, simulate_clips
 from flame_metric.latency.trace import LatencyTrace, as_trace
-from flame_metric.scores.bank import MAX_OFFSET
+from flame_metric.scores.bank_file import MAX_OFFSET
 from flame_metric.scores.config import ScoreConfig, make_config
 
 __all__ = ["Request", "RequestOptions", "ScoreOptions", "check_names", "make_request"]

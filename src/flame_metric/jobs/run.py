@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_kind
-from flame_metric.core.counting import LabelSpace
-from flame_metric.core.records import reading
+from flame_metric.core.files import reading
+from flame_metric.core.labels import LabelSpace
 from flame_metric.data.folders import Clip, Frame
 from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, StateError, blaming
@@ -368,7 +368,7 @@ def _clip(video: VideoSequence) -> Clip:
 
 
 def _remarks(dataset: VideoDataset, plan: Plan, request: Request) -> list[str]:
-    needed = sum(len(clip.last_use) for clip in plan.clips)
+    needed = sum(len(clip.needed) for clip in plan.clips)
     there = sum(len(video.frames) for video in dataset.sequences)
     remarks = [f"The network ran on {needed:,} of {there:,} frames."]
     if unlabelled := len(dataset.sequences) - len(plan.clips):

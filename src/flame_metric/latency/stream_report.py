@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flame_metric.core.clock import NS_PER_S, Fps, as_fps, frame_offset
-from flame_metric.core.schedule import NOTHING_YET, Schedule, StreamLog
+from flame_metric.core.schedule import Schedule, StreamLog, fixed_source
 from flame_metric.core.tables import Row, Table, milliseconds_text, rate_text
 from flame_metric.errors import ConfigError
 from flame_metric.latency.simulate import StreamConfig, StreamStatistics
@@ -85,9 +85,9 @@ def stream_table(schedule: Schedule, latency: LatencyTrace, *, fps: Fps | None =
     if rate is not None:
         offset = frame_offset(latency.median_ns / 10**6, rate)
         frames = schedule.label_frame
-        source = np.where(frames >= offset, frames - offset, NOTHING_YET)
+        fixed = Schedule(frames, fixed_source(frames, offset), per_label=schedule.per_label)
         columns.append(f"fixed offset k={offset}")
-        statistics.append(StreamStatistics.of([Schedule(frames, source, per_label=schedule.per_label)]))
+        statistics.append(StreamStatistics.of([fixed]))
         interval = milliseconds_text(float(1000 / rate)) + ("" if fps is not None else ", the median interval")
         notes.append(
             f"fixed offset: an inference on every frame, k = ceil({milliseconds_text(latency.median_ms)} / {interval})"

@@ -20,7 +20,7 @@ from typing import Any
 
 from flame_metric.core.checks import check_choice, check_id, check_integer, check_kind, items, of_sequence
 from flame_metric.core.clock import MAX_NS, Milliseconds, exact_fraction, milliseconds_to_ns
-from flame_metric.core.records import load_record, reading
+from flame_metric.core.files import load_record, reading
 from flame_metric.core.statistics import upper_bound_rank
 from flame_metric.errors import ConfigError, StateError
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer, check_kind
-from flame_metric.core.counting import LabelMaps
+from flame_metric.core.labels import LabelMaps
 from flame_metric.data.videos import VideoSequence
 from flame_metric.errors import ShapeError
 from flame_metric.latency.runner import Runner

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.counting import labels_of_scores
+from flame_metric.core.labels import labels_of_scores
 from flame_metric.errors import ConfigError, MissingExtraError
 
 __all__ = ["Job", "Source", "enlarger", "first_line"]

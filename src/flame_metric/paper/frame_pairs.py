@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from flame_metric.core.checks import check_integer, check_kind, items
-from flame_metric.core.counting import LabelSpace, code_map
+from flame_metric.core.labels import LabelSpace, code_map
 from flame_metric.data.videos import VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, ShapeError, located
 from flame_metric.paper.augmentation import IGNORED, Augmentation, network_input

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric._version import __version__
-from flame_metric.core.counting import LabelMaps
-from flame_metric.core.records import reading
+from flame_metric.core.files import reading
+from flame_metric.core.labels import LabelMaps
 from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
 from flame_metric.errors import StateError
 from flame_metric.jobs.journal import Journal

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
-from flame_metric.core.counting import LabelMaps
+from flame_metric.core.labels import LabelMaps
 from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, ShapeError, located, shortened
 from flame_metric.figures.painting import Labels, Style, as_picture, class_numbers, make_style, near_border

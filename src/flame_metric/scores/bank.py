@@ -8,21 +8,18 @@ no network is run again. Each label map is checked and coded once, whatever K is
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import warnings
-import zipfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.arrays import check_members, packed_arrays, read_array
 from flame_metric.core.checks import check_id, check_integer, check_kind, check_path, of_sequence, paired_frames
 from flame_metric.core.clock import (
     MAX_FRAMES,
@@ -34,38 +31,31 @@ from flame_metric.core.clock import (
     milliseconds_to_ns,
     offset_of_ns,
 )
-from flame_metric.core.counting import CodedMap, Counts, LabelMaps, code_map, count_coded
+from flame_metric.core.counting import MAX_COUNT, Counts, count_coded
 from flame_metric.core.files import write_whole
-from flame_metric.core.records import MAX_COUNT, load_record, reading
-from flame_metric.core.schedule import NOTHING_YET, Schedule
+from flame_metric.core.labels import CodedMap, LabelMaps, code_map
+from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_source, staleness_of
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
 from flame_metric.latency.simulate import StreamConfig, as_stream, simulate_clips, stream_text
 from flame_metric.latency.trace import LatencyTrace, as_trace
+from flame_metric.scores.bank_file import BankSettings, pack_bank, read_bank
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.curve import Budget, Curve, Losses
 from flame_metric.scores.offset_counts import (
-    ARRAYS,
     NETWORK,
     NO_MAP,
     PERSISTENCE,
     OffsetCounts,
     OffsetCountsBuilder,
-    array_shapes,
-    check_counts,
-    check_lengths,
-    dtype_of,
 )
+from flame_metric.scores.pairs import Line
 from flame_metric.scores.result import FlameResult, nan_note
 
-__all__ = ["MAX_OFFSET", "OffsetBank"]
+__all__ = ["OffsetBank"]
 
-_FORMAT = "flame-metric bank 1"
-_SETTINGS = ("num_classes", "max_offset", "fps", "ignore_index", "class_names", "persistence")
-MAX_OFFSET = 10_000
-"""A bank reaches no further, in frames."""
-_MOST_HEADER = 2**26  # bytes: a million sequences, whose names have 60 characters each
-_BEFORE_ARRAY = 128  # bytes that NumPy writes before those of an array of one axis
 Offsets = npt.NDArray[np.int64]
+_BothMaps = tuple[CodedMap | None, CodedMap | None]
+"""A frame's prediction and labels, None where there is none: the rows NETWORK and PERSISTENCE."""
 
 
 class OffsetBank:
@@ -114,33 +104,41 @@ class OffsetBank:
         class_names: Sequence[str] | None = None,
         persistence: bool = False,
     ) -> None:
-        self._config = make_config(num_classes, ignore_index=ignore_index, class_names=class_names)
-        self._max_offset = check_integer("max_offset", max_offset, 0, most=MAX_OFFSET, unit="frames")
-        self._fps = None if fps is None else as_fps(fps)
-        check_kind("persistence", persistence, bool, "True or False")
-        self._rows = 2 if persistence else 1
+        self._restart(
+            BankSettings.from_options(
+                num_classes,
+                max_offset=max_offset,
+                fps=fps,
+                ignore_index=ignore_index,
+                class_names=class_names,
+                persistence=persistence,
+            )
+        )
+
+    def _restart(self, settings: BankSettings) -> None:
+        self._settings = settings
         self._clips: dict[str, OffsetCounts] = {}
         self._all: OffsetCounts | None = None  # the clips in the order of their ids, joined when it is first needed
 
     @property
     def config(self) -> ScoreConfig:
         """Classes, void label and names."""
-        return self._config
+        return self._settings.config
 
     @property
     def max_offset(self) -> int:
         """K, in frames."""
-        return self._max_offset
+        return self._settings.max_offset
 
     @property
     def fps(self) -> Fraction | None:
         """Frames per second, if they were given."""
-        return self._fps
+        return self._settings.fps
 
     @property
     def has_persistence(self) -> bool:
         """Whether the counts of the labels as predictions are kept too."""
-        return self._rows > 1
+        return self._settings.persistence
 
     @property
     def sequences(self) -> tuple[str, ...]:
@@ -183,9 +181,9 @@ class OffsetBank:
         check_kind("holes", holes, Collection, "a collection of frame numbers")
         never = frozenset(check_integer("holes", hole, 0, unit="frames") for hole in holes)
         of = of_sequence(sequence)
-        space, size = self._config.space, self._max_offset + 1
-        recent: deque[tuple[CodedMap | None, CodedMap | None]] = deque(maxlen=size)  # the newest first
-        builder = OffsetCountsBuilder(self._rows, size, space.num_classes, never)
+        settings, space = self._settings, self._settings.config.space
+        line: Line[_BothMaps] = Line(EveryOffset(settings.max_offset))
+        builder = OffsetCountsBuilder(settings.rows, settings.offsets, space.num_classes, never)
         frame = -1
         for frame, pred, target in paired_frames(preds, targets):
             if frame in never and not (pred is None and target is None):
@@ -194,27 +192,23 @@ class OffsetBank:
                 )
             with located(f"frame {frame}{of}"):
                 label = None if target is None else code_map(target, space, argument="target")
-                recent.appendleft((None if pred is None else code_map(pred, space), label))
+                maps = (None if pred is None else code_map(pred, space), label)
+                shown, line = line.step(maps, labelled=label is not None)
                 if label is None:
                     continue
-                found = self._found(recent, label, frame)
+                found = {frame - source: self._count_shown(held, label, source) for source, held in shown.items()}
                 pairs = (counts for of_offset in found.values() for counts in of_offset if counts is not None)
                 own = next(pairs, None) or count_coded(label, label, space)  # labelled pixels are the same in any pair
                 builder.add(frame, own, found)
         self.add_counts(builder.build(frame + 1), sequence=sequence)
 
-    def _found(
-        self, recent: Iterable[tuple[CodedMap | None, CodedMap | None]], label: CodedMap, frame: int
-    ) -> dict[int, list[Counts | None]]:
-        """Count what may be on screen at a labelled frame, by offset and row."""
-        found: dict[int, list[Counts | None]] = {}
-        for offset, maps in enumerate(recent):
-            with located(f"map of frame {frame - offset}"):
-                found[offset] = [
-                    None if shown is None else count_coded(shown, label, self._config.space)
-                    for shown in maps[: self._rows]
-                ]
-        return found
+    def _count_shown(self, held: _BothMaps | None, label: CodedMap, source: int) -> list[Counts | None]:
+        """Count the maps of one frame against a label map, by row."""
+        with located(f"map of frame {source}"):
+            return [
+                None if shown is None else count_coded(shown, label, self._settings.config.space)
+                for shown in (held or ())[: self._settings.rows]
+            ]
 
     def add_counts(self, counts: OffsetCounts, *, sequence: str) -> None:
         """Add the counts of a whole clip that were made elsewhere.
@@ -228,7 +222,7 @@ class OffsetBank:
         """
         self._require_new(sequence)
         check_kind("counts", counts, OffsetCounts, "OffsetCounts")
-        wanted = OffsetCounts.empty(self._rows, self._max_offset + 1, self._config.num_classes).counts.shape
+        wanted = self._settings.empty().counts.shape
         if counts.counts.shape[:1] + counts.counts.shape[2:] != wanted[:1] + wanted[2:] or len(counts.num_frames) != 1:
             raise ConfigError(f"`counts` has shape {counts.counts.shape}, expected that of one clip of this bank")
         if counts.num_frames[0] > MAX_FRAMES:
@@ -262,8 +256,9 @@ class OffsetBank:
             If the step is below 1 or above three million.
         """
         step = check_integer("step", step, 1, most=MAX_FRAMES, unit="frames")
-        slower = {"max_offset": self._max_offset // step, "fps": None if self._fps is None else self._fps / step}
-        bank = OffsetBank(**{**self._settings(), **slower})
+        mine = self._settings
+        slower = None if mine.fps is None else mine.fps / step
+        bank = OffsetBank._from_settings(replace(mine, max_offset=mine.max_offset // step, fps=slower))
         bank._clips = {name: clip.every(step) for name, clip in self._clips.items()}
         return bank
 
@@ -282,7 +277,7 @@ class OffsetBank:
         """
         if not isinstance(other, OffsetBank):
             raise StateError(f"`other` is {type(other).__name__}, expected an OffsetBank")
-        mine, theirs = self._settings(), other._settings()
+        mine, theirs = self._settings.to_dict(), other._settings.to_dict()
         unlike = [f"{name}: {mine[name]} / {theirs[name]}" for name in mine if mine[name] != theirs[name]]
         if unlike:
             raise StateError(f"banks of unlike configuration cannot merge: {'; '.join(unlike)}")
@@ -297,18 +292,6 @@ class OffsetBank:
             warnings.warn(kept, FlameWarning, stacklevel=2)
 
     # ── on disk ──
-
-    def _settings(self) -> dict[str, Any]:
-        """Return what a bank is made with, in types that JSON knows."""
-        values = (
-            self._config.num_classes,
-            self._max_offset,
-            None if self._fps is None else str(self._fps),
-            self._config.ignore_index,
-            self._config.class_names,
-            self.has_persistence,
-        )
-        return dict(zip(_SETTINGS, values, strict=True))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the bank as one compressed .npz file, whole or not at all; nothing in it is pickled.
@@ -332,11 +315,7 @@ class OffsetBank:
         StateError
             If the ids of its sequences take more than 64 MB.
         """
-        header = {"format": _FORMAT, **self._settings(), "sequences": self.sequences}
-        arrays = {name: getattr(self._joined(), name) for name in ARRAYS}
-        text = json.dumps(header).encode()
-        _check_header(len(text))
-        return packed_arrays({**arrays, "header": np.frombuffer(text, np.uint8)})
+        return pack_bank(self._settings, self.sequences, self._join_clips())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OffsetBank:
@@ -371,44 +350,15 @@ class OffsetBank:
 
     @classmethod
     def _from_file(cls, file: BinaryIO, name: str) -> OffsetBank:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                check_members(archive, ("header", *ARRAYS), file.seek(0, os.SEEK_END))
-                return cls._read(archive)
-        except OSError:
-            raise
-        except StateError as error:
-            raise StateError(f"{name}: {error}") from error
-        except Exception as error:  # an archive from outside may break in many ways
-            raise StateError(f"{name}: is no {_FORMAT!r} file: {str(error) or type(error).__name__}") from error
+        settings, names, counts = read_bank(file, name)
+        bank = cls._from_settings(settings)
+        bank._clips = dict(zip(names, counts.split(), strict=True))
+        return bank
 
     @classmethod
-    def _read(cls, archive: zipfile.ZipFile) -> OffsetBank:
-        """Read a bank: each array gives the shape that is expected of the next."""
-        _check_header(archive.getinfo("header.npy").file_size - _BEFORE_ARRAY)
-        record = load_record(read_array(archive, "header", np.uint8, (None,)).tobytes(), _FORMAT)
-        with reading(_FORMAT):
-            odd = record.keys() ^ {"format", *_SETTINGS, "sequences"}
-            if odd:
-                raise StateError(f"the field(s) {sorted(odd)} of the header are missing or unknown")
-            bank = cls(**{name: record[name] for name in _SETTINGS})
-            names = _checked_ids(record["sequences"])
-        lengths = {name: read_array(archive, name, np.int64, (len(names),)) for name in ("num_frames", "num_labelled")}
-        shapes = array_shapes(
-            bank._rows,
-            bank._max_offset + 1,
-            bank._config.num_classes,
-            clips=len(names),
-            labelled=check_lengths(names, **lengths),
-        )
-        others = {
-            name: read_array(archive, name, dtype_of(name), shape)
-            for name, shape in shapes.items()
-            if name not in lengths
-        }
-        counts = OffsetCounts(**lengths, **others)
-        check_counts(names, counts, bank._config.space)
-        bank._clips = dict(zip(names, counts.split(), strict=True))
+    def _from_settings(cls, settings: BankSettings) -> OffsetBank:
+        bank = cls.__new__(cls)
+        bank._restart(settings)
         return bank
 
     # ── asking ──
@@ -453,7 +403,7 @@ class OffsetBank:
             before_first=before_first,
             persistence=persistence,
         )
-        return result if persistence else _warned(result)
+        return result if persistence else _warn_of_nothing(result)
 
     def _score(
         self,
@@ -467,12 +417,12 @@ class OffsetBank:
         if frame_offset is None and latency_ms is None:
             raise ConfigError("`frame_offset` and `latency_ms` are both missing, expected one of them")
         config = make_config(
-            self._config.num_classes,
+            self._settings.config.num_classes,
             frame_offset=frame_offset,
             latency_ms=latency_ms,
-            fps=self._fps if fps is None else as_fps(fps),
-            ignore_index=self._config.ignore_index,
-            class_names=self._config.class_names,
+            fps=self._settings.fps if fps is None else as_fps(fps),
+            ignore_index=self._settings.config.ignore_index,
+            class_names=self._settings.config.class_names,
             before_first=before_first,
         )
         offset = config.frame_offset or 0
@@ -487,7 +437,7 @@ class OffsetBank:
         ConfigError
             If ``max_offset`` lies beyond the bank.
         """
-        last = self._max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
+        last = self.max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
         self.check_reach(last)
         offsets = range(last + 1)
         return Curve(
@@ -555,7 +505,7 @@ class OffsetBank:
             If a prediction that is on screen was not given.
         """
         result = self._stream(latency, config, fps, before_first, seed, persistence=persistence)
-        return result if persistence else _warned(result)
+        return result if persistence else _warn_of_nothing(result)
 
     def _stream(
         self,
@@ -588,7 +538,7 @@ class OffsetBank:
         rate = self._rate(fps)
         times = Counter(offset_of_ns(sample, rate) for sample in trace.samples_ns)
         settings = self._streamed(trace.median_ns, rate, f"expected over {len(trace)} latencies")
-        return _warned(self._mixture(settings, times))
+        return _warn_of_nothing(self._mixture(settings, times))
 
     def phase_averaged(self, latency_ms: Milliseconds, *, fps: Fps | None = None) -> FlameResult:
         """Return the score of one dropping worker, averaged over the phase at which a label meets it.
@@ -607,12 +557,12 @@ class OffsetBank:
         # A simple fraction beside keeps the weights small; it is nearer than two times that are one (TIE_NS).
         x = (latency_ns * rate / NS_PER_S).limit_denominator(1_000_000)
         if x <= 1:  # a worker that keeps up: every frame is as stale as the latency
-            return _warned(self._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
+            return _warn_of_nothing(self._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
         last = math.ceil(2 * x)
         self.check_reach(last)
         shares = {k: min(Fraction(k), 2 * x) - max(Fraction(k - 1), x) for k in range(math.floor(x) + 1, last + 1)}
         scale = math.lcm(*(share.denominator for share in shares.values()))
-        return _warned(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
+        return _warn_of_nothing(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
 
     def latency_budget(self, miou: float, *, fps: Fps | None = None, before_first: str = "skip") -> Budget | None:
         """Return the longest latency with which the score stays at ``miou``; None if it is missed without any delay.
@@ -625,10 +575,10 @@ class OffsetBank:
             If no frame rate is known, or ``miou`` is no number.
         """
         rate, least = self._rate(fps), float(exact_fraction("miou", miou, "a number", text=False))
-        for offset in range(self._max_offset + 1):
+        for offset in range(self.max_offset + 1):
             if not self._score(frame_offset=offset, before_first=before_first).miou >= least:
                 return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
-        return Budget(self._max_offset, float(self._max_offset * 1000 / rate), True)
+        return Budget(self.max_offset, float(self.max_offset * 1000 / rate), True)
 
     def losses(
         self,
@@ -655,7 +605,7 @@ class OffsetBank:
             return Losses(*fixed, self._stream(trace, config, rate, before_first, seed, persistence=persistence))
 
         losses = split(persistence=False)
-        _warned(losses.streaming)
+        _warn_of_nothing(losses.streaming)
         return replace(losses, persistence=split(persistence=True)) if self.has_persistence else losses
 
     # ── sums ──
@@ -682,34 +632,35 @@ class OffsetBank:
             If a prediction that is on screen was not given.
         """
         shown = np.concatenate([np.zeros(0, np.int64), *(offsets[name] for name in self.sequences)])
-        config = replace(self._config, before_first=before_first)
+        config = replace(self._settings.config, before_first=before_first)
         result = self._result(config, [(1, shown)], persistence=persistence)
         return {
             name: Counts(counts, *tallies)
             for name, counts, tallies in zip(result.sequences, result.counts, result.tallies.tolist(), strict=True)
         }
 
-    def _joined(self) -> OffsetCounts:
+    def _join_clips(self) -> OffsetCounts:
         """Return the counts of all clips, sorted by their ids."""
         if self._all is None:
-            empty = OffsetCounts.empty(self._rows, self._max_offset + 1, self._config.num_classes)
+            empty = self._settings.empty()
             self._all = OffsetCounts.join([empty, *(self._clips[name] for name in self.sequences)])
             self._clips = dict(zip(self.sequences, self._all.split(), strict=True))  # views: the counts are held once
         return self._all
 
     def _rate(self, fps: Fps | None) -> Fraction:
-        rate = self._fps if fps is None else as_fps(fps)
+        rate = self._settings.fps if fps is None else as_fps(fps)
         if rate is None:
             raise ConfigError("`fps` is missing, expected the frame rate here or when the bank is made")
         return rate
 
     def _streamed(self, latency_ns: int | Fraction, rate: Fraction, schedule: str) -> ScoreConfig:
         latency_ms = round(latency_ns) / 1e6
-        return replace(self._config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
+        return replace(self._settings.config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
 
     def _fixed(self, offset: int) -> Offsets:
         """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
-        return np.where(self._joined().frame >= offset, offset, NOTHING_YET)
+        frames = self._join_clips().frame
+        return staleness_of(frames, fixed_source(frames, offset))
 
     def _mixture(self, config: ScoreConfig, times: Mapping[int, int]) -> FlameResult:
         """Return the score in which offset k counts ``times[k]`` times."""
@@ -722,14 +673,14 @@ class OffsetBank:
         """Add up the counts at the offsets that some schedules show, each as often as the number beside it says."""
         if persistence and not self.has_persistence:
             raise ConfigError("`persistence` is asked of a bank that was made without, expected persistence=True there")
-        row, everything = PERSISTENCE if persistence else NETWORK, self._joined()
+        row, everything = PERSISTENCE if persistence else NETWORK, self._join_clips()
         most = sum(times for times, _ in shown)
         if most * everything.all_pixels > MAX_COUNT:
             raise StateError(
                 f"the {everything.all_pixels:,} pixels of this bank, counted {most:,} times, are more than 64 bits can "
                 "hold, expected fewer sequences or samples"
             )
-        counts = np.zeros((len(self._clips), 3, self._config.num_classes), np.int64)
+        counts = np.zeros((len(self._clips), 3, self._settings.config.num_classes), np.int64)
         tallies = np.zeros((len(self._clips), 4), np.int64)
         for times, offsets in shown:
             self.check_reach(int(offsets.max(initial=0)))
@@ -748,14 +699,14 @@ class OffsetBank:
         ConfigError
             If it lies beyond the bank.
         """
-        if offset > self._max_offset:
+        if offset > self.max_offset:
             raise ConfigError(
-                f"`max_offset` of this bank is {self._max_offset}, but an offset of {offset} frames is asked for; make "
+                f"`max_offset` of this bank is {self.max_offset}, but an offset of {offset} frames is asked for; make "
                 "the bank with a larger one"
             )
 
     def _check_given(self, offsets: Offsets) -> None:
-        everything = self._joined()
+        everything = self._join_clips()
         shown = np.flatnonzero(offsets != NOTHING_YET)
         missing = shown[everything.state[NETWORK, shown, offsets[shown]] == NO_MAP]
         if missing.size:
@@ -767,25 +718,7 @@ class OffsetBank:
             )
 
 
-def _check_header(size: int) -> None:
-    """Refuse a header that a small file blows up, and to write one that would be refused."""
-    if size > _MOST_HEADER:
-        raise StateError(f"the header takes {size:,} bytes, expected at most {_MOST_HEADER:,}; use shorter ids")
-
-
-def _checked_ids(names: Any) -> list[str]:
-    """Return sequence ids that come from outside."""
-    if not isinstance(names, list):
-        raise StateError(f"`sequences` is {type(names).__name__}, expected a list of ids")
-    known: set[str] = set()
-    for name in names:
-        if not isinstance(name, str) or not name or name in known:
-            raise StateError(f"the sequence id {name!r} is no text, is empty or comes twice")
-        known.add(name)
-    return names
-
-
-def _warned(result: FlameResult) -> FlameResult:
+def _warn_of_nothing(result: FlameResult) -> FlameResult:
     """Warn, in the name of the public question, if clips yield no pair or the score is NaN."""
     tallies = zip(result.sequences, result.tallies.tolist(), strict=True)
     without = [repr(name) for name, (pairs, labelled, *_) in tallies if labelled and not pairs]

@@ -9,7 +9,7 @@ from typing import Any
 
 from flame_metric.core.checks import check_choice, check_integer
 from flame_metric.core.clock import Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
-from flame_metric.core.counting import LabelSpace
+from flame_metric.core.labels import LabelSpace
 from flame_metric.errors import ConfigError
 
 __all__ = ["ScoreConfig", "make_config"]

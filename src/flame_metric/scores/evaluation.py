@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from flame_metric.core.records import load_record, reading
+from flame_metric.core.files import load_record, reading
 from flame_metric.core.tables import Cell, Table
 from flame_metric.errors import StateError
 from flame_metric.latency.simulate import StreamConfig, StreamStatistics

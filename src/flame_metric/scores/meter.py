@@ -21,16 +21,26 @@ from typing import Any
 from flame_metric._version import __version__
 from flame_metric.core.checks import CLIP, check_id, check_kind, items, of_sequence, paired_frames
 from flame_metric.core.clock import Fps, Milliseconds
-from flame_metric.core.counting import CodedMap, Counts, LabelMaps, code_map, count_coded, count_missing, count_pairs
-from flame_metric.core.records import load_record, reading, sequences_from_list, sequences_to_list
+from flame_metric.core.counting import (
+    Counts,
+    count_coded,
+    count_missing,
+    count_pairs,
+    sequences_from_list,
+    sequences_to_list,
+)
+from flame_metric.core.files import load_record, reading
+from flame_metric.core.labels import CodedMap, LabelMaps, code_map
 from flame_metric.core.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located
 from flame_metric.scores.config import ScoreConfig, make_config
+from flame_metric.scores.pairs import Line
 from flame_metric.scores.result import FlameResult, nan_note
 
 __all__ = ["FlameMeter", "flame_score"]
 
 _FORMAT = "flame-metric meter 1"
+_END = object()
 
 
 class FlameMeter:
@@ -278,64 +288,66 @@ class FlameMeter:
             self._closed.add(sequence)
 
     def _count_clip(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule | None, of: str) -> Counts:
-        config = self._config
-        timeline = FixedOffset(self.frame_offset) if schedule is None else ScheduleTimeline(schedule)
-        on_hand: dict[int, CodedMap | None] = {}
-        total = Counts.zero(config.num_classes)
-        frame = -1
+        timeline = None if schedule is None else ScheduleTimeline(schedule)
+        line: Line[CodedMap] = Line(timeline or FixedOffset(self.frame_offset))
+        total = Counts.zero(self._config.num_classes)
         for frame, pred, target in paired_frames(preds, targets):
             place = f"frame {frame}{of}"
             with located(place):
-                if timeline.last_use(frame) >= frame:
-                    # Coded at once: the caller may overwrite the array while it waits.
-                    on_hand[frame] = None if pred is None else code_map(pred, config.space)
+                shown, line = self._step(line, pred, labelled=target is not None)
                 if target is not None:
-                    total += self._count_shown(on_hand, timeline.source(frame), target, place)
-            on_hand = {index: kept for index, kept in on_hand.items() if timeline.last_use(index) > frame}
-        timeline.check_length(frame + 1)
+                    total += self._count_shown(shown, target, place)
+        if timeline is not None:
+            timeline.check_length(line.frame)
         return total
 
     def _count_labels(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule, of: str) -> Counts:
         """Count a clip whose labels come at times of their own: item j of the targets is label j."""
-        config = self._config
         sources: list[int] = schedule.source.tolist()
-        last_label = {source: label for label, source in enumerate(sources)}
-        frames = enumerate(items("preds", preds, CLIP))
-        on_hand: dict[int, CodedMap | None] = {}
-        newest = label = NOTHING_YET
-        total = Counts.zero(config.num_classes)
+        frames = items("preds", preds, CLIP)
+        line: Line[CodedMap] = Line(ScheduleTimeline(schedule))
+        on_screen: dict[int, CodedMap | None] = {}
+        total = Counts.zero(self._config.num_classes)
+        label = -1
         for label, target in enumerate(items("targets", targets, CLIP)):
             if label >= len(sources):
                 raise ShapeError(f"`targets` goes on after {label} label(s), expected one for each of `schedule`")
             source, place = sources[label], f"label {label}{of}"
-            while newest < source:
-                newest, pred = next(frames, (NOTHING_YET, None))
-                if newest == NOTHING_YET:
+            while line.frame <= source:
+                pred = next(frames, _END)
+                if pred is _END:
                     raise ShapeError(f"`preds` ended before frame {source}, which is on screen at {place}")
-                if last_label.get(newest, NOTHING_YET) >= label:
-                    with located(f"frame {newest}{of}"):
-                        on_hand[newest] = None if pred is None else code_map(pred, config.space)
+                with located(f"frame {line.frame}{of}"):
+                    on_screen, line = self._step(line, pred, labelled=line.frame == source)
             if target is not None:
+                shown = {} if source == NOTHING_YET else {source: on_screen[source]}
                 with located(place):
-                    total += self._count_shown(on_hand, source, target, place)
-            on_hand = {index: kept for index, kept in on_hand.items() if last_label[index] > label}
+                    total += self._count_shown(shown, target, place)
         if label + 1 < len(sources):
             raise ShapeError(f"`targets` ended after {label + 1} label(s), expected {len(sources)} as `schedule` has")
         return total
 
-    def _count_shown(self, on_hand: dict[int, CodedMap | None], source: int, target: Any, moment: str) -> Counts:
+    def _step(
+        self, line: Line[CodedMap], pred: Any, *, labelled: bool
+    ) -> tuple[dict[int, CodedMap | None], Line[CodedMap]]:
+        """Let the next frame pass; a prediction is read only if it is ever shown."""
+        # Coded at once: the caller may overwrite the array while it waits.
+        is_read = pred is not None and line.last_use >= line.frame
+        return line.step(code_map(pred, self._config.space) if is_read else None, labelled=labelled)
+
+    def _count_shown(self, shown: Mapping[int, CodedMap | None], target: Any, moment: str) -> Counts:
         """Count what is on screen at a label: the prediction of a frame, or nothing yet."""
         config = self._config
-        if source == NOTHING_YET:
+        if not shown:
             if config.before_first == "void":
                 return count_missing(target, config.space)
             return Counts.zero(config.num_classes, labelled_frames=1)
-        shown = on_hand[source]
-        if shown is None:
+        ((source, pred),) = shown.items()
+        if pred is None:
             raise StateError(f"the prediction of frame {source} is None, but is on screen at {moment}")
         label = code_map(target, config.space, argument="target")
         with located(f"prediction of frame {source}"):
-            return count_coded(shown, label, config.space)
+            return count_coded(pred, label, config.space)
 
     def require_open(self, sequence: str) -> None:
         """Raise unless pairs may be added to a sequence.

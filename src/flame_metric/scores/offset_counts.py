@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.clock import MAX_FRAMES
-from flame_metric.core.counting import Counts, LabelSpace
-from flame_metric.core.records import MAX_COUNT
+from flame_metric.core.counting import MAX_COUNT, Counts
+from flame_metric.core.labels import LabelSpace
 from flame_metric.core.schedule import NOTHING_YET
 from flame_metric.errors import StateError
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric._version import __version__
-from flame_metric.core.counting import Counts
+from flame_metric.core.counting import Counts, sequences_from_list, sequences_to_list
+from flame_metric.core.files import load_record, reading
 from flame_metric.core.iou import dice_per_class, iou_per_class, mean_iou
-from flame_metric.core.records import load_record, reading, sequences_from_list, sequences_to_list
 from flame_metric.core.statistics import Interval, bootstrap_interval, contributing
 from flame_metric.core.tables import Table, milliseconds_text, rate_text
 from flame_metric.scores.config import ScoreConfig

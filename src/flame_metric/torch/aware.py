@@ -25,8 +25,9 @@ from torchmetrics.wrappers.abstract import WrapperMetric
 from flame_metric.core.clock import Fps, Milliseconds
 from flame_metric.errors import ConfigError, FlameWarning, StateError
 from flame_metric.scores.config import ScoreConfig, make_config
+from flame_metric.scores.pairs import Line
 from flame_metric.torch.delay import DelayLines, Schedules
-from flame_metric.torch.rows import has_rows, joined, rows_of
+from flame_metric.torch.rows import copied, has_rows, joined, rows_of
 
 __all__ = ["LatencyAware"]
 
@@ -232,11 +233,13 @@ class LatencyAware(WrapperMetric):
         alone = isinstance(sequence, str)
         pred_of = [preds] if alone else rows_of("preds", preds, len(ids))
         target_of = [target] if alone else rows_of("target", target, len(ids))
-        lines = [self._lines.line(name) for name in ids]
         labelled = [row for row, found in enumerate(target_of) if found is not None]
-        on_screen = {row: lines[row].on_screen(pred_of[row]) for row in labelled}
-        ready = [row for row in labelled if on_screen[row] is not None]
-        kept = [line.kept(pred) for line, pred in zip(lines, pred_of, strict=True)]
+        steps = [
+            _time_step(name, self._lines.line(name), pred, labelled=found is not None)
+            for name, pred, found in zip(ids, pred_of, target_of, strict=True)
+        ]
+        on_screen = {row: shown for row, (shown, _) in enumerate(steps) if shown is not None}
+        ready = list(on_screen)
         value = None
         if ready and alone:
             value = count(on_screen[0], target, **rest, **self._sequence_option(sequence))
@@ -248,7 +251,7 @@ class LatencyAware(WrapperMetric):
         if unshown is not None:  # a FlameMetric signs its coverage
             for row in set(labelled) - set(ready):
                 unshown(target_of[row], sequence=ids[row])
-        self._lines.move_on(ids, lines, kept)
+        self._lines.move_on({name: line for name, (_, line) in zip(ids, steps, strict=True)})
         self.labelled = self.labelled + len(labelled)
         self.shown = self.shown + len(ready)
         self._update_count += 1
@@ -423,6 +426,18 @@ def _checked_ids(sequence: str | Sequence[str]) -> list[str]:
     if len(set(ids)) != len(ids):
         raise ConfigError(f"`sequence` is {sequence!r}, expected each id once: a time step is one frame of each")
     return list(ids)
+
+
+def _time_step(sequence: str, line: Line[Any], pred: Any, *, labelled: bool) -> tuple[Any, Line[Any]]:
+    """Return the prediction to compare with a frame's target, None while there is none yet, and the line after it."""
+    frame, is_shown_later = line.frame, line.last_use > line.frame
+    shown, after = line.step(copied(pred) if is_shown_later else pred, labelled=labelled)
+    for source, found in shown.items():
+        if found is None:
+            raise StateError(
+                f"the prediction of frame {source} of sequence {sequence!r} is None, but is on screen at frame {frame}"
+            )
+    return next(iter(shown.values()), None), after
 
 
 def _rows_of_rest(rest: dict[str, Any], streams: int, ready: list[int]) -> dict[str, Any]:

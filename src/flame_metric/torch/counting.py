@@ -29,7 +29,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from flame_metric.core.counting import Counts, LabelMaps, LabelSpace, check_pair, pair_up
+from flame_metric.core.counting import Counts
+from flame_metric.core.labels import LabelMaps, LabelSpace, check_pair, pair_up
 
 __all__ = ["HISTOGRAM", "HISTOGRAMS", "TensorCounts", "count_missing_on_device", "count_on_device"]
 

@@ -1,66 +1,22 @@
-"""Delay lines: the predictions of each sequence that are still to be shown.
-
-A line answers what is on screen at its next frame, and moves on by one frame when told to. The two are apart, so that a
-time step that fails can be repeated.
-"""
+"""Delay lines: the predictions of each sequence in progress that are still to be shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from flame_metric.core.checks import check_integer
-from flame_metric.core.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
+from flame_metric.core.schedule import FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.errors import ConfigError, StateError
-from flame_metric.torch.rows import copied, mapped
+from flame_metric.scores.pairs import Line
+from flame_metric.torch.rows import mapped
 
-__all__ = ["DelayLine", "DelayLines", "Schedules"]
+__all__ = ["DelayLines", "Schedules"]
 
 Schedules = Schedule | Mapping[str, Schedule] | Callable[[str], Schedule]
-
-
-class DelayLine:
-    """The predictions of one sequence that wait to be on screen."""
-
-    def __init__(self, sequence: str, timeline: FixedOffset | ScheduleTimeline) -> None:
-        self._sequence = sequence
-        self._timeline = timeline
-        self._frame = 0  # that of the next time step
-        self._waiting: dict[int, Any] = {}
-
-    def on_screen(self, pred: Any) -> Any:
-        """Return the prediction to compare with this frame's target, or None while there is none yet."""
-        source = self._timeline.source(self._frame)
-        if source == NOTHING_YET:
-            return None
-        shown = pred if source == self._frame else self._waiting[source]
-        if shown is None:
-            raise StateError(
-                f"the prediction of frame {source} of sequence {self._sequence!r} is None, but is on screen at frame "
-                f"{self._frame}"
-            )
-        return shown
-
-    def kept(self, pred: Any) -> Any:
-        """Copy this frame's prediction, if it is to be shown later."""
-        return copied(pred) if self._timeline.last_use(self._frame) > self._frame else None
-
-    def move_on(self, kept: Any) -> None:
-        """Let this frame pass."""
-        self._waiting[self._frame] = kept
-        last_use = self._timeline.last_use
-        self._waiting = {frame: pred for frame, pred in self._waiting.items() if last_use(frame) > self._frame}
-        self._frame += 1
-
-    def move_to(self, device: torch.device) -> None:
-        """Move what waits to another device."""
-        self._waiting = mapped(lambda tensor: tensor.to(device), self._waiting)
-
-    def check_end(self) -> None:
-        """Raise if the schedule goes on."""
-        self._timeline.check_length(self._frame)
 
 
 class DelayLines:
@@ -87,11 +43,11 @@ class DelayLines:
         self._offset = offset
         self._schedule = schedule
         self._max_sequences = check_integer("max_sequences", max_sequences, 1)
-        self._lines: dict[str, DelayLine] = {}  # the one whose last time step is oldest comes first
+        self._lines: dict[str, Line[Any]] = {}  # the one whose last time step is oldest comes first
         self._given_up: set[str] = set()
 
-    def line(self, sequence: str) -> DelayLine:
-        """Return the line of a sequence, a new one where it is not in progress; :meth:`move_on` holds it.
+    def line(self, sequence: str) -> Line[Any]:
+        """Return the line of a sequence, a new one where it is not in progress; :meth:`move_on` holds the next.
 
         Raises
         ------
@@ -105,7 +61,7 @@ class DelayLines:
                 f"sequence {sequence!r} was given up: {self._max_sequences} others went on since its last time step; "
                 "raise `max_sequences`, or call `end` where a sequence is over"
             )
-        return self._lines.get(sequence) or DelayLine(sequence, self._timeline(sequence))
+        return self._lines.get(sequence) or Line(self._timeline(sequence))
 
     def _timeline(self, sequence: str) -> FixedOffset | ScheduleTimeline:
         if self._offset is not None:
@@ -122,13 +78,12 @@ class DelayLines:
             raise ConfigError("`schedule` has label times of its own (`label_times_ms`), expected an entry for a frame")
         return ScheduleTimeline(schedule)
 
-    def move_on(self, sequences: Sequence[str], lines: Sequence[DelayLine], kept: Sequence[Any]) -> None:
-        """Let one frame of each of these sequences pass, and give up what was idle longest if there are too many."""
-        for name, line, pred in zip(sequences, lines, kept, strict=True):
-            line.move_on(pred)
+    def move_on(self, lines: Mapping[str, Line[Any]]) -> None:
+        """Hold these lines, those after a time step, and give up what was idle longest if there are too many."""
+        for name in lines:
             self._lines.pop(name, None)
-            self._lines[name] = line
-        while len(self._lines) > max(self._max_sequences, len(sequences)):
+        self._lines |= lines
+        while len(self._lines) > max(self._max_sequences, len(lines)):
             idle = next(iter(self._lines))
             del self._lines[idle]
             self._given_up.add(idle)
@@ -137,8 +92,8 @@ class DelayLines:
         """Forget a sequence, and raise ConfigError if its schedule goes on."""
         self._given_up.discard(sequence)
         line = self._lines.pop(sequence, None)
-        if line is not None:
-            line.check_end()
+        if line is not None and isinstance(line.timeline, ScheduleTimeline):
+            line.timeline.check_length(line.frame)
 
     def clear(self) -> None:
         """Forget all sequences."""
@@ -147,5 +102,5 @@ class DelayLines:
 
     def move_to(self, device: torch.device) -> None:
         """Move what waits to another device."""
-        for line in self._lines.values():
-            line.move_to(device)
+        for name, line in self._lines.items():
+            self._lines[name] = replace(line, waiting=mapped(lambda tensor: tensor.to(device), line.waiting))

@@ -21,7 +21,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from flame_metric.core.clock import Fps, Milliseconds
-from flame_metric.core.counting import Counts, LabelMaps, num_maps
+from flame_metric.core.counting import Counts
+from flame_metric.core.labels import LabelMaps, num_maps
 from flame_metric.core.schedule import Schedule
 from flame_metric.errors import ConfigError, MissingExtraError, ShapeError, StateError
 from flame_metric.scores.config import ScoreConfig, make_config

@@ -21,8 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flame_metric.core.counting import Counts, LabelSpace
-from flame_metric.core.records import reading
+from flame_metric.core.counting import Counts
+from flame_metric.core.files import reading
+from flame_metric.core.labels import LabelSpace
 from flame_metric.errors import LabelError, StateError, shortened
 from flame_metric.scores.config import ScoreConfig
 from flame_metric.scores.meter import FlameMeter

@@ -109,7 +109,7 @@ def test_an_error_without_words_is_named_by_its_kind(saved: bytes, file: Path, m
         raise MemoryError
 
     file.write_bytes(saved)
-    monkeypatch.setattr("flame_metric.scores.bank.check_members", fail)
+    monkeypatch.setattr("flame_metric.scores.bank_file.check_members", fail)
     refused(file, f"{NO_BANK}MemoryError$")
 
 
@@ -180,14 +180,14 @@ def test_no_array_is_unpickled(saved: bytes, file: Path, monkeypatch: pytest.Mon
 
 def test_no_header_is_written_that_would_not_be_read(saved: bytes, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = arrays_of(saved)["header"].size
-    monkeypatch.setattr("flame_metric.scores.bank._MOST_HEADER", size - 1)
+    monkeypatch.setattr("flame_metric.scores.bank_file._MOST_HEADER", size - 1)
     with pytest.raises(
         StateError, match=f"the header takes {size} bytes, expected at most {size - 1}; use shorter ids"
     ):
         OffsetBank.from_bytes(saved)
-    monkeypatch.setattr("flame_metric.scores.bank._MOST_HEADER", size)
+    monkeypatch.setattr("flame_metric.scores.bank_file._MOST_HEADER", size)
     bank = OffsetBank.from_bytes(saved)
-    monkeypatch.setattr("flame_metric.scores.bank._MOST_HEADER", size - 1)
+    monkeypatch.setattr("flame_metric.scores.bank_file._MOST_HEADER", size - 1)
     with pytest.raises(StateError, match="the header takes"):
         bank.save(file)
     assert not file.exists()
