@@ -35,8 +35,9 @@ MODULE:FACTORY
     torch.nn.Module, from normalised (1, 3 * frames, H, W) to scores (1, C, H, W) or labels
     (1, H, W); or any other callable, from uint8 (H, W, 3 * frames), oldest frame first, to
     labels (H, W) or scores (C, H, W)
-FILE.pt2
-    a program that torch.export.save wrote, for one tensor like that of a module
+pt2:FILE
+    a program that torch.export.save wrote, for one tensor like that of a module; to open it
+    runs code that stands in it, so name only files that you trust
 FILE.onnx
     a model for ONNX Runtime: from floats like those of a module, or uint8 (1, H, W, 3 * frames)
     or (1, 3 * frames, H, W) as they are, to scores (1, C, H, W) or labels (1, H, W) or (1, 1, H, W)
@@ -166,23 +167,28 @@ def _form(text: str) -> _Form:
     if text in NAMES:
         options: tuple[str, ...] = ("frames", "weights", "translations", "seed", "mean", "std", *_TORCH)
         return _Form("a network of the paper", options, _by(text, "flame_metric.networks.reference", "load_reference"))
-    suffix = Path(text).suffix
-    if suffix == ".pt2":
+    if text.startswith("pt2:"):
         options = ("frames", "mean", "std", "output", "upsample", "device", "autocast", "cudnn_benchmark", "threads")
         return _Form("an exported program", options, _by(text, "flame_metric.networks.exported", "load_exported"))
+    suffix = Path(text).suffix
     if suffix == ".onnx":
         options = ("frames", "mean", "std", "output", "upsample", "device", "threads")
         return _Form("an ONNX model", options, _by(text, "flame_metric.networks.onnx", "load_onnx"))
     if Path(text).is_dir():
         load = _by(text, "flame_metric.networks.huggingface", "load_huggingface")
         return _Form("a folder of transformers", ("resize", *_TORCH), load, names_classes=True)
+    if suffix == ".pt2":
+        raise ConfigError(
+            f"the network is {text!r}, a program of torch.export, which is code from a file: write pt2:{text} if you "
+            "trust it"
+        )
     if ":" in text:
         return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), _built)
     hint = ""
     if suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
         hint = f"; weights alone are no network: give {text} as `weights` of one"
     raise ConfigError(
-        f"the network is {text!r}{hint}, expected one of {', '.join(NAMES)}, MODULE:FACTORY, a FILE.pt2, a FILE.onnx, "
+        f"the network is {text!r}{hint}, expected one of {', '.join(NAMES)}, MODULE:FACTORY, pt2:FILE, a FILE.onnx, "
         "or the FOLDER of a Hugging Face model"
     )
 
