@@ -562,30 +562,7 @@ def _values(arguments: argparse.Namespace, folder: Path) -> None:
             read_networks([text])
 
 
-# ── networks ──
-
-
-def _onnx_seeds(_: Path) -> list[bytes]:
-    entry = hostile.field(1, b"location") + hostile.field(2, b"weights.bin")
-    tensor = hostile.field(13, entry) + b"\x08\x05"
-    node = hostile.field(5, hostile.field(5, tensor))
-    return [
-        hostile.field(7, hostile.field(5, tensor) + hostile.field(1, node)) + b"\x08\x09",
-        hostile.field(25, hostile.field(7, node)),
-    ]
-
-
-def _onnx(content: bytes, folder: Path) -> None:
-    from flame_metric.networks.onnx_data import check_external_data, external_locations  # noqa: PLC0415 - needs PyTorch
-
-    _file(folder, "weights.bin", b"")
-    with contextlib.suppress(OSError):  # the caller tells it
-        check_external_data(_file(folder, "network.onnx", content))
-        for location in external_locations(content):
-            require((folder / location).resolve().is_relative_to(folder.resolve()), "weights lie in the folder")
-
-
-_IMAGES, _TORCH = ("PIL",), ("torch",)
+_IMAGES = ("PIL",)
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         target.name: target
@@ -609,7 +586,6 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             Target("class-names", _names_seeds, _names, mutations.json_text, hostile.records),
             Target("label-map", _lookup_seeds, _lookup, mutations.lines),
             Target("command", _command_seeds, _command, mutations.lines, needs=_IMAGES),
-            Target("onnx-data", _onnx_seeds, _onnx, mutations.any_bytes, hostile.messages, needs=_TORCH),
         )
     }
 )
