@@ -246,12 +246,12 @@ def test_no_file_is_unpickled(carrier: Carrier, world: Path, capsys: pytest.Capt
 def test_no_sealed_checkpoint_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its checksum is right: anybody can compute that."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from flame_metric.networks.weights import sealed  # noqa: PLC0415
+    from flame_metric.networks.weights import seal  # noqa: PLC0415
     from flame_metric.paper.checkpoint import read_checkpoint  # noqa: PLC0415  needs PyTorch
 
     monkeypatch.chdir(tmp_path)
     for content in (PICKLE, as_torch(), old_torch(), b"\x80\x02}q\x00K", b"PK\3\4", b""):
-        (tmp_path / "checkpoint.pt").write_bytes(content + sealed(content))
+        (tmp_path / "checkpoint.pt").write_bytes(content + seal(content))
         with pytest.raises(FlameError, match=r"checkpoint\.pt is no checkpoint"):
             read_checkpoint(tmp_path / "checkpoint.pt")
     assert not (tmp_path / "ran").exists()

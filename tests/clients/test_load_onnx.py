@@ -426,8 +426,8 @@ def put_into(made, place, location):
         one.name = "more"
         sparse.values.CopyFrom(one)
         sparse.indices.CopyFrom(onnx.numpy_helper.from_array(np.array([0]), "indices"))
-    graph.node.append(make("Add", ["scores", "more"], ["sum"]))
-    graph.output[0].name = "sum"
+    graph.node.append(make("Add", ["scores", "more"], ["total"]))
+    graph.output[0].name = "total"
     return made
 
 

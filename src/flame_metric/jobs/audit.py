@@ -31,7 +31,7 @@ import numpy.typing as npt
 from flame_metric.core.clock import Fps, as_fps, frame_offset
 from flame_metric.core.counting import LabelSpace
 from flame_metric.data.videos import VideoSequence
-from flame_metric.jobs.network_source import kept, scored_labels
+from flame_metric.jobs.network_source import copy_output, scored_labels
 from flame_metric.latency.report import latency_report
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.network import Network
@@ -151,7 +151,7 @@ class Auditor:
         def look(done: int, total: int) -> None:
             answers = self._answers[self._calls % len(self._timed)]
             self._calls += 1
-            output, self._last = kept(self._last), None  # before anything else can write over it
+            output, self._last = copy_output(self._last), None  # before anything else can write over it
             labels = scored_labels(output, self._space)
             digest = _digest(labels)
             answers[digest] = Answer(labels, answers[digest].calls + 1 if digest in answers else 1)

@@ -29,7 +29,7 @@ from flame_metric.jobs.request import Question
 from flame_metric.latency.measure import measure_latency
 from flame_metric.latency.simulate import StreamConfig
 from flame_metric.latency.trace import LatencyTrace
-from flame_metric.networks.network import Network, input_frames, stacked
+from flame_metric.networks.network import Network, input_frames, read_input, stack_frames
 from flame_metric.scores.evaluation import Evaluation
 
 __all__ = ["TIMED_FRAMES", "evaluate_network", "hardware", "measure_network", "timed_frames"]
@@ -194,9 +194,9 @@ def timed_frames(
     fault: DatasetError | None = None
     for index in chosen:
         video, frame = places[index]
-        shown = input_frames(frame, frames)
         try:
-            image = stacked({index: video.frames[index] for index in shown}, shown)
+            read = read_input(frame, frames, video.frames.__getitem__, {})
+            image = stack_frames(read, input_frames(frame, frames))
         except DatasetError as error:
             if not skip:
                 raise

@@ -21,16 +21,16 @@ from flame_metric.data.videos import VideoSequence
 from flame_metric.errors import DatasetError, blaming, located
 from flame_metric.jobs.pipeline import FrameMaps, in_order
 from flame_metric.jobs.plan import ClipPlan
-from flame_metric.networks.network import Network, input_frames, stacked
+from flame_metric.networks.network import Network, input_frames, read_input, stack_frames
 
-__all__ = ["NetworkSource", "OnOutput", "kept", "scored_labels"]
+__all__ = ["NetworkSource", "OnOutput", "copy_output", "scored_labels"]
 
 Image = npt.NDArray[np.uint8]
 OnOutput = Callable[[VideoSequence, int, npt.NDArray[np.uint16]], object]
 """Called with a video, the number of a frame, the label map (H, W) scored for it (void: C), in any thread."""
 
 
-def kept(output: LabelMaps) -> LabelMaps:
+def copy_output(output: LabelMaps) -> LabelMaps:
     """Return a copy of an output, as it is now: a network may write its next output over it."""
     if hasattr(output, "detach"):  # PyTorch is not imported here
         return output.detach().clone()
@@ -101,11 +101,8 @@ class NetworkSource:
             for job in jobs:
                 if job.video is not video:
                     images, video = {}, job.video
-                shown = input_frames(job.frame.index, self.network.frames)
-                images = {
-                    index: images[index] if index in images else pool.submit(video.frames.__getitem__, index)
-                    for index in dict.fromkeys(shown)
-                }
+                read = _read_by(pool, video.frames)
+                images = read_input(job.frame.index, self.network.frames, read, images)
                 waiting.append((job, pool.submit(job.target), images))
                 if len(waiting) > ahead:
                     yield self._input(*waiting.popleft())
@@ -125,14 +122,14 @@ class NetworkSource:
                 raise
             return _Input(job, label, np.empty((0, 0, 0), np.uint8), error)
         with located(f"sequence {job.video.name!r}"):
-            return _Input(job, label, stacked(read, shown))
+            return _Input(job, label, stack_frames(read, shown))
 
     def _run(self, item: _Input) -> LabelMaps | None:
         if item.error is not None:
             return None
         runner, job = self.network.runner, item.job
         with blaming(f"{self.network.name} failed on frame {job.frame.name} of sequence {job.video.name!r}"):
-            return kept(runner.run(runner.prepare(item.image)))
+            return copy_output(runner.run(runner.prepare(item.image)))
 
     def _finish(self, item: _Input, output: LabelMaps | None) -> FrameMaps:
         video, frame = item.job.video, item.job.frame
@@ -150,6 +147,10 @@ class NetworkSource:
         for use in self.outputs:
             use(video, frame.index, _pixels(pred))
         return FrameMaps(frame, pred, label)
+
+
+def _read_by(pool: ThreadPoolExecutor, frames: Sequence[Image]) -> Callable[[int], Future[Image]]:
+    return lambda index: pool.submit(frames.__getitem__, index)
 
 
 @dataclass(frozen=True)
