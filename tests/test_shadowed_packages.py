@@ -86,6 +86,7 @@ COMMANDS = [
     Command(f"run mine:build {VIDEOS} --latency-ms 60 --workers 1 --overlays pictures", {"PIL", "rich"}),
     Command("run mine:build folders:videos.toml --frame-offset 1", {"av"}, 3),
     Command(f"run network.onnx {VIDEOS} --frame-offset 1", {"onnxruntime"}, 3),
+    Command(f"run network.pt2 {VIDEOS} --frame-offset 1", code=2),
     Command("latency mine:build --shape 8,8,3 --samples 20", {"scipy"}),
     Command(f"evaluate preds labels {SCORE} --max-offset 2", {"PIL", "rich"}),
     Command(f"evaluate preds labels {SCORE}", {"numba"}),
@@ -97,7 +98,7 @@ COMMANDS = [
     Command("report result.json bank.npz --output page.html"),
     Command("demo --json videos", code=2),  # a folder: refused when all is imported, before 10 seconds of work
 ]
-PROGRAM = Command(f"run network.pt2 {VIDEOS} --frame-offset 1", {"torch"}, 3)
+PROGRAM = Command(f"run pt2:network.pt2 {VIDEOS} --frame-offset 1", {"torch"}, 3)
 REPRODUCE = Command(f"reproduce --data {VIDEOS} --device nowhere", {"torch"}, 2)
 SLOW_COMMANDS = [
     Command(f"run flame_metric.demo:segmenter {VIDEOS} --frame-offset 1"),

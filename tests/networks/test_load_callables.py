@@ -112,8 +112,9 @@ def test_output_that_is_not_computed_yet_is_computed_while_it_is_timed(factories
         (
             "swiftnet",
             {},
-            "the network is 'swiftnet', expected one of swiftnet-r18, .*, MODULE:FACTORY, a FILE.pt2, ",
+            "the network is 'swiftnet', expected one of swiftnet-r18, .*, MODULE:FACTORY, pt2:FILE, a FILE.onnx",
         ),
+        ("net.pt2", {}, "'net.pt2', a program .* is code from a file: write pt2:net.pt2 if you trust it"),
         ("best.pth", {}, "weights alone are no network: give best.pth as `weights` of one, expected one of"),
         ("nowhere_here:build", {}, "there is no module 'nowhere_here'"),
         ("factories_here:failing", {}, r"factories_here:failing\(\) failed: ValueError: no weights here"),
@@ -133,7 +134,7 @@ def test_what_is_refused(factories, text, options, message):
 
 
 def test_forms_are_listed():
-    assert all(name in MODEL_FORMS for name in (*NAMES, "MODULE:FACTORY", "FILE.pt2", "FILE.onnx", "FOLDER"))
+    assert all(name in MODEL_FORMS for name in (*NAMES, "MODULE:FACTORY", "pt2:FILE", "FILE.onnx", "FOLDER"))
     assert max(map(len, MODEL_FORMS.splitlines())) <= 100
 
 
@@ -150,11 +151,11 @@ def test_without_pytorch(run_python):
     program = (
         "import sys; sys.modules['torch'] = None\n"
         "from flame_metric.networks import load_network\n"
-        "for text in ('swiftnet-r18', 'network.pt2'):\n"
+        "for text in ('swiftnet-r18', 'pt2:network.pt2'):\n"
         "    try: load_network(text, num_classes=5)\n"
         "    except ImportError as error: print(type(error).__name__, error)\n"
     )
     assert run_python(program).splitlines() == [
         "MissingExtraError swiftnet-r18 needs torch: pip install 'flame-metric[torch]'",
-        "MissingExtraError network.pt2 needs torch: pip install 'flame-metric[torch]'",
+        "MissingExtraError pt2:network.pt2 needs torch: pip install 'flame-metric[torch]'",
     ]

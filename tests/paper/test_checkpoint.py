@@ -20,7 +20,7 @@ from flame_metric.errors import StateError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 import toy_training  # noqa: E402 - needs torch
-from flame_metric.paper.checkpoint import Checkpoint, fingerprint, read_checkpoint, write_checkpoint  # noqa: E402
+from flame_metric.paper.checkpoint import Checkpoint, digest_state, read_checkpoint, write_checkpoint  # noqa: E402
 from flame_metric.paper.frame_pairs import FramePairs  # noqa: E402
 from flame_metric.paper.training import train  # noqa: E402
 from toy_training import ToyNetwork, ToyPairs, toy_recipe, weights_of  # noqa: E402
@@ -226,7 +226,7 @@ def test_a_refused_network_keeps_its_weights(tmp_path):
     ],
 )
 def test_fingerprints_tell_states_apart(other):
-    assert fingerprint(other) != fingerprint({"weight": torch.tensor([1.0, 2.0])})
+    assert digest_state(other) != digest_state({"weight": torch.tensor([1.0, 2.0])})
 
 
 def test_fingerprint_of_any_tensor():
@@ -236,7 +236,7 @@ def test_fingerprint_of_any_tensor():
         "turned": torch.arange(6.0).reshape(2, 3).T,
         "half": torch.ones(2, dtype=torch.bfloat16),
     }
-    assert fingerprint(state) == fingerprint({name: value.clone().contiguous() for name, value in state.items()})
+    assert digest_state(state) == digest_state({name: value.clone().contiguous() for name, value in state.items()})
 
 
 # ── damaged ──

@@ -353,9 +353,9 @@ def test_every_training_starts_from_the_first_one(small_run):
     assert sorted(path.name for path in folder.iterdir()) == ["first training", "future", "future-two-frames", "now"]
     first, now = (torch.load(folder / name / "checkpoint.pt", weights_only=True) for name in ("first training", "now"))
     key = "weights before the first step"
-    from flame_metric.paper.checkpoint import fingerprint  # noqa: PLC0415
+    from flame_metric.paper.checkpoint import digest_state  # noqa: PLC0415
 
-    assert now["identity"][key] == fingerprint(first["network"])
+    assert now["identity"][key] == digest_state(first["network"])
 
 
 # ── section 5.4 ──
@@ -410,8 +410,8 @@ def test_measured_latencies_give_k(monkeypatch, tmp_path):
 
     monkeypatch.setattr(
         reproduction,
-        "measured_latencies",
-        lambda *args, **kw: latencies.measured_latencies(*args, **kw, measure=measure),
+        "measure_latencies",
+        lambda *args, **kw: latencies.measure_latencies(*args, **kw, measure=measure),
     )
     monkeypatch.setattr(reproduction, "make_table1", lambda setting, found, about: Table1((), {"found": found}))
     monkeypatch.setattr(reproduction, "replace", lambda table, about: table)
@@ -425,7 +425,7 @@ def test_measured_latencies_give_k(monkeypatch, tmp_path):
 
 def test_networks_are_really_measured():
     few = partial(measure_latency, warmup=2, samples=30)
-    trace = latencies.measured_latencies(["swiftnet-r18"], 8, height=32, width=64, measure=few)["swiftnet-r18"]
+    trace = latencies.measure_latencies(["swiftnet-r18"], 8, height=32, width=64, measure=few)["swiftnet-r18"]
     assert trace.median_ms > 0
     assert trace.metadata["network"] == "swiftnet-r18"
 

@@ -15,7 +15,7 @@ from flame_metric.scores.bank import OffsetBank
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 from flame_metric.paper import scoring
-from flame_metric.paper.scoring import counted_videos
+from flame_metric.paper.scoring import count_videos
 
 TEST = open_dataset("synthetic:videos=4,num_frames=5,height=32,width=48")
 ABOUT = {"weights": "those of the first training"}
@@ -36,7 +36,7 @@ def counted(folder, test=TEST, *, about=ABOUT, bank=empty, frames=1, stop=None):
         return image[..., -1] // 32
 
     steps = []
-    found = counted_videos(
+    found = count_videos(
         test, predict, bank, frames=frames, about=about, folder=folder, progress=lambda *step: steps.append(step)
     )
     videos = len(test.sequences)
@@ -138,7 +138,7 @@ def test_what_no_count_is_of_is_not_read(tmp_path):
         frames = Reads([np.full((32, 48, 3), first, np.uint8), *map(np.array, clip.frames[1:])])
         targets = [None] * 4 + [np.array(clip.targets[4])]
         test = replace(TEST, sequences=(replace(clip, frames=frames, targets=targets),))
-        bank = counted_videos(
+        bank = count_videos(
             test,
             lambda image: image[..., -1] // 32,
             lambda: OffsetBank(8, max_offset=1, ignore_index=255),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import io
-import json
 import lzma
 import struct
 import zipfile
@@ -23,9 +22,7 @@ __all__ = [
     "archives",
     "arrays",
     "descriptions",
-    "field",
     "images",
-    "messages",
     "npy",
     "picture",
     "records",
@@ -404,43 +401,3 @@ def images(seeds: Sequence[bytes]) -> list[bytes]:
                 found += [seed.replace(frame, other + frame), seed[:-2] + other + seed[-2:]]
         found += [seed[:-2], seed + seed, b"\xff\xd8\xff\xe1\xff\xff" + seed[2:], seed[:2] + b"\xff" * 1000 + seed[2:]]
     return [*found, b"", b"\x89PNG", b"\xff\xd8", b"GIF89a", b"BM", b"\x89PNG\r\n\x1a\n"]
-
-
-def messages(seeds: Sequence[bytes]) -> list[bytes]:
-    """Return Protocol Buffers messages that are deep, long, or lead elsewhere."""
-    deep = b""
-    for _ in range(2000):
-        deep = field(6, field(1, field(5, deep)))
-    found = [
-        field(7, field(1, field(5, deep))),
-        b"\xff" * 100,
-        field(7, b"")[:-1] + b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
-    ]
-    for place in (
-        b"../weights.bin",
-        b"/etc/passwd",
-        b"a" * 5000,
-        b"\0",
-        b"",
-        b".",
-        b"weights.bin\0",
-        b"\xff",
-        b"~/a",
-        b"a/b",
-    ):
-        tensor = field(13, field(1, b"location") + field(2, place))
-        found.append(field(7, field(5, tensor)))
-    return [*found, *(seed * 1000 for seed in seeds), json.dumps({}).encode(), b""]
-
-
-def field(number: int, content: bytes) -> bytes:
-    """Return a field of a Protocol Buffers message that holds bytes."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    parts = []
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*parts, value])

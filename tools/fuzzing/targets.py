@@ -562,55 +562,7 @@ def _values(arguments: argparse.Namespace, folder: Path) -> None:
             read_networks([text])
 
 
-# ── networks ──
-
-
-def _program_seeds(folder: Path) -> list[bytes]:
-    import torch  # noqa: PLC0415 - PyTorch is optional
-
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU()).eval()
-    size = torch.export.Dim("height", min=8, max=64)
-    example = torch.zeros(1, 3, 16, 16)
-    seeds = []
-    for number, shapes in enumerate((None, ({2: size},))):
-        path = folder / f"network{number}.pt2"
-        torch.export.save(torch.export.export(network, (example,), dynamic_shapes=shapes), path)
-        seeds.append(path.read_bytes())
-    return seeds
-
-
-def _program(content: bytes, folder: Path) -> None:
-    import torch  # noqa: PLC0415 - PyTorch is optional
-
-    from flame_metric.networks.pt2 import read_program  # noqa: PLC0415
-
-    program = read_program(_file(folder, "network.pt2", content), device=torch.device("cpu"))
-    require(str(program.sizes), "its sizes can be shown")
-    for shape in ((1, 3, 16, 16), (2, 3, 8, 64), (0, 0, 0, 0)):
-        program.sizes.faults(shape)
-
-
-def _onnx_seeds(_: Path) -> list[bytes]:
-    entry = hostile.field(1, b"location") + hostile.field(2, b"weights.bin")
-    tensor = hostile.field(13, entry) + b"\x08\x05"
-    node = hostile.field(5, hostile.field(5, tensor))
-    return [
-        hostile.field(7, hostile.field(5, tensor) + hostile.field(1, node)) + b"\x08\x09",
-        hostile.field(25, hostile.field(7, node)),
-    ]
-
-
-def _onnx(content: bytes, folder: Path) -> None:
-    from flame_metric.networks.onnx_data import check_external_data, external_locations  # noqa: PLC0415 - needs PyTorch
-
-    _file(folder, "weights.bin", b"")
-    with contextlib.suppress(OSError):  # the caller tells it
-        check_external_data(_file(folder, "network.onnx", content))
-        for location in external_locations(content):
-            require((folder / location).resolve().is_relative_to(folder.resolve()), "weights lie in the folder")
-
-
-_IMAGES, _TORCH = ("PIL",), ("torch",)
+_IMAGES = ("PIL",)
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         target.name: target
@@ -634,8 +586,6 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             Target("class-names", _names_seeds, _names, mutations.json_text, hostile.records),
             Target("label-map", _lookup_seeds, _lookup, mutations.lines),
             Target("command", _command_seeds, _command, mutations.lines, needs=_IMAGES),
-            Target("program", _program_seeds, _program, mutations.archive, hostile.archives, needs=_TORCH),
-            Target("onnx-data", _onnx_seeds, _onnx, mutations.any_bytes, hostile.messages, needs=_TORCH),
         )
     }
 )

@@ -220,9 +220,9 @@ def _about(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what tells a network from others in a journal; on which device it runs, and how fast, is left open."""
     about = {name: getattr(arguments, name) for name in (*_MODEL, "amp") if getattr(arguments, name) is not None}
     for name in ("model", "weights"):
-        file = getattr(arguments, name)
-        if file is not None and Path(file).exists():  # else it is a name, of which its journal tells
-            about[name] = digest_of(Path(file))
+        file = Path((getattr(arguments, name) or "").removeprefix("pt2:"))
+        if file.name and file.exists():  # else it is a name, of which its journal tells
+            about[name] = digest_of(file)
     return about
 
 

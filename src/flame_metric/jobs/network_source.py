@@ -21,7 +21,7 @@ from flame_metric.data.videos import VideoSequence
 from flame_metric.errors import DatasetError, blaming, located
 from flame_metric.jobs.pipeline import FrameMaps, in_order
 from flame_metric.jobs.plan import ClipPlan
-from flame_metric.networks.network import Network, input_frames, stacked
+from flame_metric.networks.network import Network, input_frames, read_input, stack_frames
 
 __all__ = ["NetworkSource", "OnOutput", "code_output", "copy_output"]
 
@@ -101,11 +101,8 @@ class NetworkSource:
             for task in tasks:
                 if task.video is not video:
                     images, video = {}, task.video
-                shown = input_frames(task.frame.index, self.network.frames)
-                images = {
-                    index: images[index] if index in images else pool.submit(video.frames.__getitem__, index)
-                    for index in dict.fromkeys(shown)
-                }
+                read = _read_by(pool, video.frames)
+                images = read_input(task.frame.index, self.network.frames, read, images)
                 waiting.append((task, pool.submit(task.target), images))
                 if len(waiting) > ahead:
                     yield self._input(*waiting.popleft())
@@ -125,7 +122,7 @@ class NetworkSource:
                 raise
             return _Input(task, label, np.empty((0, 0, 0), np.uint8), error)
         with located(f"sequence {task.video.name!r}"):
-            return _Input(task, label, stacked(read, shown))
+            return _Input(task, label, stack_frames(read, shown))
 
     def _run(self, item: _Input) -> LabelMaps | None:
         if item.error is not None:
@@ -150,6 +147,10 @@ class NetworkSource:
         for use in self.outputs:
             use(video, frame.index, _pixels(pred))
         return FrameMaps(frame, pred, label)
+
+
+def _read_by(pool: ThreadPoolExecutor, frames: Sequence[Image]) -> Callable[[int], Future[Image]]:
+    return lambda index: pool.submit(frames.__getitem__, index)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from flame_metric.jobs.plan import Plan
 from flame_metric.jobs.request import Request, ScoreOptions, check_names, make_request
 from flame_metric.latency.measure import measure_latency
 from flame_metric.latency.trace import LatencyTrace
-from flame_metric.networks.network import Network, input_frames, stacked
+from flame_metric.networks.network import Network, input_frames, read_input, stack_frames
 from flame_metric.scores.evaluation import Evaluation, Interrupted
 
 __all__ = ["TIMED_FRAMES", "Display", "NetworkRun", "measure_network", "read_latency", "run_network", "timed_frames"]
@@ -328,9 +328,9 @@ def timed_frames(
     fault: DatasetError | None = None
     for index in chosen:
         video, frame = places[index]
-        shown = input_frames(frame, frames)
         try:
-            image = stacked({index: video.frames[index] for index in shown}, shown)
+            read = read_input(frame, frames, video.frames.__getitem__, {})
+            image = stack_frames(read, input_frames(frame, frames))
         except DatasetError as error:
             if not skip:
                 raise

@@ -1,8 +1,13 @@
-"""The networks of the paper in plain PyTorch: ``pip install 'flame-metric[torch]'``.
+"""Networks, and whatever else can be run on a frame: ``load_network`` makes one ready, of whatever framework.
 
-``build(name, num_classes)`` makes one of ``NAMES``; ``transfer`` carries weights from one frame to two;
-``load_network`` makes these and those of other frameworks ready to run. Names are loaded on first use, so that
-importing this package loads no PyTorch.
+Each kind has a file: ``architectures`` (the paper's networks by name), ``factory`` (``MODULE:FACTORY``), ``exported``
+(``pt2:FILE``), ``onnx`` and ``huggingface``. All end in a ``Network``, which runs from a frame in the memory of the
+host to its label map there.
+
+The paper's architectures in plain PyTorch (``pip install 'flame-metric[torch]'``) lie here and not in
+``flame_metric.paper``, since ``load_network("swiftnet-r18")`` builds them, and the paper's experiments stand above the
+jobs that run networks. ``build(name, num_classes)`` makes one of ``NAMES``; ``transfer`` carries weights from one frame
+to two. Names are loaded on first use, so that importing this package loads no PyTorch.
 """
 
 from __future__ import annotations

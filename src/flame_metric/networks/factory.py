@@ -5,15 +5,19 @@ from __future__ import annotations
 import inspect
 import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flame_metric.errors import ConfigError, blaming
+import numpy as np
 
-__all__ = ["call_factory"]
+from flame_metric.errors import ConfigError, blaming
+from flame_metric.latency.runner import Runner
+from flame_metric.networks.network import Network
+
+__all__ = ["call_factory", "load_factory", "refuse_options"]
 
 
 def call_factory(text: str, **offered: object) -> Callable[[Any], Any]:
@@ -92,3 +96,76 @@ def _current_folder_searched_last() -> Iterator[None]:
         found = (index for index in reversed(range(len(sys.path))) if sys.path[index] is folder)
         if (index := next(found, None)) is not None:
             del sys.path[index]
+
+
+# ── as a network ──
+
+
+def load_factory(text: str, *, num_classes: int, frames: int | None = None, **options: Any) -> Network:
+    """Build what a factory makes, and make it ready to run.
+
+    Parameters
+    ----------
+    text : str
+        As :func:`call_factory` takes it.
+    num_classes : int
+    frames : int, optional
+        Must be as many as what is built says that it takes.
+    **options : Any
+        Of :func:`~flame_metric.torch.runner.torch_runner`, for a ``torch.nn.Module``.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ConfigError
+        As :func:`call_factory` does, or if an option would change nothing, or contradicts what is built.
+    """
+    offered = {"num_classes": num_classes} if frames is None else {"num_classes": num_classes, "frames": frames}
+    built = call_factory(text, **offered)
+    there = getattr(built, "frames", None)
+    if isinstance(there, int) and frames not in (None, there):
+        raise ConfigError(f"`frames` is {frames}, and what {text} builds takes {there}, expected the same number")
+    frames = frames or (there if isinstance(there, int) else 1)
+    torch = sys.modules.get("torch")  # without it nothing is a module
+    if torch is None or not isinstance(built, torch.nn.Module):
+        refuse_options(list(options), text, f"{type(built).__name__}, no torch.nn.Module", ("frames",))
+        return Network(text, Runner(_check_on_host(built, text), boundary="end_to_end"), frames)
+    from flame_metric.torch.runner import torch_runner  # noqa: PLC0415  PyTorch is optional, and here already
+
+    return Network(text, torch_runner(built, boundary="end_to_end", num_classes=num_classes, **options), frames)
+
+
+def _check_on_host(network: Callable[[Any], Any], text: str) -> Callable[[Any], Any]:
+    """Return a network that refuses to leave its output on a device, or to return one that is not computed yet."""
+
+    def run(frame: Any) -> Any:
+        output = network(frame)
+        device = getattr(output, "device", "cpu")
+        if getattr(device, "type", device) != "cpu":
+            raise ConfigError(
+                f"{text} returns what lies on {device}, expected labels in the memory of the host: to copy them there "
+                "is part of the latency"
+            )
+        if isinstance(output, np.ndarray) or hasattr(output, "detach"):
+            return output
+        return np.asarray(output)  # as a lazy array, which would do its work when it is scored, after it was timed
+
+    return run
+
+
+def refuse_options(unused: Sequence[str], text: str, what: str, options: Sequence[str]) -> None:
+    """Refuse options that would change nothing.
+
+    Raises
+    ------
+    ConfigError
+        If there are any.
+    """
+    if unused:
+        raise ConfigError(
+            f"{', '.join(f'`{name}`' for name in unused)} would change nothing: {text} is {what}, which takes "
+            f"{', '.join(options)}"
+        )

@@ -7,19 +7,14 @@ is what is timed, and that is what is scored.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from flame_metric.core.checks import check_integer
 from flame_metric.errors import ConfigError, MissingExtraError
-from flame_metric.latency.runner import Runner
-from flame_metric.networks.factory import call_factory
+from flame_metric.networks.factory import load_factory, refuse_options
 from flame_metric.networks.names import NAMES
 from flame_metric.networks.network import Network
 
@@ -35,8 +30,9 @@ MODULE:FACTORY
     torch.nn.Module, from normalised (1, 3 * frames, H, W) to scores (1, C, H, W) or labels
     (1, H, W); or any other callable, from uint8 (H, W, 3 * frames), oldest frame first, to
     labels (H, W) or scores (C, H, W)
-FILE.pt2
-    a program that torch.export.save wrote, for one tensor like that of a module
+pt2:FILE
+    a program that torch.export.save wrote, for one tensor like that of a module; to open it
+    runs code that stands in it, so name only files that you trust
 FILE.onnx
     a model for ONNX Runtime: from floats like those of a module, or uint8 (1, H, W, 3 * frames)
     or (1, 3 * frames, H, W) as they are, to scores (1, C, H, W) or labels (1, H, W) or (1, 1, H, W)
@@ -149,40 +145,39 @@ def load_network(
         for name, value in values.items()
         if name not in ("text", "num_classes", "class_names") and value is not None and value is not False
     }
-    _refuse([name for name in given if name not in form.options], text, form.what, form.options)
+    refuse_options([name for name in given if name not in form.options], text, form.what, form.options)
     about = {"class_names": class_names} if form.names_classes else {}
     return form.load(text, num_classes=num_classes, **about, **given)
-
-
-def _refuse(unused: list[str], text: str, what: str, options: Sequence[str]) -> None:
-    if unused:
-        raise ConfigError(
-            f"{', '.join(f'`{name}`' for name in unused)} would change nothing: {text} is {what}, which takes "
-            f"{', '.join(options)}"
-        )
 
 
 def _form(text: str) -> _Form:
     if text in NAMES:
         options: tuple[str, ...] = ("frames", "weights", "translations", "seed", "mean", "std", *_TORCH)
-        return _Form("a network of the paper", options, _by(text, "flame_metric.networks.reference", "load_reference"))
-    suffix = Path(text).suffix
-    if suffix == ".pt2":
+        return _Form(
+            "a network of the paper", options, _by(text, "flame_metric.networks.architectures", "load_architecture")
+        )
+    if text.startswith("pt2:"):
         options = ("frames", "mean", "std", "output", "upsample", "device", "autocast", "cudnn_benchmark", "threads")
         return _Form("an exported program", options, _by(text, "flame_metric.networks.exported", "load_exported"))
+    suffix = Path(text).suffix
     if suffix == ".onnx":
         options = ("frames", "mean", "std", "output", "upsample", "device", "threads")
         return _Form("an ONNX model", options, _by(text, "flame_metric.networks.onnx", "load_onnx"))
     if Path(text).is_dir():
         load = _by(text, "flame_metric.networks.huggingface", "load_huggingface")
         return _Form("a folder of transformers", ("resize", *_TORCH), load, names_classes=True)
+    if suffix == ".pt2":
+        raise ConfigError(
+            f"the network is {text!r}, a program of torch.export, which is code from a file: write pt2:{text} if you "
+            "trust it"
+        )
     if ":" in text:
-        return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), _built)
+        return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), load_factory)
     hint = ""
     if suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
         hint = f"; weights alone are no network: give {text} as `weights` of one"
     raise ConfigError(
-        f"the network is {text!r}{hint}, expected one of {', '.join(NAMES)}, MODULE:FACTORY, a FILE.pt2, a FILE.onnx, "
+        f"the network is {text!r}{hint}, expected one of {', '.join(NAMES)}, MODULE:FACTORY, pt2:FILE, a FILE.onnx, "
         "or the FOLDER of a Hugging Face model"
     )
 
@@ -196,40 +191,3 @@ def _by(text: str, module: str, function: str) -> Callable[..., Network]:
         if package not in _EXTRAS:
             raise
         raise MissingExtraError(f"{text} needs {package}: pip install 'flame-metric[{_EXTRAS[package]}]'") from error
-
-
-# ── what a factory builds ──
-
-
-def _built(text: str, *, num_classes: int, frames: int | None = None, **options: Any) -> Network:
-    offered = {"num_classes": num_classes} if frames is None else {"num_classes": num_classes, "frames": frames}
-    built = call_factory(text, **offered)
-    there = getattr(built, "frames", None)
-    if isinstance(there, int) and frames not in (None, there):
-        raise ConfigError(f"`frames` is {frames}, and what {text} builds takes {there}, expected the same number")
-    frames = frames or (there if isinstance(there, int) else 1)
-    torch = sys.modules.get("torch")  # without it nothing is a module
-    if torch is None or not isinstance(built, torch.nn.Module):
-        _refuse(list(options), text, f"{type(built).__name__}, no torch.nn.Module", ("frames",))
-        return Network(text, Runner(_on_host(built, text), boundary="end_to_end"), frames)
-    from flame_metric.torch.runner import torch_runner  # noqa: PLC0415  PyTorch is optional, and here already
-
-    return Network(text, torch_runner(built, boundary="end_to_end", num_classes=num_classes, **options), frames)
-
-
-def _on_host(network: Callable[[Any], Any], text: str) -> Callable[[Any], Any]:
-    """Return a network that refuses to leave its output on a device, or to return one that is not computed yet."""
-
-    def run(frame: Any) -> Any:
-        output = network(frame)
-        device = getattr(output, "device", "cpu")
-        if getattr(device, "type", device) != "cpu":
-            raise ConfigError(
-                f"{text} returns what lies on {device}, expected labels in the memory of the host: to copy them there "
-                "is part of the latency"
-            )
-        if isinstance(output, np.ndarray) or hasattr(output, "detach"):
-            return output
-        return np.asarray(output)  # as a lazy array, which would do its work when it is scored, after it was timed
-
-    return run

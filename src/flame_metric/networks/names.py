@@ -1,12 +1,7 @@
-"""Names of the paper's networks, and of the ways in which a first convolution takes more frames; needs no PyTorch."""
+"""Names of the paper's networks, without PyTorch: :mod:`flame_metric.networks.architectures` builds them."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-__all__ = ["INITS", "NAMES", "Init"]
+__all__ = ["NAMES"]
 
 NAMES = ("swiftnet-r18", "swiftnet-r18-x", "deeplab-r101", "deeplab-mn")
-
-Init = Literal["repeat", "last", "he"]
-INITS: tuple[Init, ...] = ("repeat", "last", "he")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,10 @@ from flame_metric.errors import ShapeError
 from flame_metric.latency.runner import Runner
 from flame_metric.scores.bank import OffsetBank
 
-__all__ = ["Network", "fill_bank", "frames_read", "input_frames", "stacked"]
+__all__ = ["Network", "fill_bank", "frames_read", "input_frames", "read_input", "stack_frames"]
+
+
+_Image = TypeVar("_Image")
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,11 @@ def _inputs(video: Sequence[npt.NDArray[Any]], ends: set[int], frames: int) -> I
     """Yield, for each frame, the input that ends with it, or None where it is not among ``ends``."""
     recent: dict[int, npt.NDArray[Any]] = {}
     for end in range(len(video)):
-        if end not in ends:
+        if end in ends:
+            recent = read_input(end, frames, video.__getitem__, recent)
+            yield stack_frames(recent, input_frames(end, frames))
+        else:
             yield None
-            continue
-        shown = input_frames(end, frames)
-        recent = {index: recent[index] if index in recent else video[index] for index in dict.fromkeys(shown)}
-        yield stacked(recent, shown)
 
 
 def input_frames(end: int, frames: int) -> list[int]:
@@ -137,7 +139,29 @@ def input_frames(end: int, frames: int) -> list[int]:
     return [max(0, end - back) for back in reversed(range(frames))]
 
 
-def stacked(images: Mapping[int, npt.NDArray[Any]], shown: Sequence[int]) -> npt.NDArray[Any]:
+def read_input(end: int, frames: int, read: Callable[[int], _Image], recent: Mapping[int, _Image]) -> dict[int, _Image]:
+    """Return the frames of an input that ends with a frame, by their number.
+
+    Parameters
+    ----------
+    end, frames : int
+        As :func:`input_frames` takes them.
+    read : callable
+        From the number of a frame to the frame, or to a future of it.
+    recent : mapping
+        Frames that were read for the input before: those are not read again.
+
+    Examples
+    --------
+    >>> read_input(7, 2, str, {5: "five", 6: "six"})
+    {6: 'six', 7: '7'}
+    """
+    return {
+        index: recent[index] if index in recent else read(index) for index in dict.fromkeys(input_frames(end, frames))
+    }
+
+
+def stack_frames(images: Mapping[int, npt.NDArray[Any]], shown: Sequence[int]) -> npt.NDArray[Any]:
     """Put frames, by their number, one behind the other along the channels: (H, W, 3 * frames).
 
     Raises

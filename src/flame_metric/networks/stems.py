@@ -22,9 +22,11 @@ from torch.nn import functional
 from flame_metric.core.checks import check_choice, check_integer, is_integer, items
 from flame_metric.errors import ConfigError
 from flame_metric.networks.layers import he_init
-from flame_metric.networks.names import INITS
 
-__all__ = ["TranslationStem", "as_offsets", "expand_kernel", "extended_stem", "translation_grid", "widen"]
+__all__ = ["INITS", "TranslationStem", "as_offsets", "expand_kernel", "extended_stem", "translation_grid", "widen"]
+
+INITS = ("repeat", "last", "he")
+"""Ways in which a first convolution takes more frames."""
 
 _STEP = 7
 

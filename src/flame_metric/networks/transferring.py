@@ -12,9 +12,8 @@ from torch import Tensor
 
 from flame_metric.core.checks import check_choice
 from flame_metric.errors import ConfigError
-from flame_metric.networks.names import INITS
 from flame_metric.networks.segmentation_network import SegmentationNetwork
-from flame_metric.networks.stems import TranslationStem, expand_kernel
+from flame_metric.networks.stems import INITS, TranslationStem, expand_kernel
 from flame_metric.networks.weights import fit, read_state
 
 __all__ = ["transfer"]

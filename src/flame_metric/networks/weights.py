@@ -33,8 +33,8 @@ __all__ = [
     "load_backbone",
     "load_tensors",
     "read_state",
-    "sealed",
-    "unsealed",
+    "seal",
+    "unseal",
 ]
 
 CHECKPOINT_FORMAT = "flame-metric checkpoint 1"
@@ -96,7 +96,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             path=file,
         ) from error
     if isinstance(state, Mapping) and state.get("format") == CHECKPOINT_FORMAT:
-        if unsealed(file.read_bytes()) is None:
+        if unseal(file.read_bytes()) is None:
             raise DatasetError(
                 f"{file} is a damaged checkpoint: its checksum is wrong; train anew, or get it anew", path=file
             )
@@ -105,7 +105,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in pairs):
         held = type(state).__name__ + (f" of {shortened(map(str, state))}" if isinstance(state, Mapping) else "")
         raise DatasetError(f"{file} holds {held}, expected a state_dict: tensors under names", path=file)
-    return _unwrapped(dict(state))
+    return _unwrap(dict(state))
 
 
 def load_tensors(file: Path | BinaryIO) -> Any:
@@ -118,23 +118,23 @@ def load_tensors(file: Path | BinaryIO) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _unwrap(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for prefix in _WRAPPERS * 2:  # one of the two may stand before or behind the other
         if state and all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
 
-def sealed(content: bytes | memoryview) -> bytes:
-    """Return the SHA-256 that :func:`unsealed` expects behind ``content``."""
+def seal(content: bytes | memoryview) -> bytes:
+    """Return the SHA-256 that :func:`unseal` expects behind ``content``."""
     return hashlib.sha256(content).digest()
 
 
-def unsealed(content: bytes) -> bytes | None:
+def unseal(content: bytes) -> bytes | None:
     """Return what stands before a SHA-256 at the end, None if that is another one."""
     size = hashlib.sha256().digest_size
     inside, digest = content[:-size], content[-size:]
-    return inside if sealed(inside) == digest else None
+    return inside if seal(inside) == digest else None
 
 
 def load_backbone(body: nn.Module, architecture: str, weights: object) -> None:
@@ -160,7 +160,7 @@ def load_backbone(body: nn.Module, architecture: str, weights: object) -> None:
     if not isinstance(weights, str | os.PathLike) or not os.fspath(weights):
         raise ConfigError(f"`weights` is {weights!r}, expected None, 'imagenet' or the path or address of a file")
     place = _URL + IMAGENET_FILES[architecture] if weights == "imagenet" else weights
-    path = _downloaded(place) if isinstance(place, str) and "://" in place else Path(place)
+    path = _download(place) if isinstance(place, str) and "://" in place else Path(place)
     state = read_state(path)
     kept = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIERS[architecture])}
     for key, value in body.state_dict().items():
@@ -203,7 +203,7 @@ def _fault(value: object, own: Tensor) -> str:
     return ""
 
 
-def _downloaded(url: str) -> Path:
+def _download(url: str) -> Path:
     """Return the file in PyTorch's cache, after downloading it where it is missing."""
     name = url.rpartition("/")[2]
     digits = _HASH.search(name)

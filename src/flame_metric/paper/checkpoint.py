@@ -22,10 +22,17 @@ from torch import Tensor
 
 from flame_metric.core.files import write_whole
 from flame_metric.errors import StateError
-from flame_metric.networks.weights import CHECKPOINT_FORMAT, load_tensors, sealed, unsealed
+from flame_metric.networks.weights import CHECKPOINT_FORMAT, load_tensors, seal, unseal
 from flame_metric.paper.recipe import Recipe
 
-__all__ = ["Checkpoint", "check_same_training", "fingerprint", "identity_of", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "check_same_training",
+    "describe_training",
+    "digest_state",
+    "read_checkpoint",
+    "write_checkpoint",
+]
 
 _START = "weights before the first step"
 
@@ -37,7 +44,7 @@ class Checkpoint:
     Attributes
     ----------
     identity : mapping
-        To which training it belongs, as :func:`identity_of` says.
+        To which training it belongs, as :func:`describe_training` says.
     step : int
     network, optimiser, scaler : dict
         Their ``state_dict``, on the CPU.
@@ -67,7 +74,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     values = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
     content = io.BytesIO()
     torch.save({"format": CHECKPOINT_FORMAT, **values}, content)
-    content.write(sealed(content.getbuffer()))
+    content.write(seal(content.getbuffer()))
     write_whole(path, content.getbuffer())
 
 
@@ -89,7 +96,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         If it cannot be read.
     """
     remedy = "remove it, or pass resume=False, to start over"
-    inside = unsealed(path.read_bytes())
+    inside = unseal(path.read_bytes())
     if inside is None:
         raise StateError(f"{path} is no checkpoint, or damaged: its checksum is wrong; {remedy}")
     try:
@@ -104,7 +111,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(**values)
 
 
-def identity_of(network: torch.nn.Module, pairs: Any, recipe: Recipe, *, seed: int, amp: str | None) -> dict[str, Any]:
+def describe_training(
+    network: torch.nn.Module, pairs: Any, recipe: Recipe, *, seed: int, amp: str | None
+) -> dict[str, Any]:
     """Return what makes a training this one and no other, before its first step.
 
     Of the data three items stand for all: the shapes of their inputs, and their targets. Those cannot tell everything:
@@ -120,7 +129,7 @@ def identity_of(network: torch.nn.Module, pairs: Any, recipe: Recipe, *, seed: i
         "seed": seed,
         "amp": amp,
         "names and shapes of the network's parameters": hashlib.sha256(repr(shapes).encode()).hexdigest(),
-        _START: fingerprint(state),
+        _START: digest_state(state),
         "number of items": items,
         "items (first, middle, last)": _sample(pairs, sorted({0, items // 2, items - 1})),
     }
@@ -142,12 +151,12 @@ def _sample(pairs: Any, indices: list[int]) -> str:
     return digest.hexdigest()
 
 
-def fingerprint(state: Mapping[str, Tensor]) -> str:
+def digest_state(state: Mapping[str, Tensor]) -> str:
     """Return a checksum of names, types, shapes and values.
 
     Examples
     --------
-    >>> fingerprint({"weight": torch.zeros(2)}) == fingerprint({"weight": torch.zeros(3)})
+    >>> digest_state({"weight": torch.zeros(2)}) == digest_state({"weight": torch.zeros(3)})
     False
     """
     digest = hashlib.sha256()
@@ -173,7 +182,7 @@ def check_same_training(checkpoint: Checkpoint, identity: Mapping[str, Any], pat
     """
     there, here = checkpoint.identity, identity
     differing = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-    if differing == [_START] and here[_START] == fingerprint(checkpoint.network):
+    if differing == [_START] and here[_START] == digest_state(checkpoint.network):
         return
     if differing:
         found = "; ".join(_difference(name, there.get(name), here.get(name)) for name in differing)

@@ -26,11 +26,11 @@ from flame_metric.networks.architectures import build
 from flame_metric.networks.segmentation_network import SegmentationNetwork
 from flame_metric.networks.transferring import transfer
 from flame_metric.paper.augmentation import Augmentation
-from flame_metric.paper.checkpoint import fingerprint
+from flame_metric.paper.checkpoint import digest_state
 from flame_metric.paper.frame_pairs import FramePairs
 from flame_metric.paper.order import Batches
 from flame_metric.paper.recipe import Recipe
-from flame_metric.paper.scoring import counted_videos
+from flame_metric.paper.scoring import count_videos
 from flame_metric.paper.training import TrainingRecord, train
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.curve import Losses
@@ -269,14 +269,14 @@ class Experiment:
         )
         about = {
             "variant": asdict(variant),
-            "weights": fingerprint(network.state_dict()),
+            "weights": digest_state(network.state_dict()),
             "device": as_device(self.device).type,
             "amp": self.amp,
             "channels_last": self.channels_last,
             "torch": torch.__version__,
         }
         with self.progress(f"{variant.network}, {variant.name}: test videos") as step:
-            bank = counted_videos(
+            bank = count_videos(
                 self.test,
                 predict,
                 lambda: self._bank(latency_ms, persistence=not one_label),

@@ -14,7 +14,7 @@ from flame_metric.networks.architectures import build
 from flame_metric.paper.published import paper_table
 from flame_metric.torch.runner import torch_runner
 
-__all__ = ["measured_latencies", "paper_latencies"]
+__all__ = ["measure_latencies", "paper_latencies"]
 
 _INPUTS = 4
 
@@ -34,7 +34,7 @@ def paper_latencies(networks: Iterable[str]) -> dict[str, float]:
     return {name: known[name].latency_ms for name in chosen}
 
 
-def measured_latencies(
+def measure_latencies(
     networks: Iterable[str],
     num_classes: int,
     *,

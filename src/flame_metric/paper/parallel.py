@@ -32,10 +32,10 @@ __all__ = [
     "distributed",
     "from_all_ranks",
     "from_first_rank",
-    "joined_ranks",
+    "join_ranks",
     "parallel",
     "rank_of",
-    "same_buffers",
+    "share_buffers",
 ]
 
 Value = TypeVar("Value")
@@ -52,7 +52,7 @@ def distributed() -> bool:
 
 
 @contextmanager
-def joined_ranks(device: str) -> Iterator[torch.device]:
+def join_ranks(device: str) -> Iterator[torch.device]:
     """Join the ranks that torchrun started, and yield the device of this one; without torchrun, the given one.
 
     ``"cuda"`` is then the GPU with the number of the rank on its machine.
@@ -143,7 +143,7 @@ def parallel(network: nn.Module, device: torch.device) -> tuple[nn.Module, bool]
     return nn.parallel.DistributedDataParallel(network, device_ids=devices), spans
 
 
-def same_buffers(network: nn.Module) -> None:
+def share_buffers(network: nn.Module) -> None:
     """Give every rank the buffers of rank 0: running statistics differ where each rank normalised by itself."""
     if distributed():
         for buffer in network.buffers():

@@ -21,12 +21,12 @@ from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.names import NAMES
 from flame_metric.paper.experiment import Experiment, Progress, silent
 from flame_metric.paper.interrupts import Stopped
-from flame_metric.paper.latencies import measured_latencies, paper_latencies
-from flame_metric.paper.parallel import from_first_rank, joined_ranks, rank_of
+from flame_metric.paper.latencies import measure_latencies, paper_latencies
+from flame_metric.paper.parallel import from_first_rank, join_ranks, rank_of
 from flame_metric.paper.presets import PRESETS, Preset
 from flame_metric.paper.table1 import Table1, make_table1
 from flame_metric.paper.translations import NETWORK, TranslationTable, make_translation_table
-from flame_metric.paper.videos import training_and_test
+from flame_metric.paper.videos import open_training_and_test
 from flame_metric.torch.timer import as_device, describe_torch
 
 __all__ = ["EXPERIMENTS", "reproduce"]
@@ -67,7 +67,7 @@ def reproduce(
     translations : sequence of int, optional
         The N of section 5.4; default: 9 and 17. It has no meaning in Table 1.
     data : str
-        As :func:`~flame_metric.paper.videos.training_and_test` takes it.
+        As :func:`~flame_metric.paper.videos.open_training_and_test` takes it.
     latency : {"paper", "measured"} or Mapping of str to float
         Milliseconds of each network, from which its k follows: the paper's, measured on ``device`` at the size of the
         test frames, or given.
@@ -116,8 +116,8 @@ def reproduce(
         )
     if out is not None:
         _check_folder(out)
-    training, test = training_and_test(data)
-    with joined_ranks(device) as place:
+    training, test = open_training_and_test(data)
+    with join_ranks(device) as place:
         found = from_first_rank(lambda: _latencies(latency, chosen, test, place, out))
         setting = Experiment(
             training=training,
@@ -206,7 +206,7 @@ def _measured(network: str, test: VideoDataset, device: torch.device, out: Path 
     if kept is not None and kept.exists():
         return LatencyTrace.from_json(kept.read_text(encoding="utf-8"))
     height, width = _size(test)
-    trace = measured_latencies([network], test.num_classes, height=height, width=width, device=device)[network]
+    trace = measure_latencies([network], test.num_classes, height=height, width=width, device=device)[network]
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_whole(kept, trace.to_json().encode())

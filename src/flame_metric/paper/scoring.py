@@ -30,14 +30,14 @@ from flame_metric.networks.network import fill_bank, frames_read
 from flame_metric.paper.parallel import from_all_ranks
 from flame_metric.scores.bank import OffsetBank
 
-__all__ = ["counted_videos"]
+__all__ = ["count_videos"]
 
 _JOURNAL = "scores.jsonl"  # beside the files of the training
 _RECORD = "counted test video"
 _IMAGES, _LABELS = "frames", "targets"  # of a video
 
 
-def counted_videos(
+def count_videos(
     test: VideoDataset,
     predict: Callable[[npt.NDArray[np.uint8]], LabelMaps],
     empty: Callable[[], OffsetBank],
@@ -92,7 +92,7 @@ def counted_videos(
 
 @dataclass(frozen=True)
 class _Counting:
-    """How videos are counted, as :func:`counted_videos` takes it."""
+    """How videos are counted, as :func:`count_videos` takes it."""
 
     predict: Callable[[npt.NDArray[np.uint8]], LabelMaps]
     empty: Callable[[], OffsetBank]

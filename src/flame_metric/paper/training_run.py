@@ -18,14 +18,14 @@ from flame_metric.paper.augmentation import IGNORED
 from flame_metric.paper.checkpoint import (
     Checkpoint,
     check_same_training,
-    identity_of,
+    describe_training,
     read_checkpoint,
     remove_leftovers,
     write_checkpoint,
 )
 from flame_metric.paper.interrupts import Interrupts
 from flame_metric.paper.order import Batches, step_seed
-from flame_metric.paper.parallel import add_up, distributed, from_first_rank, parallel, rank_of, same_buffers
+from flame_metric.paper.parallel import add_up, distributed, from_first_rank, parallel, rank_of, share_buffers
 from flame_metric.paper.recipe import Recipe
 from flame_metric.paper.training_record import TrainingLog, TrainingRecord, mean_loss
 from flame_metric.torch.runner import compile_module
@@ -115,7 +115,7 @@ class TrainingRun:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / CHECKPOINT
         remove_leftovers(path)
-        self._identity = identity_of(
+        self._identity = describe_training(
             self._network, self._pairs, self._recipe, seed=self._options.seed, amp=self._options.amp
         )
         if not resume:  # else a run that is killed before its first checkpoint would go on from a foreign one
@@ -128,7 +128,7 @@ class TrainingRun:
 
     def end(self) -> TrainingRecord:
         """Leave the network ready to be used."""
-        same_buffers(self._network)
+        share_buffers(self._network)
         self._network.eval()
         options, step = self._options, self._step
         done = (step - self._resumed_at) * self._recipe.batch_size

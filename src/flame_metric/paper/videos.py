@@ -11,7 +11,7 @@ from dataclasses import replace
 from flame_metric.data.registry import open_dataset
 from flame_metric.data.videos import VideoDataset, VideoSequence
 
-__all__ = ["training_and_test"]
+__all__ = ["open_training_and_test"]
 
 _SIZE = {"height": "128", "width": "256"}
 _SYNTHETIC = {"train": {**_SIZE, "videos": "120", "num_frames": "10"}, "val": {**_SIZE, "videos": "24"}}
@@ -19,7 +19,7 @@ _KEPT_BYTES = 2_000_000_000
 _BYTES = 4  # of a pixel: three colours and a label
 
 
-def training_and_test(data: str) -> tuple[VideoDataset, VideoDataset]:
+def open_training_and_test(data: str) -> tuple[VideoDataset, VideoDataset]:
     """Open the videos of an experiment.
 
     Parameters
@@ -35,7 +35,7 @@ def training_and_test(data: str) -> tuple[VideoDataset, VideoDataset]:
 
     Examples
     --------
-    >>> training, test = training_and_test("synthetic:videos=2,num_frames=3,height=32,width=64")
+    >>> training, test = open_training_and_test("synthetic:videos=2,num_frames=3,height=32,width=64")
     >>> len(training.sequences), test.sequences[0].frames[2].shape
     (2, (32, 64, 3))
     """
