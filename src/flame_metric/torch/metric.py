@@ -29,7 +29,7 @@ from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.meter import FlameMeter
 from flame_metric.scores.result import FlameResult
 from flame_metric.torch.counting import TensorCounts, count_missing_on_device, count_on_device
-from flame_metric.torch.distributed import merge_from_ranks
+from flame_metric.torch.ranks import merge_from_ranks
 from flame_metric.torch.state import (
     HOST_STATES,
     ROW_STATES,
