@@ -75,7 +75,7 @@ def split(function):
         (
             FlameMeter,
             ["num_classes"],
-            {"latency_ms", "fps", "frame_offset", "ignore_index", "class_names", "before_first", "device"},
+            {"latency_ms", "fps", "frame_offset", "ignore_index", "class_names", "before_first", "hardware"},
         ),
         (FlameMeter.update, ["pred", "target"], {"sequence"}),
         (FlameMeter.update_sequence, ["preds", "targets"], {"sequence", "schedule"}),

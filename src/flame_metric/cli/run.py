@@ -94,7 +94,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_timing_options(timing)
     timing.add_argument("--pace", action="store_true", help="make calls at the frame rate of the videos")
     add_stream_options(parser)
-    add_score_options(parser, device="--hardware")
+    add_score_options(parser)
     add_job_options(parser)
     files = parser.add_argument_group("files and checks")
     files.add_argument("--save-trace", metavar="FILE", help="write the measured latencies as JSON")
