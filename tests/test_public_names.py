@@ -92,7 +92,7 @@ def split(function):
         (FrameDelay.push, ["item"], set()),
         (flame_metric.bootstrap_interval, ["result"], {"level", "resamples", "seed"}),
         (flame_metric.latency_report, ["trace"], {"fps", "level", "resamples", "seed"}),
-        (flame_metric.open_dataset, ["name"], {"split"}),
+        (flame_metric.open_dataset, ["text"], {"split"}),
         (
             flame_metric.measure_latency,
             ["run", "inputs"],

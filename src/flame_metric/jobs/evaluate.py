@@ -335,7 +335,9 @@ def evaluate_bank(
     every: int = 1,
     **options: Unpack[ScoreOptions],
 ) -> Evaluation:
-    """Score a bank at another latency, rate or stream: what :func:`evaluate_folders` finds, without any image.
+    """Score a bank at another latency, rate or stream, without any image.
+
+    The scores are those of :func:`~flame_metric.evaluate_folders`.
 
     Parameters
     ----------
