@@ -11,7 +11,7 @@ SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 demo: $(VENV)/.demo
 	$(RUN) -m flame_metric demo --out demo-output
 	$(RUN) -m flame_metric evaluate demo-output/predictions demo-output/labels --num-classes 8 --fps 50/3 \
-		--latency-ms 76 --ignore-index 255 --device "as slow as DeepLab-MN on a GTX 1080 Ti" \
+		--latency-ms 76 --ignore-index 255 --hardware "as slow as DeepLab-MN on a GTX 1080 Ti" \
 		--class-names sky,building,pavement,road,tree,pole,car,pedestrian --json demo-output/result.json
 	@echo
 	@echo "Look at demo-output/result.json for the counts behind the table, and at README.md for your own data."

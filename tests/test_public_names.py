@@ -22,8 +22,9 @@ NAMES = [
         "class_counts",
         "compare",
     ),
-    *("confusion_matrix", "flame_score", "frame_offset", "iou_per_class", "latency_report", "mean_iou"),
-    *("measure_latency", "simulate_stream", "stream_timeline"),
+    *("confusion_matrix", "evaluate_folders", "flame_score", "frame_offset", "iou_per_class", "latency_report"),
+    *("load_network", "mean_iou", "measure_latency", "open_dataset", "run_network", "simulate_stream"),
+    "stream_timeline",
 ]
 
 
@@ -75,7 +76,7 @@ def split(function):
         (
             FlameMeter,
             ["num_classes"],
-            {"latency_ms", "fps", "frame_offset", "ignore_index", "class_names", "before_first", "device"},
+            {"latency_ms", "fps", "frame_offset", "ignore_index", "class_names", "before_first", "hardware"},
         ),
         (FlameMeter.update, ["pred", "target"], {"sequence"}),
         (FlameMeter.update_sequence, ["preds", "targets"], {"sequence", "schedule"}),
@@ -91,6 +92,7 @@ def split(function):
         (FrameDelay.push, ["item"], set()),
         (flame_metric.bootstrap_interval, ["result"], {"level", "resamples", "seed"}),
         (flame_metric.latency_report, ["trace"], {"fps", "level", "resamples", "seed"}),
+        (flame_metric.open_dataset, ["text"], {"split"}),
         (
             flame_metric.measure_latency,
             ["run", "inputs"],

@@ -49,6 +49,10 @@ from flame_metric.scores.meter import FlameMeter, flame_score
 from flame_metric.scores.result import FlameResult
 
 if TYPE_CHECKING:
+    from flame_metric.data.registry import open_dataset
+    from flame_metric.jobs.evaluate import evaluate_folders
+    from flame_metric.jobs.run import run_network
+    from flame_metric.networks.load import load_network
     from flame_metric.torch.aware import LatencyAware as LatencyAware
     from flame_metric.torch.metric import FlameMetric as FlameMetric
     from flame_metric.torch.runner import torch_runner as torch_runner
@@ -85,17 +89,25 @@ __all__ = [
     "class_counts",
     "compare",
     "confusion_matrix",
+    "evaluate_folders",
     "flame_score",
     "frame_offset",
     "iou_per_class",
     "latency_report",
+    "load_network",
     "mean_iou",
     "measure_latency",
+    "open_dataset",
+    "run_network",
     "simulate_stream",
     "stream_timeline",
 ]
 
-_ON_FIRST_USE = {  # name: (module, what it needs, the extra that brings that)
+_ON_FIRST_USE: dict[str, tuple[str, str | None, str]] = {  # name: (module, what it needs, the extra that brings that)
+    "evaluate_folders": ("flame_metric.jobs.evaluate", None, ""),
+    "load_network": ("flame_metric.networks.load", None, ""),
+    "open_dataset": ("flame_metric.data.registry", None, ""),
+    "run_network": ("flame_metric.jobs.run", None, ""),
     "LatencyAware": ("flame_metric.torch.aware", "torchmetrics", "torch"),
     "FlameMetric": ("flame_metric.torch.metric", "torchmetrics", "torch"),
     "CudaTimer": ("flame_metric.torch.timer", "torch", "torch"),
@@ -111,7 +123,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("torch", "torchmetrics"):
+        if package is None or (error.name or "").split(".")[0] not in ("torch", "torchmetrics"):
             raise
         raise MissingExtraError(f"{name} needs {package}: pip install 'flame-metric[{extra}]'") from error
 
@@ -119,5 +131,7 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List only names that can be had: ``help`` and ``inspect.getmembers`` look each of them up."""
     installed = {package for package in ("torch", "torchmetrics") if find_spec(package)}
-    loadable = (name for name, (_, package, _) in _ON_FIRST_USE.items() if {"torch", package} <= installed)
+    loadable = (
+        name for name, (_, package, _) in _ON_FIRST_USE.items() if not package or {"torch", package} <= installed
+    )
     return sorted({*globals(), *loadable})

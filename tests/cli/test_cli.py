@@ -34,7 +34,7 @@ OPTIONS = ["--num-classes", "2", "--fps", "10"]
 
 
 def test_table_is_printed(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", *folders, *OPTIONS, "--latency-ms", "100", "--device", "GTX 1080 Ti"]) == 0
+    assert main(["evaluate", *folders, *OPTIONS, "--latency-ms", "100", "--hardware", "GTX 1080 Ti"]) == 0
     out, err = capsys.readouterr()
     assert "mean IoU           0.5000      0.3250            0.4667" in out
     assert out.endswith(

@@ -77,7 +77,7 @@ def test_files_of_one_name_are_one_network() -> None:
 
 
 def test_a_bank_alone_takes_its_latency_from_the_command_line() -> None:
-    page = page_of("a/bank.npz", "--latency-ms", "70", "--workers", "2", "--device", "a board")
+    page = page_of("a/bank.npz", "--latency-ms", "70", "--workers", "2", "--hardware", "a board")
     evaluation = Small(0.1).evaluation(70)
     (network,) = lookup_of(page)["networks"]
     view = network["views"][network["cells"][0][2][0]]
@@ -150,7 +150,7 @@ def test_frames(run, capsys) -> None:
             2,
             "--latency-ms is given, but each network has a result that says it",
         ),
-        (["a/result.json", "--device", "x"], 2, "--device is given, but each network has a result"),
+        (["a/result.json", "--hardware", "x"], 2, "--hardware is given, but each network has a result"),
         (["a/result.json", "--workers", "2"], 2, "a stream is described, but each network has a result with one"),
         (["a/result.json", "--replay", "call"], 2, "--replay call is given without a trace"),
         (["x=a/result.json", "x=b/result.json"], 2, "x has two results, b/result.json is one of them"),

@@ -53,7 +53,7 @@ def test_evaluate_with_a_stream_a_curve_and_a_bank(folders, trace, tmp_path, cap
 
 
 def test_rescore_answers_as_the_library_does(bank, trace, capsys) -> None:
-    options = ["--trace", trace, "--scale", "0.5", "--queue", "unlimited", "--workers", "2", "--device", "faster"]
+    options = ["--trace", trace, "--scale", "0.5", "--queue", "unlimited", "--workers", "2", "--hardware", "faster"]
     assert main(["rescore", bank, *options, "--json", "-"]) == 0
     found = Evaluation.from_json(capsys.readouterr().out)
     expected = evaluate_bank(

@@ -18,8 +18,8 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from flame_metric import FlameMeter, FlameWarning
 from flame_metric.errors import FlameError
-from flame_metric.torch.distributed import merge_over_ranks
 from flame_metric.torch.metric import FlameMetric
+from flame_metric.torch.ranks import merge_over_ranks
 
 WORLDS = (4, 2)
 CLASSES, VOID, CLIPS = 4, 255, 5

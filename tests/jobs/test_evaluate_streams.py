@@ -239,8 +239,8 @@ def test_every_and_fps_of_a_bank() -> None:
     assert (found.flame.config.fps, found.flame.frame_offset) == (15, 1)
     assert [result.config.fps for result in found.curve.results] == [15] * 4
     assert "66.7" in found.curve.table()
-    assert found.flame.config.device == found.streaming.result.config.device == "this"
-    assert found.persistence.config.device == "labels as predictions"
+    assert found.flame.config.hardware == found.streaming.result.config.hardware == "this"
+    assert found.persistence.config.hardware == "labels as predictions"
     assert found.flame.counts.tolist() == bank.every(2).score(frame_offset=1).counts.tolist()
 
 

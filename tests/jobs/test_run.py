@@ -148,7 +148,7 @@ def test_a_trace_gives_the_offset_and_is_replayed():
     trace = LatencyTrace([80, 80, 250, 90, 100, 80, 70, 80, 100], metadata={"processor": "abacus"})
     found = evaluate_network(Seen().network, dataset(*videos), trace=trace)
     assert_equal(found, by_hand(videos, 1, schedule_of(trace)))
-    assert found.flame.config.device == "abacus"
+    assert found.flame.config.hardware == "abacus"
     assert "abacus" in found.streaming.result.signature
 
 

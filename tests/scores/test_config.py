@@ -55,7 +55,7 @@ def test_tie_of_a_rounded_latency():
         ({"class_names": "ab"}, r"`class_names` is .*'ab'.*list of names"),
         ({"before_first": "clamp"}, "`before_first` is 'clamp', expected one of skip, void"),
         ({"before_first": None}, "`before_first` is None"),
-        ({"device": 5}, "`device` is 5"),
+        ({"hardware": 5}, "`hardware` is 5"),
     ],
 )
 def test_options_that_are_refused(options, message):
@@ -77,7 +77,14 @@ def test_numpy_integers_become_integers():
 
 # ── differences ──
 
-BASE = {"num_classes": 2, "latency_ms": 26, "fps": 30, "ignore_index": 255, "class_names": ["a", "b"], "device": "GPU"}
+BASE = {
+    "num_classes": 2,
+    "latency_ms": 26,
+    "fps": 30,
+    "ignore_index": 255,
+    "class_names": ["a", "b"],
+    "hardware": "GPU",
+}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,7 @@ BASE = {"num_classes": 2, "latency_ms": 26, "fps": 30, "ignore_index": 255, "cla
         ({"ignore_index": None}, {"ignore_index"}),
         ({"class_names": None}, {"class_names"}),
         ({"before_first": "void"}, {"before_first"}),
-        ({"device": None}, {"device"}),
+        ({"hardware": None}, {"hardware"}),
     ],
 )
 def test_differences_are_named(change, named):
@@ -118,7 +125,7 @@ OPTIONS = st.fixed_dictionaries(
         "ignore_index": st.one_of(st.none(), st.integers(-(2**70), 2**70)),
         "class_names": st.one_of(st.none(), st.lists(st.text(), min_size=3, max_size=3)),
         "before_first": st.sampled_from(["skip", "void"]),
-        "device": st.one_of(st.none(), st.text()),
+        "hardware": st.one_of(st.none(), st.text()),
     }
 )
 

@@ -168,7 +168,7 @@ def test_options_that_contradict_each_other(options):
 
 
 def test_signature():
-    meter = FlameMeter(2, latency_ms=66.667, fps=15, ignore_index=VOID, device="GTX 1080 Ti", before_first="void")
+    meter = FlameMeter(2, latency_ms=66.667, fps=15, ignore_index=VOID, hardware="GTX 1080 Ti", before_first="void")
     meter.update_sequence(VIDEO, VIDEO, sequence="clip")
     # misses of frame 0: road 2/8, object 0
     assert meter.compute().signature.startswith(

@@ -118,7 +118,7 @@ def test_refusal_merges_nothing_at_all():
         ({"ignore_index": 0}, "ignore_index: 255 / 0"),
         ({"class_names": ["a", "b"]}, "class_names: None / "),
         ({"before_first": "void"}, "before_first: skip / void"),
-        ({"device": "GPU"}, "device: None / GPU"),
+        ({"hardware": "GPU"}, "hardware: None / GPU"),
     ],
 )
 def test_r14_r15_unlike_configurations_are_refused_by_field(change, message):

@@ -25,7 +25,7 @@ def make(counts, **options):
 
 @pytest.fixture
 def result():
-    return make({"b": SECOND, "a": FIRST}, latency_ms=66.667, fps=15, ignore_index=255, device="GTX 1080 Ti")
+    return make({"b": SECOND, "a": FIRST}, latency_ms=66.667, fps=15, ignore_index=255, hardware="GTX 1080 Ti")
 
 
 # ── scores ──
@@ -124,7 +124,7 @@ def test_signature(result):
 
 def test_signature_of_the_design():
     counts = Counts(np.array([[64] * 19, [82] * 19, [82] * 19]), 1, 1, 82 * 19, 82 * 19)
-    config = make_config(19, latency_ms=26, fps="50/3", ignore_index=255, device="GTX 1080 Ti")
+    config = make_config(19, latency_ms=26, fps="50/3", ignore_index=255, hardware="GTX 1080 Ti")
     assert FlameResult.from_counts(config, {"a": counts}, version="0.1.0").signature == (
         "FLAME 0.640 | k 1 | 26.0 ms | 50/3 fps | 19 classes | ignore 255 | coverage 1.00 | GTX 1080 Ti"
         " | flame-metric 0.1.0"

@@ -57,7 +57,7 @@ def test_by_hand():
 
 def test_options_reach_the_signature():
     metric = FlameMetric(
-        2, latency_ms=26, fps="50/3", ignore_index=255, class_names=["a", "b"], before_first="void", device_name="GTX"
+        2, latency_ms=26, fps="50/3", ignore_index=255, class_names=["a", "b"], before_first="void", hardware="GTX"
     )
     assert metric.frame_offset == 1
     metric.update(A, A)
@@ -75,7 +75,7 @@ def test_options_reach_the_signature():
     [
         ({"latency_ms": 26}, ConfigError, "without `fps`"),
         ({"latency_ms": 26, "fps": 30, "frame_offset": 1}, ConfigError, "both given"),
-        ({"device": "GTX 1080 Ti"}, ConfigError, r"use .to\(device\) for the state, `device_name` for the signature"),
+        ({"device": "GTX 1080 Ti"}, ConfigError, r"use .to\(device\) for the state, `hardware` for the signature"),
         ({"frame_ofset": 1}, ValueError, "Unexpected keyword arguments: `frame_ofset`"),
     ],
 )

@@ -123,7 +123,7 @@ def test_r15_state_saved_without_the_metric_leaves_it_alone():
         ({"latency_ms": 100}, "frame_offset: 1 / 2; latency_ms: 26.0 / 100.0"),
         ({"before_first": "void"}, "before_first: skip / void"),
         ({"class_names": ["a", "b"]}, r"class_names: None / \('a', 'b'\)"),
-        ({"device_name": "GTX"}, "device: None / GTX"),
+        ({"hardware": "GTX"}, "hardware: None / GTX"),
     ],
 )
 def test_r15_other_configuration_is_refused(options, difference):

@@ -130,7 +130,7 @@ def gathers(monkeypatch):
 
 
 def test_a_word_on_how_it_went_comes_first(gathers):
-    assert Ranks(0, 1).from_all(lambda: "counts") == ["counts"]
+    assert Ranks(0, 1).from_all(lambda: b"counts") == [b"counts"]
     assert gathers == [(torch.int64, [0, 6]), (torch.uint8, [*b"counts"])]
     gathers.clear()
 

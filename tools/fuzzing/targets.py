@@ -260,7 +260,7 @@ def _written(content: bytes) -> Any:
 
 
 def _meter_seeds(_: Path) -> list[bytes]:
-    return [_meter().to_json().encode(), _meter((), device="GTX").to_json().encode()]
+    return [_meter().to_json().encode(), _meter((), hardware="GTX").to_json().encode()]
 
 
 def _meter_state(content: bytes, _: Path) -> None:

@@ -131,7 +131,7 @@ def _evaluate(arguments: argparse.Namespace, *, rank: int = 0) -> Evaluation:
             keep_bank=arguments.bank is not None,
             ignore_index=arguments.ignore_index,
             class_names=arguments.class_names,
-            hardware=arguments.device,
+            hardware=arguments.hardware,
             files=Files(**{field.name: getattr(arguments, field.name) for field in fields(Files)}),
             job=make_job(arguments, progress=step),
         )

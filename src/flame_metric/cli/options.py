@@ -79,8 +79,8 @@ def add_latency_options(parser: argparse.ArgumentParser, *, required: bool = Tru
     )
 
 
-def add_score_options(parser: argparse.ArgumentParser, *, device: str = "--device") -> None:
-    """Declare how much is scored, and where it goes; ``device`` is the option that names the hardware."""
+def add_score_options(parser: argparse.ArgumentParser) -> None:
+    """Declare how much is scored, and where it goes."""
     scores = parser.add_argument_group("scores")
     scores.add_argument(
         "--before-first",
@@ -89,7 +89,7 @@ def add_score_options(parser: argparse.ArgumentParser, *, device: str = "--devic
         help="leave out labelled frames before the first output, or count them as missed (default: %(default)s)",
     )
     scores.add_argument("--max-offset", type=int, metavar="K", help="print the curve over all offsets up to K")
-    scores.add_argument(device, metavar="NAME", help="hardware the latency belongs to, for the signature")
+    scores.add_argument("--hardware", metavar="NAME", help="what the latency was measured on, for the signature")
     add_output_options(parser)
 
 

@@ -104,14 +104,14 @@ def evaluation_of_all(
         shard = (ranks.rank + 1, ranks.number)
         mine = argparse.Namespace(**{**vars(arguments), "journal": journal, "shard": shard})
 
-        def counted() -> str:
+        def count() -> bytes:
             with warnings.catch_warnings(record=True) as caught:
                 found = evaluate(mine)
             told = [str(warning.message) for warning in caught]
             content = Path(journal).read_bytes().decode("ascii")
-            return json.dumps({"part": content, "left_out": found.left_out, "told": told})
+            return json.dumps({"part": content, "left_out": found.left_out, "told": told}).encode()
 
-        reports = [json.loads(text) for text in ranks.from_all(counted)]
+        reports = [json.loads(content) for content in ranks.from_all(count)]
     if ranks.rank != 0:
         return None
     for message in dict.fromkeys(message for report in reports for message in report["told"]):

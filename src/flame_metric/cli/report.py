@@ -68,7 +68,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     delay = parser.add_argument_group("banks without a result").add_mutually_exclusive_group()
     delay.add_argument("--latency-ms", type=float, metavar="L", help="latency of one prediction in milliseconds")
     delay.add_argument("--frame-offset", type=int, metavar="K", help="the offset in frames itself")
-    parser.add_argument("--device", metavar="NAME", help="hardware that latency belongs to, for the signature")
+    parser.add_argument("--hardware", metavar="NAME", help="what that latency was measured on, for the signature")
     add_stream_options(parser)
     return parser
 
@@ -120,7 +120,7 @@ def _check(networks: dict[str, NetworkFiles], arguments: argparse.Namespace, str
             f"{without[0]} is a bank alone, which knows no latency: expected its result too, under the same name "
             "(NAME=FILE), or --latency-ms"
         )
-    for option in (*_DELAYS, "device"):
+    for option in (*_DELAYS, "hardware"):
         if getattr(arguments, option) is not None and not lone:
             raise ConfigError(f"--{option.replace('_', '-')} is given, but each network has a result that says it")
     if arguments.replay is not None and all(found.trace is None for found in networks.values()):
@@ -146,7 +146,7 @@ def _evaluation(
         trace=found.trace,
         stream=stream,
         seed=arguments.seed,
-        hardware=arguments.device,
+        hardware=arguments.hardware,
     )
 
 

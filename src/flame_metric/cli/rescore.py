@@ -25,7 +25,7 @@ __all__ = ["add_parser", "run"]
 _EXAMPLES = """\
 examples:
   flame-metric rescore bank.npz --latency-ms 76 --workers 1
-  flame-metric rescore bank.npz --trace latency.json --scale 0.5 --device "twice as fast"
+  flame-metric rescore bank.npz --trace latency.json --scale 0.5 --hardware "twice as fast"
   flame-metric rescore bank.npz --latency-ms 76 --fps 30 --every 2 --target-miou 0.6
 
 A bank is what `flame-metric evaluate ... --bank bank.npz` keeps.
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         before_first=arguments.before_first,
         max_offset=arguments.max_offset,
-        hardware=arguments.device,
+        hardware=arguments.hardware,
     )
     target = arguments.target_miou
     write_evaluation(evaluation, arguments, *([] if target is None else [_budget(evaluation, target)]))

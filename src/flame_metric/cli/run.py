@@ -94,7 +94,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_timing_options(timing)
     timing.add_argument("--pace", action="store_true", help="make calls at the frame rate of the videos")
     add_stream_options(parser)
-    add_score_options(parser, device="--hardware")
+    add_score_options(parser)
     add_job_options(parser)
     files = parser.add_argument_group("files and checks")
     files.add_argument("--save-trace", metavar="FILE", help="write the measured latencies as JSON")
@@ -187,25 +187,25 @@ def _run_on(ranks: Ranks, arguments: argparse.Namespace) -> NetworkRun | None:
     is_given = any(getattr(arguments, name) is not None for name in _LATENCIES)
     replay, show = arguments.replay or "random", progress if ranks.rank == 0 else silent
 
-    def load() -> str:
+    def load() -> bytes:
         loaded.append(_load(arguments))
         kept = None
         if arguments.resume and arguments.journal is not None and not is_given:
             kept = read_latency(journal_of(ranks, arguments.journal))
-        return "" if kept is None else kept.to_json()
+        return b"" if kept is None else kept.to_json().encode()
 
-    def measure() -> str:
+    def measure() -> bytes:
         if ranks.rank != 0:
-            return ""
+            return b""
         timing = _timing(arguments, dataset)
         with show("samples", background=False) as step:
-            return measure_network(network, dataset, progress=step, **timing).replayed(replay).to_json()
+            return measure_network(network, dataset, progress=step, **timing).replayed(replay).to_json().encode()
 
-    found = [text for text in ranks.from_all(load) if text]
+    found = [content for content in ranks.from_all(load) if content]
     network, dataset = loaded[0]
     trace = None
     if not is_given:
-        trace = LatencyTrace.from_json((found or ranks.from_all(measure))[0]).replayed(replay)
+        trace = LatencyTrace.from_json((found or ranks.from_all(measure))[0].decode()).replayed(replay)
     evaluation = evaluation_of_all(
         ranks, arguments, lambda mine: _run(mine, network, dataset, trace=trace, display=show).evaluation
     )

@@ -283,4 +283,4 @@ DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
         ),
     }
 )
-"""The data sets that :func:`open_dataset` knows, by name."""
+"""The data sets that :func:`~flame_metric.open_dataset` knows, by name."""

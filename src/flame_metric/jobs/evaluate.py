@@ -335,7 +335,9 @@ def evaluate_bank(
     every: int = 1,
     **options: Unpack[ScoreOptions],
 ) -> Evaluation:
-    """Score a bank at another latency, rate or stream: what :func:`evaluate_folders` finds, without any image.
+    """Score a bank at another latency, rate or stream, without any image.
+
+    The scores are those of :func:`~flame_metric.evaluate_folders`.
 
     Parameters
     ----------
@@ -471,7 +473,7 @@ def build_evaluation(
             f"({shortened(without_own)})."
         )
     else:
-        settings = replace(config, frame_offset=0, latency_ms=None, device=None, before_first="skip")
+        settings = replace(config, frame_offset=0, latency_ms=None, hardware=None, before_first="skip")
         static = FlameResult.from_counts(settings, _select(counted, STATIC, NETWORK))
     persistence = _late_labels(config, _select(counted, FLAME, PERSISTENCE))
     if persistence is None and (bank is None or bank.has_persistence):
@@ -515,7 +517,7 @@ def _select(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[st
 
 def _late_labels(config: ScoreConfig, counts: Mapping[str, Counts]) -> FlameResult | None:
     """Return the persistence baseline; None if no pair of labels was there."""
-    result = FlameResult.from_counts(replace(config, device=_LABELS_AS_PREDICTIONS), counts)
+    result = FlameResult.from_counts(replace(config, hardware=_LABELS_AS_PREDICTIONS), counts)
     return result if result.num_pairs else None
 
 

@@ -129,7 +129,7 @@ class Request:
             ignore_index=options.get("ignore_index"),
             class_names=options.get("class_names"),
             before_first=options.get("before_first", "skip"),
-            device=options.get("hardware"),
+            hardware=options.get("hardware"),
         )
         return cls(
             config=config,

@@ -90,7 +90,7 @@ def run_network(
     Parameters
     ----------
     network : Network
-        Such as :func:`~flame_metric.networks.load_network` returns.
+        Such as :func:`~flame_metric.load_network` returns.
     dataset : VideoDataset
         Its videos have one frame rate.
     request : Request, optional

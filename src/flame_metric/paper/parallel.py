@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from flame_metric.errors import FlameError, StateError
+from flame_metric.torch.ranks import is_distributed
 from flame_metric.torch.timer import as_device
 
 if dist.is_available():
@@ -27,28 +26,7 @@ if dist.is_available():
     # before there is one. Else gloo's threads outlive destroy_process_group, and may abort the process at its exit.
     import torch.distributed.nn
 
-__all__ = [
-    "add_up",
-    "distributed",
-    "from_all_ranks",
-    "from_first_rank",
-    "join_ranks",
-    "parallel",
-    "rank_of",
-    "share_buffers",
-]
-
-Value = TypeVar("Value")
-
-
-def rank_of() -> tuple[int, int]:
-    """Return the number of this rank, and how many there are."""
-    return (dist.get_rank(), dist.get_world_size()) if distributed() else (0, 1)
-
-
-def distributed() -> bool:
-    """Whether there may be several ranks."""
-    return dist.is_available() and dist.is_initialized()
+__all__ = ["add_up", "join_ranks", "parallel", "share_buffers"]
 
 
 @contextmanager
@@ -57,7 +35,7 @@ def join_ranks(device: str) -> Iterator[torch.device]:
 
     ``"cuda"`` is then the GPU with the number of the rank on its machine.
     """
-    if distributed() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if is_distributed() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield as_device(device)
         return
     place = as_device(f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device)
@@ -68,61 +46,9 @@ def join_ranks(device: str) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def from_all_ranks(make: Callable[[int, int], Value]) -> list[Value]:
-    """Return on every rank what ``make(rank, ranks)`` returns on each of them, in their order.
-
-    Raises
-    ------
-    FlameError, OSError
-        On the rank where ``make`` raises it; on the others, StateError with its text.
-    """
-    if not distributed():
-        return [make(0, 1)]
-    rank, ranks = rank_of()
-    raised: FlameError | OSError | None = None
-    try:
-        mine: tuple[Any, str | None] = make(rank, ranks), None
-    except (FlameError, OSError) as error:
-        raised, mine = error, (None, f"{type(error).__name__}: {error}")
-    sent: list[Any] = [None] * ranks
-    dist.all_gather_object(sent, mine)
-    if raised is not None:
-        raise raised
-    failed = [f"rank {number}: {text}" for number, (_, text) in enumerate(sent) if text is not None]
-    if failed:
-        raise StateError(f"{len(failed)} of {ranks} ranks failed: {'; '.join(failed)}")
-    return [value for value, _ in sent]
-
-
-def from_first_rank(make: Callable[[], Value]) -> Value:
-    """Return on every rank what ``make`` returns on the first one.
-
-    Raises
-    ------
-    FlameError, OSError
-        On the first rank, as ``make`` raises it; on the others, StateError with its text.
-    """
-    if not distributed():
-        return make()
-    sent: list[Any] = [None, None]
-    raised: FlameError | OSError | None = None
-    if dist.get_rank() == 0:
-        try:
-            sent[0] = make()
-        except (FlameError, OSError) as error:
-            raised, sent[1] = error, f"{type(error).__name__}: {error}"
-    dist.broadcast_object_list(sent, src=0)
-    if raised is not None:
-        raise raised
-    if sent[1] is not None:
-        raise StateError(f"rank 0 failed: {sent[1]}")
-    found: Value = sent[0]
-    return found
-
-
 def add_up(value: Tensor) -> Tensor:
     """Return the sum of a tensor over all ranks; it may be changed in place."""
-    if distributed():
+    if is_distributed():
         dist.all_reduce(value)
     return value
 
@@ -132,7 +58,7 @@ def parallel(network: nn.Module, device: torch.device) -> tuple[nn.Module, bool]
 
     The network's own modules stay as they are; its parameters and buffers are shared, and those of rank 0 go to all.
     """
-    if not distributed():
+    if not is_distributed():
         return network, False
     spans = device.type == "cuda" and any(isinstance(module, _BatchNorm) for module in network.modules())
     if spans:
@@ -145,6 +71,6 @@ def parallel(network: nn.Module, device: torch.device) -> tuple[nn.Module, bool]
 
 def share_buffers(network: nn.Module) -> None:
     """Give every rank the buffers of rank 0: running statistics differ where each rank normalised by itself."""
-    if distributed():
+    if is_distributed():
         for buffer in network.buffers():
             dist.broadcast(buffer, src=0)

@@ -22,11 +22,12 @@ from flame_metric.networks.names import NAMES
 from flame_metric.paper.experiment import Experiment, Progress, silent
 from flame_metric.paper.interrupts import Stopped
 from flame_metric.paper.latencies import measure_latencies, paper_latencies
-from flame_metric.paper.parallel import from_first_rank, join_ranks, rank_of
+from flame_metric.paper.parallel import join_ranks
 from flame_metric.paper.presets import PRESETS, Preset
 from flame_metric.paper.table1 import Table1, make_table1
 from flame_metric.paper.translations import NETWORK, TranslationTable, make_translation_table
 from flame_metric.paper.videos import open_training_and_test
+from flame_metric.torch.ranks import this_rank
 from flame_metric.torch.timer import as_device, describe_torch
 
 __all__ = ["EXPERIMENTS", "reproduce"]
@@ -118,7 +119,7 @@ def reproduce(
         _check_folder(out)
     training, test = open_training_and_test(data)
     with join_ranks(device) as place:
-        found = from_first_rank(lambda: _latencies(latency, chosen, test, place, out))
+        found = this_rank().from_first(lambda: _latencies(latency, chosen, test, place, out))
         setting = Experiment(
             training=training,
             test=test,
@@ -132,7 +133,7 @@ def reproduce(
             channels_last=True,
             workers=workers,
             compile=compile,
-            progress=progress if rank_of()[0] == 0 else silent,
+            progress=progress if this_rank().rank == 0 else silent,
         )
         about: dict[str, Any] = {
             "preset": preset.name,
@@ -159,7 +160,7 @@ def reproduce(
             raise Stopped(replace(stopped.table, about={**about, "seconds": clock() - begun})) from None
         table = replace(table, about={**about, "seconds": clock() - begun})
         if out is not None:
-            from_first_rank(lambda: _write(table, out, experiment))
+            this_rank().from_first(lambda: _write(table, out, experiment))
     return table
 
 

@@ -27,8 +27,8 @@ from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
 from flame_metric.errors import StateError
 from flame_metric.jobs.journal import Journal
 from flame_metric.networks.network import fill_bank, frames_read
-from flame_metric.paper.parallel import from_all_ranks
 from flame_metric.scores.bank import OffsetBank
+from flame_metric.torch.ranks import this_rank
 
 __all__ = ["count_videos"]
 
@@ -72,19 +72,22 @@ def count_videos(
     StateError
         If the journal is damaged, or another process writes it.
     """
+    ranks = this_rank()
 
-    def share(rank: int, ranks: int) -> OffsetBank:
+    def share() -> OffsetBank:
         counting = _Counting(predict, empty, frames, progress)
-        videos = test.sequences[rank::ranks]
+        videos = test.sequences[ranks.rank :: ranks.number]
         if folder is None:
             return counting.of(videos, None)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / (_JOURNAL if ranks == 1 else f"{_JOURNAL}.{rank + 1}-of-{ranks}")
+        path = folder / (_JOURNAL if ranks.number == 1 else f"{_JOURNAL}.{ranks.rank + 1}-of-{ranks.number}")
         of = {"version": __version__, "bank": _digest(empty().to_bytes()), "videos": _names(test), **about}
         with Journal(path, of, resume=True, replace=True) as journal:
             return counting.of(videos, journal)
 
-    bank, *others = from_all_ranks(share)
+    if ranks.number == 1:
+        return share()
+    bank, *others = (OffsetBank.from_bytes(content) for content in ranks.from_all(lambda: share().to_bytes()))
     for other in others:
         bank.merge(other)
     return bank

@@ -18,10 +18,10 @@ from torch import nn
 
 from flame_metric.core.checks import check_choice, check_integer, check_kind, check_path
 from flame_metric.paper.interrupts import Interrupts
-from flame_metric.paper.parallel import distributed
 from flame_metric.paper.recipe import Recipe
 from flame_metric.paper.training_record import TrainingRecord
 from flame_metric.paper.training_run import Options, Pairs, TrainingRun
+from flame_metric.torch.ranks import is_distributed
 from flame_metric.torch.timer import as_device
 
 __all__ = ["Pairs", "TrainingRecord", "train"]
@@ -144,7 +144,7 @@ def train(
         try:
             run.go(interrupts, progress)
         except KeyboardInterrupt:
-            if not (interrupts.torn or distributed()):  # ranks may stand at different steps
+            if not (interrupts.torn or is_distributed()):  # ranks may stand at different steps
                 run.save()
             raise
         return run.end()

@@ -25,9 +25,10 @@ from flame_metric.paper.checkpoint import (
 )
 from flame_metric.paper.interrupts import Interrupts
 from flame_metric.paper.order import Batches, step_seed
-from flame_metric.paper.parallel import add_up, distributed, from_first_rank, parallel, rank_of, share_buffers
+from flame_metric.paper.parallel import add_up, parallel, share_buffers
 from flame_metric.paper.recipe import Recipe
 from flame_metric.paper.training_record import TrainingLog, TrainingRecord, mean_loss
+from flame_metric.torch.ranks import is_distributed, this_rank
 from flame_metric.torch.runner import compile_module
 
 __all__ = ["Options", "Pairs", "TrainingRun"]
@@ -69,7 +70,8 @@ class TrainingRun:
         self, network: nn.Module, pairs: Pairs, recipe: Recipe, options: Options, clock: Callable[[], float]
     ) -> None:
         self._network, self._pairs, self._recipe, self._options, self._clock = network, pairs, recipe, options, clock
-        self._rank, self._ranks = rank_of()
+        self._here = this_rank()
+        self._rank, self._ranks = self._here.rank, self._here.number
         self._steps_per_epoch = self._batches(0, 0).steps_per_epoch
         self._steps = recipe.steps(self._steps_per_epoch)
         network.to(options.device)
@@ -94,7 +96,7 @@ class TrainingRun:
 
     def begin(self, resume: bool) -> None:
         """Read the checkpoint, if there is one, and make ready to run on all ranks."""
-        found = from_first_rank(lambda: self._found(resume))
+        found = self._here.from_first(lambda: self._found(resume))
         if found is not None:
             self._network.load_state_dict(found.network)
             self._optimiser.load_state_dict(found.optimiser)
@@ -186,7 +188,7 @@ class TrainingRun:
         """Make one step, and return its loss on this rank as a part of the whole; None where no pixel is labelled."""
         options, device = self._options, self._options.device
         layout = torch.channels_last if options.channels_last else torch.contiguous_format
-        labelled = int(add_up(torch.count_nonzero(targets != IGNORED).to(device if distributed() else "cpu")))
+        labelled = int(add_up(torch.count_nonzero(targets != IGNORED).to(device if is_distributed() else "cpu")))
         if not labelled:
             return None
         for group, rate in zip(self._optimiser.param_groups, self._rates(self._step), strict=True):

@@ -25,7 +25,7 @@ def open_training_and_test(data: str) -> tuple[VideoDataset, VideoDataset]:
     Parameters
     ----------
     data : str
-        As :func:`~flame_metric.data.registry.open_dataset` takes it. What is not said of synthetic videos is small:
+        As :func:`~flame_metric.open_dataset` takes it. What is not said of synthetic videos is small:
         120 of 10 frames to train on and 24 of 30 to test on, 128x256.
 
     Raises

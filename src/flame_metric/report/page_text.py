@@ -187,7 +187,7 @@ def _delay(network: Network) -> str:
     config = network.evaluation.flame.config
     if config.latency_ms is None:
         return "When it is on screen"
-    where = "" if config.device is None else f" on {config.device}"
+    where = "" if config.hardware is None else f" on {config.hardware}"
     at = "" if config.fps is None else f" at {rate(config.fps)},"
     return f"It takes {milliseconds_text(config.latency_ms)}{where}. By then,{at}"
 

@@ -16,6 +16,8 @@ __all__ = ["ScoreConfig", "make_config"]
 
 BEFORE_FIRST = ("skip", "void")
 
+_IN_JSON = {"hardware": "device"}  # files of all releases have it under this name
+
 
 @dataclass(frozen=True)
 class ScoreConfig:
@@ -32,8 +34,8 @@ class ScoreConfig:
     class_names : tuple of str or None
     before_first : {"skip", "void"}
         A labelled frame before the first output is left out, or all its pixels are missed.
-    device : str or None
-        Free text for the signature: the hardware to which the latency belongs.
+    hardware : str or None
+        Free text for the signature: what the latency was measured on.
     schedule : str or None
         Free text for the signature: what decided which prediction was on screen, where no fixed offset did.
     """
@@ -45,7 +47,7 @@ class ScoreConfig:
     ignore_index: int | None = None
     class_names: tuple[str, ...] | None = None
     before_first: str = "skip"
-    device: str | None = None
+    hardware: str | None = None
     schedule: str | None = None
 
     def __post_init__(self) -> None:
@@ -57,7 +59,7 @@ class ScoreConfig:
             object.__setattr__(self, "frame_offset", offset)
         if self.latency_ms is not None:
             self._check_latency(self.latency_ms)
-        for name in ("device", "schedule"):
+        for name in ("hardware", "schedule"):
             if not isinstance(getattr(self, name), str | None):
                 raise ConfigError(f"`{name}` is {getattr(self, name)!r}, expected text")
         if self.class_names is not None and len(self.class_names) != self.num_classes:
@@ -88,7 +90,8 @@ class ScoreConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in types that JSON knows."""
-        return {**asdict(self), "fps": None if self.fps is None else str(self.fps)}
+        record = {**asdict(self), "fps": None if self.fps is None else str(self.fps)}
+        return {_IN_JSON.get(name, name): value for name, value in record.items()}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> ScoreConfig:
@@ -99,9 +102,10 @@ class ScoreConfig:
         ConfigError
             If a field is missing, unknown or out of range.
         """
-        values = dict(record)
-        if values.keys() != {known.name for known in fields(cls)}:
-            raise ConfigError(f"the configuration has the fields {sorted(values)}, expected those of {cls.__name__}")
+        names = {_IN_JSON.get(known.name, known.name): known.name for known in fields(cls)}
+        if record.keys() != names.keys():
+            raise ConfigError(f"the configuration has the fields {sorted(record)}, expected {sorted(names)}")
+        values = {names[written]: value for written, value in record.items()}
         if values["fps"] is not None:
             values["fps"] = as_fps(values["fps"])
         values["class_names"] = checked_names(values["class_names"])
@@ -117,7 +121,7 @@ def make_config(
     ignore_index: int | None = None,
     class_names: Sequence[str] | None = None,
     before_first: str = "skip",
-    device: str | None = None,
+    hardware: str | None = None,
 ) -> ScoreConfig:
     """Build a configuration; k is given, or follows from latency and frame rate (Eq. 5).
 
@@ -145,7 +149,7 @@ def make_config(
         ignore_index=ignore_index,
         class_names=checked_names(class_names),
         before_first=before_first,
-        device=device,
+        hardware=hardware,
     )
 
 

@@ -63,8 +63,8 @@ class FlameMeter:
     before_first : {"skip", "void"}
         What :meth:`update_sequence` does with a labelled frame before the first output: leave it out (coverage falls),
         or count all its pixels as missed.
-    device : str, optional
-        The hardware to which the latency belongs: free text for the signature.
+    hardware : str, optional
+        What the latency was measured on: free text for the signature.
 
     Raises
     ------
@@ -99,7 +99,7 @@ class FlameMeter:
         ignore_index: int | None = None,
         class_names: Sequence[str] | None = None,
         before_first: str = "skip",
-        device: str | None = None,
+        hardware: str | None = None,
     ) -> None:
         self._restart(
             make_config(
@@ -110,7 +110,7 @@ class FlameMeter:
                 ignore_index=ignore_index,
                 class_names=class_names,
                 before_first=before_first,
-                device=device,
+                hardware=hardware,
             )
         )
 

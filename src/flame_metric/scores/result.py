@@ -35,7 +35,7 @@ class FlameResult:
     Attributes
     ----------
     config : ScoreConfig
-        Classes, frame offset, latency, rate, void label, names, device.
+        Classes, frame offset, latency, rate, void label, names, hardware.
     sequences : tuple of str, (S,)
         Sequence ids, sorted.
     counts : ndarray of int64, (S, 3, C), read-only
@@ -169,7 +169,7 @@ class FlameResult:
             None if config.ignore_index is None else f"ignore {config.ignore_index}",
             "before first: void" if config.before_first == "void" else None,
             f"coverage {self.coverage:.2f}",
-            config.device,
+            config.hardware,
             f"flame-metric {self.version}",
         ]
         return " | ".join(part for part in parts if part)

@@ -29,7 +29,7 @@ from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.meter import FlameMeter
 from flame_metric.scores.result import FlameResult
 from flame_metric.torch.counting import TensorCounts, count_missing_on_device, count_on_device
-from flame_metric.torch.distributed import merge_from_ranks
+from flame_metric.torch.ranks import merge_from_ranks
 from flame_metric.torch.state import (
     HOST_STATES,
     ROW_STATES,
@@ -50,8 +50,8 @@ class FlameMetric(Metric):
     ----------
     num_classes, latency_ms, fps, frame_offset, ignore_index, class_names, before_first
         As :class:`~flame_metric.FlameMeter` takes them.
-    device_name : str, optional
-        The hardware to which the latency belongs: free text for the signature. (``device`` is where the state is.)
+    hardware : str, optional
+        What the latency was measured on: free text for the signature.
     **kwargs
         Those of every torchmetrics metric. ``compute_with_cache`` is False by default: where ranks are updated
         unequally often, one that answers from its cache leaves the others waiting.
@@ -95,13 +95,11 @@ class FlameMetric(Metric):
         ignore_index: int | None = None,
         class_names: Sequence[str] | None = None,
         before_first: str = "skip",
-        device_name: str | None = None,
+        hardware: str | None = None,
         **kwargs: Any,
     ) -> None:
         if "device" in kwargs:
-            raise ConfigError(
-                "`device` is no option here: use .to(device) for the state, `device_name` for the signature"
-            )
+            raise ConfigError("`device` is no option here: use .to(device) for the state, `hardware` for the signature")
         super().__init__(**{"compute_with_cache": False, **kwargs})
         self._config = make_config(
             num_classes,
@@ -111,7 +109,7 @@ class FlameMetric(Metric):
             ignore_index=ignore_index,
             class_names=class_names,
             before_first=before_first,
-            device=device_name,
+            hardware=hardware,
         )
         self._spare_rows = {name: SpareRows() for name in ROW_STATES}
         for name, value in state_of(FlameMeter.from_config(self._config), self.device).items():

@@ -12,7 +12,7 @@ pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
 if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
     pytest.skip("PyTorch was built without gloo", allow_module_level=True)
 ranks = pytest.importorskip("ranks")
-merge_over_ranks = pytest.importorskip("flame_metric.torch.distributed").merge_over_ranks
+merge_over_ranks = pytest.importorskip("flame_metric.torch.ranks").merge_over_ranks
 
 TIMEOUT_S = 150  # of all scenarios: some seconds are usual, so longer is a rank that waits for ever
 
@@ -216,14 +216,16 @@ def test_without_torch_distributed_it_is_a_copy():
     ("backend", "device"), [("gloo", "cpu"), ("cpu:gloo,cuda:nccl", "cpu"), ("undefined", "cpu"), ("mpi", "cpu")]
 )
 def test_device_of_backends_of_the_host(monkeypatch, backend, device):
-    distributed = pytest.importorskip("flame_metric.torch.distributed")
+    distributed = pytest.importorskip("flame_metric.torch.ranks")
+    monkeypatch.setattr(distributed, "is_distributed", lambda: True)
     monkeypatch.setattr(distributed.dist, "get_backend", lambda group: backend)
     assert distributed._device_of(None, torch.device("cuda", 1)).type == device
 
 
 @pytest.mark.parametrize("backend", ["nccl", "cuda:nccl"])
 def test_device_of_nccl(monkeypatch, backend):
-    distributed = pytest.importorskip("flame_metric.torch.distributed")
+    distributed = pytest.importorskip("flame_metric.torch.ranks")
+    monkeypatch.setattr(distributed, "is_distributed", lambda: True)
     monkeypatch.setattr(distributed.dist, "get_backend", lambda group: backend)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     assert distributed._device_of(None, torch.device("cuda", 1)) == torch.device("cuda", 1)
