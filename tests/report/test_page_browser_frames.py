@@ -7,6 +7,8 @@ import pytest
 from flame_metric import simulate_stream
 from report_inputs import FPS, FRAMES, SHAPE
 
+pytest.importorskip("jinja2", reason="a report needs jinja2")
+
 RATE = Fraction(FPS)
 PICTURES = """Object.fromEntries([...document.querySelectorAll("[data-screen] img")].map((image) => [
   `${image.closest("[data-screen]").dataset.screen} ${image.dataset.layer}`,

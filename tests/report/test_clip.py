@@ -10,12 +10,13 @@ import pytest
 
 from flame_metric import ConfigError, DatasetError, LabelError, ShapeError, VideoDataset, VideoSequence, simulate_stream
 from flame_metric.figures import overlay, palette
-from flame_metric.report import report_page
-from flame_metric.report.page_frames import read_clip
+from flame_metric.report.clip import read_clip
 from page_reading import lookup_of, read_page
 from report_inputs import FPS, FRAMES, NAMES, SHAPE, VOID, Small, labels_of, predictions_of
 
+pytest.importorskip("jinja2", reason="a report needs jinja2")
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+report_page = import_module("flame_metric.report.page").report_page
 write_png = import_module("flame_metric.data.images").write_png
 
 
