@@ -164,7 +164,7 @@ def test_the_page_shows_a_moment_without_its_script(page) -> None:
     section = page.one("section", id="frames")
     last = FRAMES - 1
     assert section.one("p", id="moment").text == (
-        f"Frame {last} is current. On screen is what was said of frame {last - 3}, 3 frames before."
+        f"Frame {last} is current. On screen is the prediction for frame {last - 3}, 3 frames before."
     )
     captions = [one.text for one in section.find("figcaption")]
     assert [caption.partition(":")[0] for caption in captions] == [

@@ -87,7 +87,7 @@ def find_moment(grid: Grid, clip: PictureClip) -> Moment:
     )
     told = "Nothing is on screen yet."
     if source[now] >= 0:
-        told = f"On screen is what was said of frame {source[now]}, {many(frame - source[now], 'frame')} before."
+        told = f"On screen is the prediction for frame {source[now]}, {many(frame - source[now], 'frame')} before."
     return Moment(clip.name, now, len(clip.frames), clip.size, f"Frame {frame} is current. {told}", screens)
 
 

@@ -151,7 +151,7 @@
       const time = lookup.interval[0] ? `, ${Number((late * lookup.interval[0]).toFixed(1))} ms` : "";
       const age = `${late} frame${late === 1 ? "" : "s"}${time} before`;
       const missing = then < 0 || !clip.predictions[network][then] ? " That prediction is not in this page." : "";
-      return `${start} On screen ${isStream ? "on the stream " : ""}is what was said of frame ${source}, ${age}.${missing}`;
+      return `${start} On screen ${isStream ? "on the stream " : ""}is the prediction for frame ${source}, ${age}.${missing}`;
     }
 
     function move(place) {
