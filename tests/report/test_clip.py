@@ -215,7 +215,7 @@ def test_several_networks_and_those_without_label_maps(tmp_path) -> None:
     predictions = lookup_of(page)["clip"]["predictions"]
     assert predictions[0] is None
     assert predictions[1] != predictions[2]
-    assert page.one("p", id="moment").text.endswith("of frame 11, 2 frames before.")  # of b
+    assert page.one("p", id="moment").text.endswith("for frame 11, 2 frames before.")  # of b
 
 
 def test_what_does_not_fit(tmp_path) -> None:

@@ -76,8 +76,9 @@ def test_a_latency_that_nobody_gave_is_not_shown() -> None:
 def test_no_score_is_told_in_words() -> None:
     bank = OffsetBank(2, max_offset=2, fps=30)
     bank.update_sequence([[[0, 1]]], [[[0, 1]]], sequence="clip")
-    with pytest.warns(FlameWarning, match="no pair was counted"):
+    with pytest.warns(FlameWarning) as warned:
         found = evaluate_bank(bank, latency_ms=50)
+    assert any("no pair was counted" in str(one.message) for one in warned)
     lead = read_page(report_page({"net": found})).one("div", class_="lead").text
     assert "the scene has moved on by 2 frames, and no labelled frame shows what the output is then worth" in lead
     with pytest.warns(FlameWarning, match="no pair was counted"):
@@ -127,8 +128,9 @@ def test_a_trace_says_what_was_measured() -> None:
 
 
 def test_a_network_that_is_never_in_time() -> None:
-    with pytest.warns(FlameWarning, match="yield no pair"):
+    with pytest.warns(FlameWarning) as warned:
         evaluation = Small(max_offset=40).evaluation(2000)
+    assert any("yield no pair" in str(one.message) for one in warned)
     page = read_page(report_page({"net": evaluation}))
     assert page.one("article", class_="flame").one("p", class_="value").text == "absent"
     told = page.one("article", class_="streaming").one("p", class_="told").text
