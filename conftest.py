@@ -39,6 +39,7 @@ NEEDS = {  # files: packages
     "src/flame_metric/figures/staleness.py": ("matplotlib",),
     "src/flame_metric/figures/latency_strip.py": ("matplotlib",),
     "src/flame_metric/figures/timeline.py": ("matplotlib",),
+    "src/flame_metric/report/page.py": ("jinja2",),
     "src/flame_metric/torch/*.py": ("torch", "torchmetrics"),
     "tests/helpers/cityscapes_tree.py": ("PIL",),
     "tests/helpers/command_ranks.py": ("torch",),

@@ -35,6 +35,7 @@ OUTSIDE = {
     "scipy": "core/statistics.py",
     "numba": "core/counting_numba.py",
     "matplotlib": "figures/*",
+    "jinja2": "report/page.py",
     "PIL": "data/images.py",
     "av": "data/video_file.py",
     "aiohttp": "data/remote.py",

@@ -13,6 +13,7 @@ from pages import DOCS, PAGES, README, ROOT, blocks, commands, run_session, sess
 
 NEEDS = {  # what the sessions of some pages need beside the base install
     "comparison.md": ("torch", "torchmetrics"),
+    "figures.md": ("jinja2",),
     "quickstart.md": ("torch", "torchmetrics"),
 }
 WITH_A_SESSION = [page for page in PAGES if session(page).examples]

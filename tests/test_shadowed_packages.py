@@ -95,7 +95,7 @@ COMMANDS = [
     Command("compare A=result.json B=result.json"),
     Command("merge part.jsonl"),
     Command("simulate --latency-ms 76 --fps 15"),
-    Command("report result.json bank.npz --output page.html"),
+    Command("report result.json bank.npz --output page.html", {"jinja2"}),
     Command("demo --json videos", code=2),  # a folder: refused when all is imported, before 10 seconds of work
 ]
 PROGRAM = Command(f"run pt2:network.pt2 {VIDEOS} --frame-offset 1", {"torch"}, 3)

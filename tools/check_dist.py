@@ -28,8 +28,8 @@ PACKAGE_DATA = (  # in the wheel beside modules; a name without * has to be ther
     "flame_metric/py.typed",
     "flame_metric/paper/table1.toml",
     "flame_metric/report/*.css",
-    "flame_metric/report/*.html",
     "flame_metric/report/*.js",
+    "flame_metric/report/templates/*.html",
 )
 ALWAYS_IN_SOURCE = (".gitignore", "LICENSE", "README.md", "pyproject.toml")
 SOURCE_KINDS = (  # in the source archive beside the package; no label maps, frames, banks or weights

@@ -69,6 +69,12 @@ from flame_metric import LatencyTrace, latency_report
 from flame_metric.figures import plot_latencies
 figure, axes = plot_latencies(latency_report(LatencyTrace([26, 27, 25, 40]), fps=17))
 figure.savefig("latencies.png")
+from flame_metric import OffsetBank
+from flame_metric.jobs.evaluate import evaluate_bank
+from flame_metric.report import write_report
+bank = OffsetBank(2, max_offset=1, fps=10)
+bank.update_sequence([[[0, 1]]] * 3, [[[0, 1]]] * 3, sequence="clip")
+write_report("report.html", {"network": evaluate_bank(bank, latency_ms=70)})
 """,
     "remote": """
 import numpy as np

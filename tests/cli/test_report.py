@@ -9,10 +9,12 @@ import pytest
 
 from flame_metric import LatencyTrace
 from flame_metric.cli import main
-from flame_metric.report.page_text import number
+from flame_metric.report.text import number
 from flame_metric.scores.evaluation import Evaluation
 from page_reading import lookup_of, read_page
 from report_inputs import FPS, NAMES, VOID, Small, labels_of, predictions_of
+
+pytest.importorskip("jinja2", reason="a report needs jinja2")
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,12 @@ import flame_metric
 from flame_metric import ConfigError, StreamConfig, compare, frame_offset
 from flame_metric.core.tables import milliseconds_text
 from flame_metric.jobs.evaluate import evaluate_bank
-from flame_metric.report import report_page
-from flame_metric.report.page_text import number
+from flame_metric.report.text import number
 from page_reading import lookup_of, read_page
 from report_inputs import FPS, Small
+
+pytest.importorskip("jinja2", reason="a report needs jinja2")
+from flame_metric.report import report_page
 
 RATE = Fraction(FPS)
 
@@ -249,7 +251,7 @@ def test_each_network_has_its_classes_and_its_line(three) -> None:
     lines = page.find("svg", class_="curve")[0].one("g", data_rate="0").find("path", class_="flame")
     assert len({line.attributes["d"] for line in lines}) == 3
     assert [row[0] for row in page.one("table", id="now").rows()[1:]] == list(evaluations)
-    text = page.one("div", class_="lead").text
+    text = page.one("div", class_="lead").one("p").text
     assert text.startswith("Without delay, large is best")
 
 
@@ -266,6 +268,22 @@ def test_names_are_loaded_on_first_use(run_python) -> None:
     assert run_python(program) == "False write_report"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = flame_metric.report.nothing
+
+
+@pytest.mark.parametrize("package", ["jinja2", "markupsafe"])
+def test_without_jinja2_the_extra_is_named(package, run_python) -> None:
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from flame_metric import MissingExtraError\n"
+        "from flame_metric.cli import main\n"
+        "try: from flame_metric.report import write_report\n"
+        "except MissingExtraError as error: print(error)\n"
+        "try: main(['--version'])\n"
+        "except SystemExit as end: print(end.code)"
+    )
+    message, version, code = run_python(program).splitlines()
+    assert message == "write_report needs jinja2: pip install 'flame-metric[plot]'"
+    assert (version, code) == (f"flame-metric {flame_metric.__version__}", "0")
 
 
 def test_what_does_not_fit_together() -> None:

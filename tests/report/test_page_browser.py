@@ -6,8 +6,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from flame_metric.report.page_text import number
+from flame_metric.report.text import number
 from report_inputs import FPS, Small
+
+pytest.importorskip("jinja2", reason="a report needs jinja2")
 
 RATE = Fraction(FPS)
 
@@ -170,10 +172,25 @@ def test_the_policy_holds(browser, folder) -> None:
     browser.run(INTRUDER)
     assert browser.run("window.hit === undefined")
     assert browser.one("h1", "getComputedStyle(one).color") != "rgb(1, 2, 3)"
-    said = [event["entry"]["text"] for event in browser.said("Log.entryAdded")]
+    said = browser.console()
     for blocked in ("inline script", "inline event handler", "inline style", "https://example.invalid/x.png"):
         assert any(blocked in text and "Content Security Policy" in text for text in said), blocked
-    assert [event.get("blockedReason") for event in browser.said("Network.loadingFailed")] == ["csp"]
+    failed = [event for method, event in browser.network() if method == "Network.loadingFailed"]
+    assert [event.get("blockedReason") for event in failed] == ["csp"]
+
+
+def test_what_a_page_says_and_what_it_asks_for_is_seen(browser, tmp_path) -> None:
+    """Without it the look at each page after its test would find nothing."""
+    script = "console.log('said'); setTimeout(() => { throw new Error('thrown'); })"
+    (tmp_path / "page.html").write_text(f"<!doctype html><img src='other.png'><script>{script}</script>")
+    browser.open(tmp_path / "page.html")
+    browser.run("new Promise((done) => setTimeout(done))")
+    console = "\n".join(browser.console())
+    assert "said" in console
+    assert "thrown" in console
+    asked = [event["request"]["url"] for method, event in browser.network() if method == "Network.requestWillBeSent"]
+    assert [url.rpartition("/")[2] for url in asked] == ["page.html", "other.png"]
+    assert (browser.console(), browser.network()) == ([], [])
 
 
 @pytest.mark.parametrize("name", ["one", "three", "hostile", "results"])

@@ -7,6 +7,8 @@ import pytest
 from flame_metric import simulate_stream
 from report_inputs import FPS, FRAMES, SHAPE
 
+pytest.importorskip("jinja2", reason="a report needs jinja2")
+
 RATE = Fraction(FPS)
 PICTURES = """Object.fromEntries([...document.querySelectorAll("[data-screen] img")].map((image) => [
   `${image.closest("[data-screen]").dataset.screen} ${image.dataset.layer}`,
@@ -33,7 +35,7 @@ def test_the_frames_follow_the_delay(frames) -> None:
         answer = clip["predictions"][0][then] if then >= 0 else None
         assert shown["now prediction"] == shown["seen prediction"] == answer
         assert shown["seen frame"] == (clip["frames"][then] if then >= 0 else None)
-        late = "Nothing is on screen yet." if then < 0 else f"what was said of frame {then}, 3 frames, 180 ms before."
+        late = "Nothing is on screen yet." if then < 0 else f"the prediction for frame {then}, 3 frames, 180 ms before."
         assert browser.one("#moment").startswith(f"Frame {frame} is current.")
         assert browser.one("#moment").endswith(late)
         seen = "nothing on screen yet" if then < 0 else f"frame {then}"

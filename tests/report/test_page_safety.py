@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import replace
 from importlib.resources import files
@@ -9,14 +10,19 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flame_metric.report import report_page, write_report
 from page_reading import lookup_of, read_page
 from report_inputs import Small
 
+pytest.importorskip("jinja2", reason="a report needs jinja2")
+from flame_metric.report import report_page, write_report
+from flame_metric.report.page import _environment
+
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=x onerror=alert(1)><!-- </script> =cmd|' /C calc'!A0 \u202e \u2028 "
-    "`x` ${y} $style"
+    "`x` ${y} $style {{ 7 * 7 }} {% raw %} {# #}"
 )
 SHOWN = "".join(character if character.isprintable() else "\ufffd" for character in HOSTILE)
 
@@ -48,6 +54,36 @@ def test_names_from_outside_stay_text(hostile: str) -> None:
     assert lookup_of(page)["networks"][0]["name"] == SHOWN
     assert SHOWN.replace("`", "") in page.one("section", id="remarks").text
     assert SHOWN in {row[0] for one in page.find("details") for table in one.find("table") for row in table.rows()}
+
+
+def rendered(source: str, value: object) -> str:
+    """A template as the page renders its own."""
+    return _environment().from_string(source).render(value=value)
+
+
+@given(st.text())
+def test_any_text_stays_text(text: str) -> None:
+    cell = read_page(rendered('<td data-name="{{ value }}">{{ value }}</td>', text)).one("td")
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    assert (cell.text, cell.attributes, cell.children) == (shown, {"data-name": shown}, [shown] if shown else [])
+
+
+@given(
+    st.recursive(
+        st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_json_stays_json_and_ends_no_element(value: object) -> None:
+    text = rendered("{{ value|tojson }}", value)
+    assert json.loads(text) == value
+    assert not set(text) & set("<>&'")
+
+
+def test_templates_escape_all_but_the_script_and_the_style() -> None:
+    templates = files("flame_metric.report").joinpath("templates").iterdir()
+    source = "".join(template.read_text(encoding="utf-8") for template in templates)
+    assert re.findall(r"\w+ ?\| ?(?:safe|string|forceescape)", source) == ["style|safe", "script|safe"]
+    assert "autoescape" not in source
 
 
 def test_there_are_no_handlers_no_styles_and_no_addresses(hostile: str, html: str) -> None:

@@ -123,7 +123,9 @@ def test_what_does_not_belong_in_a_wheel(name: str, why: str) -> None:
     assert again == found
 
 
-@pytest.mark.parametrize("name", ["flame_metric/scores/bank.py", "flame_metric/report/page.css"])
+@pytest.mark.parametrize(
+    "name", ["flame_metric/scores/bank.py", "flame_metric/report/page.css", "flame_metric/report/templates/page.html"]
+)
 def test_modules_and_the_files_of_the_page_belong_in_a_wheel_once_they_are_in_git(name: str) -> None:
     assert list(wheel_faults(PACKAGE | INFO | {name}, project(f"src/{name}"))) == []
     assert list(wheel_faults(PACKAGE | INFO, project(f"src/{name}"))) == [f"the wheel lacks {name}"]

@@ -14,7 +14,6 @@ from flame_metric.data.registry import open_dataset
 from flame_metric.errors import ConfigError
 from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.latency.simulate import StreamConfig
-from flame_metric.report.page import report_page
 from flame_metric.scores.evaluation import Evaluation
 
 __all__ = ["add_parser", "run"]
@@ -75,6 +74,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> None:
     """Read what there is of each network, make the page, write it."""
+    from flame_metric.report import report_page  # noqa: PLC0415  jinja2 is optional, and no other command needs it
+
     check_outputs(output=arguments.output)
     _check_output(arguments.output, arguments.files)
     if (arguments.frames is None) != (not arguments.label_maps):

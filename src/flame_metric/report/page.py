@@ -7,28 +7,41 @@ loads or runs but what is in the file.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
 from importlib.resources import files
-from string import Template
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from flame_metric._version import __version__
 from flame_metric.core.checks import check_kind, check_path
 from flame_metric.core.files import write_whole
+from flame_metric.core.tables import printable
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
+from flame_metric.latency.report import latency_report
 from flame_metric.latency.simulate import StreamConfig
 from flame_metric.latency.trace import LatencyTrace
-from flame_metric.report.markup import Markup, content_policy, element, escape, joined, json_text
-from flame_metric.report.page_data import Grid
-from flame_metric.report.page_explorer import explorer
-from flame_metric.report.page_frames import PictureClip, read_clip
-from flame_metric.report.page_grid import Step, make_grid
-from flame_metric.report.page_method import method, remarks
-from flame_metric.report.page_script import script_data
-from flame_metric.report.page_sections import cards, classes, comparison, section
-from flame_metric.report.page_text import many, rate, summary, warnings_of
-from flame_metric.report.page_viewer import viewer
+from flame_metric.report.chart import has_chart, make_chart, make_legend
+from flame_metric.report.clip import read_clip
+from flame_metric.report.grid import Grid, NetworkScores, Step, make_grid
+from flame_metric.report.lookup import make_lookup
+from flame_metric.report.moment import find_moment
+from flame_metric.report.sentences import data, leaders, remarks, streamed, summary, warnings_of
+from flame_metric.report.tables import (
+    SCORES,
+    make_best_table,
+    make_class_table,
+    make_curve_table,
+    make_ranking_table,
+    make_sequence_table,
+    score_cells,
+)
+from flame_metric.report.text import interval_text, many, number, signature
 from flame_metric.scores.evaluation import Evaluation
 from flame_metric.scores.ranking import Ranking, rank
 
@@ -91,7 +104,7 @@ def report_page(
     ShapeError, LabelError
         If label maps are no label maps of the frames.
     MissingExtraError
-        If there are pictures, and Pillow is not installed.
+        If jinja2 is not installed; or if there are pictures, and Pillow is not installed.
 
     Examples
     --------
@@ -117,7 +130,30 @@ def report_page(
     grid = make_grid(evaluations, traces=traces, stream=stream, seed=seed, progress=progress)
     *others, last = evaluations
     heading = title or (f"{', '.join(others)} and {last}" if others else last)
-    return _page(grid, pictures, heading, joined(_main(grid, ranking, pictures, command), Markup("\n")))
+    style, script = _served("page.css"), _served("page.js")
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            _of_networks(grid, ranking),
+            **_of_settings(grid),
+            **_of_method(grid),
+            policy=_policy(style, script),
+            version=__version__,
+            style=style,
+            script=script,
+            heading=heading,
+            data=data(grid),
+            warnings=list(warnings_of(grid)),
+            summary=summary(grid, ranking),
+            grid=grid,
+            lookup=make_lookup(grid, pictures),
+            moment=None if pictures is None else find_moment(grid, pictures),
+            classes=[(one.name, make_class_table(one), make_sequence_table(one)) for one in grid.networks],
+            remarks=remarks(grid, has_frames=pictures is not None),
+            command=command,
+        )
+    )
 
 
 def write_report(path: str | os.PathLike[str], evaluations: Mapping[str, Evaluation], **options: Any) -> None:
@@ -151,49 +187,110 @@ def write_report(path: str | os.PathLike[str], evaluations: Mapping[str, Evaluat
     write_whole(file, report_page(evaluations, **options).encode())
 
 
-def _main(grid: Grid, ranking: Ranking | None, pictures: PictureClip | None, command: str | None) -> list[Markup]:
-    warnings = (element("p", warning, class_="warning") for warning in warnings_of(grid))
-    lead = element("div", *warnings, element("p", " ".join(summary(grid, ranking))), class_="lead")
-    live = [*explorer(grid), Markup() if pictures is None else viewer(grid, pictures), classes(grid)]
-    return [
-        lead,
-        section("scores", "Scores", cards(grid.networks[0])) if ranking is None else comparison(grid, ranking),
-        element("div", *live, class_="live"),
-        remarks(grid, has_frames=pictures is not None),
-        method(grid, command),
+@dataclass(frozen=True)
+class Card:
+    """A score of a network with what it means; ``interval`` is empty where there is none."""
+
+    title: str
+    value: str
+    interval: str
+    text: str
+    signature: str
+
+
+def _cards(network: NetworkScores) -> Iterator[Card]:
+    """Return static score, FLAME, stream and persistence, as far as they are known."""
+    found = network.evaluation
+    late = many(found.flame.frame_offset or 0, "frame")
+    perfect = f"The labels of {late} before as predictions: a perfect network that comes as late."
+    scores = [
+        ("Static", found.static, "Each output on the frame it was made from: the usual mean IoU."),
+        ("FLAME", found.flame, f"Each output on the frame that is current when it is ready, {late} on."),
+        *(() if (live := found.streaming) is None else [("Streaming", live.result, streamed(live))]),
+        ("Persistence", found.persistence, perfect),
     ]
+    for title, result, text in scores:
+        if result is not None:
+            yield Card(title, number(result.miou), interval_text(result), text, signature(network, result))
 
 
-def _page(grid: Grid, pictures: PictureClip | None, heading: str, main: Markup) -> str:
-    parts = ["page.js", *([] if pictures is None else ["frames.js"])]
-    style, script = _text("page.css"), "".join(map(_text, parts))
-    return Template(_text("page.html")).substitute(
-        policy=escape(content_policy(styles=[style], scripts=[script])),
-        version=escape(__version__),
-        title=escape(f"{heading}: latency-aware scores"),
-        style=style,
-        heading=escape(heading),
-        data=escape(_data(grid)),
-        main=main,
-        lookup=json_text(script_data(grid, pictures)),
-        script=script,
+def _of_networks(grid: Grid, ranking: Ranking | None) -> dict[str, Any]:
+    """Return what the templates show of one network, or of several side by side."""
+    if ranking is None:
+        return {"ranking": None, "cards": list(_cards(grid.networks[0]))}
+    return {
+        "ranking": make_ranking_table(ranking),
+        "ranking_notes": ranking.notes,
+        "best": make_best_table(grid) if has_chart(grid) else None,
+        "leaders": list(leaders(grid)),
+    }
+
+
+def _of_settings(grid: Grid) -> dict[str, Any]:
+    """Return what the templates show of other settings; no chart where nothing but what was measured is known."""
+    if not has_chart(grid):
+        return {"charts": []}
+    return {
+        "charts": [make_chart(grid, width=960, height=400), make_chart(grid, width=360, height=330)],
+        "legend": make_legend(grid),
+        "curve": make_curve_table(grid),
+        "score_columns": list(SCORES),
+        "scores": [(network.name, score_cells(network.own)) for network in grid.networks],
+    }
+
+
+def _of_method(grid: Grid) -> dict[str, Any]:
+    """Return what the templates show of how the scores were found."""
+    several = len(grid.networks) > 1
+    results = [(network, *found) for network in grid.networks for found in network.evaluation.results.items()]
+    return {
+        "signatures": [
+            (f"{network.name}, {name}" if several else name, signature(network, result))
+            for network, name, result in results
+        ],
+        "versions": sorted({network.evaluation.flame.version for network in grid.networks}),
+        "latencies": [
+            (network.name, latency_report(network.trace, fps=network.fps).table().splitlines())
+            for network in grid.networks
+            if network.is_traced
+        ],
+    }
+
+
+# ── rendering ──
+
+
+@cache
+def _environment() -> Environment:
+    """Return where templates are found; every text in them is escaped, and one that is not defined is an error."""
+    environment = Environment(
+        loader=PackageLoader("flame_metric.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
 
 
-def _text(name: str) -> str:
+def _finalize(value: object) -> object:
+    """Replace control characters and the like by U+FFFD in what is not markup."""
+    return value if hasattr(value, "__html__") else printable(str(value))
+
+
+def _served(name: str) -> str:
     return files("flame_metric.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _data(grid: Grid) -> str:
-    """Say what was scored."""
-    flame = grid.networks[0].evaluation.flame
-    parts = [
-        many(len(flame.sequences), "sequence"),
-        many(int(flame.tallies[:, 1].sum()), "labelled frame"),
-        f"{flame.config.num_classes} classes",
-        "" if flame.config.fps is None else rate(flame.config.fps),
-    ]
-    return ", ".join(part for part in parts if part)
+def _policy(style: str, script: str) -> str:
+    """Return a Content-Security-Policy under which only these blocks work and only embedded images are shown."""
+    style, script = (b64encode(sha256(text.encode()).digest()).decode() for text in (style, script))
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _check_fits(

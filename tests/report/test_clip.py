@@ -10,12 +10,13 @@ import pytest
 
 from flame_metric import ConfigError, DatasetError, LabelError, ShapeError, VideoDataset, VideoSequence, simulate_stream
 from flame_metric.figures import overlay, palette
-from flame_metric.report import report_page
-from flame_metric.report.page_frames import read_clip
+from flame_metric.report.clip import read_clip
 from page_reading import lookup_of, read_page
 from report_inputs import FPS, FRAMES, NAMES, SHAPE, VOID, Small, labels_of, predictions_of
 
+pytest.importorskip("jinja2", reason="a report needs jinja2")
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+report_page = import_module("flame_metric.report.page").report_page
 write_png = import_module("flame_metric.data.images").write_png
 
 
@@ -163,7 +164,7 @@ def test_the_page_shows_a_moment_without_its_script(page) -> None:
     section = page.one("section", id="frames")
     last = FRAMES - 1
     assert section.one("p", id="moment").text == (
-        f"Frame {last} is current. On screen is what was said of frame {last - 3}, 3 frames before."
+        f"Frame {last} is current. On screen is the prediction for frame {last - 3}, 3 frames before."
     )
     captions = [one.text for one in section.find("figcaption")]
     assert [caption.partition(":")[0] for caption in captions] == [
@@ -214,7 +215,7 @@ def test_several_networks_and_those_without_label_maps(tmp_path) -> None:
     predictions = lookup_of(page)["clip"]["predictions"]
     assert predictions[0] is None
     assert predictions[1] != predictions[2]
-    assert page.one("p", id="moment").text.endswith("of frame 11, 2 frames before.")  # of b
+    assert page.one("p", id="moment").text.endswith("for frame 11, 2 frames before.")  # of b
 
 
 def test_what_does_not_fit(tmp_path) -> None:

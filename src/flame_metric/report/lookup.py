@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from flame_metric.core.schedule import NOTHING_YET, Schedule
 from flame_metric.core.tables import milliseconds_text, printable
-from flame_metric.latency.simulate import simulate_stream
-from flame_metric.report.page_data import Grid, Network, Setting
-from flame_metric.report.page_frames import PictureClip
-from flame_metric.report.page_tables import class_columns, score_cells, setting_text
-from flame_metric.report.page_text import command_of, rate, scale_text
+from flame_metric.report.clip import PictureClip
+from flame_metric.report.grid import Grid, NetworkScores, Setting
+from flame_metric.report.moment import shown_frames
+from flame_metric.report.tables import class_columns, score_cells, setting_text
+from flame_metric.report.text import command_of, rate, scale_text
 
-__all__ = ["script_data", "shown_frames"]
+__all__ = ["make_lookup"]
 
 _NONE = -1
-NOT_TAKEN = -2
-"""In place of a frame that is on screen: the camera has not taken this one."""
 
 
 class _Pool:
@@ -36,7 +33,7 @@ class _Pool:
         return list(self._numbers)
 
 
-def script_data(grid: Grid, clip: PictureClip | None = None) -> dict[str, Any]:
+def make_lookup(grid: Grid, clip: PictureClip | None = None) -> dict[str, Any]:
     """Return what the script looks up, in types that JSON knows.
 
     Parameters
@@ -67,7 +64,9 @@ def script_data(grid: Grid, clip: PictureClip | None = None) -> dict[str, Any]:
     }
 
 
-def _network(grid: Grid, network: Network, clip: PictureClip | None, columns: _Pool, shown: _Pool) -> dict[str, Any]:
+def _network(
+    grid: Grid, network: NetworkScores, clip: PictureClip | None, columns: _Pool, shown: _Pool
+) -> dict[str, Any]:
     numbers: dict[tuple[int, int], int] = {}
     views: list[dict[str, Any]] = []
 
@@ -91,7 +90,7 @@ def _network(grid: Grid, network: Network, clip: PictureClip | None, columns: _P
     return {"name": printable(network.name), "own": own, "cells": cells, "views": views}
 
 
-def _view(network: Network, setting: Setting, every: int, time_ns: Fraction, columns: _Pool) -> dict[str, Any]:
+def _view(network: NetworkScores, setting: Setting, every: int, time_ns: Fraction, columns: _Pool) -> dict[str, Any]:
     fps = None if network.fps is None else network.fps / every
     scores = (setting.flame, setting.streaming)
     return {
@@ -104,42 +103,10 @@ def _view(network: Network, setting: Setting, every: int, time_ns: Fraction, col
     }
 
 
-def _command(network: Network, setting: Setting, every: int, time_ns: Fraction) -> str:
+def _command(network: NetworkScores, setting: Setting, every: int, time_ns: Fraction) -> str:
     if setting.flame is None or every not in network.cameras:  # the bank is too small for it, or there is none
         return ""
     return command_of(network, every, time_ns, has_stream=setting.streaming is not None)
-
-
-def shown_frames(
-    network: Network, setting: Setting, every: int, clip: PictureClip
-) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-    """Return whose prediction is on screen at each picture of a clip: at the fixed offset, and on the stream.
-
-    Frames are numbers of the video, -1 for nothing yet, -2 where the camera takes no frame. The stream is None where it
-    has no score.
-    """
-    taken = range(0, clip.length, every)
-    fixed = Schedule.fixed(len(taken), setting.frame_offset)
-    if setting.streaming is None or network.fps is None:
-        return _of_pictures(fixed, every, clip), None
-    stream = simulate_stream(
-        setting.latency,
-        network.stream,
-        num_frames=len(taken),
-        fps=network.fps / every,
-        seed=network.seed,
-        sequence=clip.name,
-    )
-    return _of_pictures(fixed, every, clip), _of_pictures(stream, every, clip)
-
-
-def _of_pictures(schedule: Schedule, every: int, clip: PictureClip) -> tuple[int, ...]:
-    source = schedule.source.tolist()
-    found = []
-    for frame in range(clip.first, clip.first + len(clip.frames)):
-        shown = source[frame // every] if frame % every == 0 else NOT_TAKEN
-        found.append(shown * every if shown > NOTHING_YET else shown)
-    return tuple(found)
 
 
 def _clip(grid: Grid, clip: PictureClip) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import pytest
 
 from flame_metric import ConfigError, LatencyTrace, OffsetBank, StateError, StreamConfig, frame_offset
 from flame_metric.jobs.evaluate import evaluate_bank
-from flame_metric.report.page_grid import make_grid
-from flame_metric.report.page_text import command_of
+from flame_metric.report.grid import make_grid
+from flame_metric.report.text import command_of
 from flame_metric.scores.evaluation import Evaluation
 from report_inputs import FPS, Small
 
