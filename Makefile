@@ -4,9 +4,10 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PYTEST := $(RUN) -m pytest --numprocesses auto --dist worksteal
+QUICK := -m "not slow" --hypothesis-profile quick
 SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 
-.PHONY: demo test coverage test-base test-clients lint fuzz mutation docs dist audit clean
+.PHONY: demo test test-all coverage test-base test-clients lint fuzz mutation docs dist audit clean
 
 demo: $(VENV)/.demo
 	$(RUN) -m flame_metric demo --out demo-output
@@ -16,10 +17,16 @@ demo: $(VENV)/.demo
 	@echo
 	@echo "Look at demo-output/result.json for the counts behind the table, and at README.md for your own data."
 
+# Whether the package works, in a few minutes: style and types, and the tests without those marked slow, laws with few
+# examples.
 test: $(VENV)/.dev lint
+	$(PYTEST) $(QUICK)
+
+# All tests, laws with all examples: a quarter of an hour.
+test-all: $(VENV)/.dev lint
 	$(PYTEST)
 
-# The same tests, a quarter slower, and which lines and branches they reach.
+# The same, a quarter slower, and which lines and branches they reach.
 coverage: $(VENV)/.dev
 	$(PYTEST) --cov
 
@@ -43,9 +50,9 @@ fuzz: $(VENV)/$(if $(findstring atheris,$(FUZZ)),.fuzz,.dev)
 test-clients: $(VENV)/.clients
 	$(PYTEST) tests/clients tests/networks/test_compilers.py
 
-# The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so; what is slow is left out.
+# The tests of `make test` on the base install, NumPy and SciPy: what needs more is skipped, and says so.
 test-base: $(VENV)/.base
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $(QUICK)
 
 # Does each small change of the code that counts make a test fail? Half an hour. MODULES="iou clock": of those alone.
 mutation: $(VENV)/.mutation
