@@ -41,7 +41,7 @@ docs: $(VENV)/.docs
 	$(RUN) -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
 	@echo "The documentation begins at build/docs/index.html."
 
-# Damaged and hostile files for whatever reads files. FUZZ="--target bank --engine atheris --executions 1000000": others;
+# Damaged and hostile files for whatever reads files. FUZZ="--target bank --engine atheris --examples 1000000": others;
 # atheris is installed where it is asked for.
 fuzz: $(VENV)/$(if $(findstring atheris,$(FUZZ)),.fuzz,.dev)
 	$(RUN) tools/fuzz.py $(FUZZ)

@@ -6,10 +6,8 @@ else if a promise was broken.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import csv
-import functools
 import hashlib
 import io
 import json
@@ -27,15 +25,15 @@ from typing import Any
 
 import numpy as np
 
+import hostile_files as hostile
+import png_files as png
 from flame_metric import FlameMeter, FlameResult, LatencyTrace, OffsetBank, StreamConfig, confusion_matrix
-from flame_metric.cli import _parser
-from flame_metric.cli.inputs import read_evaluation, read_networks, split_name
-from flame_metric.cli.options import read_arrivals, read_trace, stream_config
-from flame_metric.core.clock import MAX_NS, as_fps
+from flame_metric.cli.inputs import read_evaluation
+from flame_metric.cli.options import read_arrivals, read_trace
+from flame_metric.core.clock import MAX_NS
 from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.places import open_place
-from flame_metric.data.registry import open_dataset
 from flame_metric.data.splits import read_video_names
 from flame_metric.data.vspw import read_class_names
 from flame_metric.errors import ConfigError, FlameError
@@ -44,7 +42,7 @@ from flame_metric.jobs.evaluate import Job, evaluate_folders, merge_parts
 from flame_metric.jobs.journal import Journal
 from flame_metric.scores.offset_counts import ARRAYS
 from flame_metric.scores.ranking import Ranking
-from fuzzing import hostile, mutations, png
+from fuzzing import changes
 from fuzzing.promises import BrokenPromiseError, plain_json, require, sound_evaluation, sound_result
 
 __all__ = ["TARGETS", "Target"]
@@ -61,8 +59,8 @@ class Target:
         From a folder to write in to inputs that are read.
     run : callable
         Read an input, in that folder.
-    mutate : callable
-        Changes an input, knowing of what kind it is.
+    parts : callable
+        Takes an input apart, so that its parts can be changed.
     hostile : callable
         From the seeds to inputs that were made to do harm.
     most_mib : int
@@ -74,7 +72,7 @@ class Target:
     name: str
     seeds: Callable[[Path], Sequence[bytes]]
     run: Callable[[bytes, Path], None]
-    mutate: mutations.Mutate
+    parts: changes.Parts
     hostile: Callable[[Sequence[bytes]], Sequence[bytes]] = hostile.texts
     most_mib: int = 256
     needs: tuple[str, ...] = ()
@@ -166,7 +164,7 @@ def _zip_seeds(_: Path) -> list[bytes]:
     for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         names = ("monday/0001.npy", "monday/0002.npy", "tuesday/0001.npy")
         members = [(name, hostile.npy(np.full((3, 4), place)), packing) for place, name in enumerate(names)]
-        seeds.append(mutations.zipped(members))
+        seeds.append(hostile.zipped(members))
     return seeds
 
 
@@ -192,8 +190,8 @@ def _label_zip(content: bytes, folder: Path) -> None:
 
 
 def _label_tar(content: bytes, folder: Path) -> None:
-    start = next((start for start in mutations.COMPRESSIONS if content.startswith(start)), None)
-    ending, opened, _ = mutations.COMPRESSIONS[start] if start else ("", contextlib.nullcontext, None)
+    start = next((start for start in hostile.COMPRESSIONS if content.startswith(start)), None)
+    ending, opened, _ = hostile.COMPRESSIONS[start] if start else ("", contextlib.nullcontext, None)
     files = _stored(_file(folder, f"labels.tar.{ending}".rstrip("."), content))
     with (
         contextlib.suppress(MemoryError),  # the reader takes what it is told to read
@@ -490,102 +488,28 @@ def _names(content: bytes, folder: Path) -> None:
     )
 
 
-def _lookup_seeds(_: Path) -> list[bytes]:
-    return [b"0:0,255:1", b"0:0,*:1", b"11:255,*:*", b" 7 : 0 , 8:1,*:255", b"0:300,1:0"]
-
-
-def _lookup(content: bytes, _: Path) -> None:
-    text = content.decode("utf-8", "replace")
-    lookup = LabelLookup.parse(text)
-    sides = [part.split(":") for part in text.split(",")]
-    parts = {source.strip(): target.strip() for source, target in sides}
-    default = parts.pop("*", None)
-    wanted = {int(source): int(target) for source, target in parts.items()}
-    labels = np.array([*range(300), *wanted], np.uint16)
-    if default is None:
-        labels = labels[np.isin(labels, list(wanted))]
-    others = {"*": labels.tolist(), None: labels.tolist()}.get(default) or [int(default or 0)] * len(labels)
-    expected = [wanted.get(label, other) for label, other in zip(labels.tolist(), others, strict=True)]
-    require(lookup.apply(labels).tolist() == expected, "a label map maps as a dictionary does")
-
-
-_COMMANDS = (
-    "simulate\n--latency-ms\n76\n--fps\n24\n--workers\n2\n--queue\nunlimited\n--tie\nstrict\n--stride\n2",
-    "evaluate\np\nl\n--num-classes\n19\n--fps\n30000/1001\n--latency-ms\n76\n--label-map\n0:0,*:1\n--shard\n2/4\n"
-    "--class-names\na,b\n--ignore-index\n255\n--extra-latency-ms\n1.5",
-    "run\nm:f\nsynthetic\n--mean\n0.4,0.5,0.6\n--jobs\n2\n--latency-ms\n5",
-    "latency\nm:f\n--shape\n3,1024,2048\n--fps\n17\n--samples\n20",
-    "compare\nSwiftNet=result.json\nresult.json",
-    "rescore\nbank.npz\n--latency-ms\n76\n--every\n2\n--target-miou\n0.8",
-    "data\nsynthetic:videos=4,height=128,width=256,fps=15\nval",
-    "data\nfolders:data.toml\ntrain",
-)
-
-
-def _command_seeds(folder: Path) -> list[bytes]:
-    (folder / "result.json").write_bytes(_evaluation_seeds(folder / "evaluated")[0])
-    (folder / "data.toml").write_bytes(_description_seeds(folder)[0])
-    return [command.encode() for command in _COMMANDS]
-
-
-def _command(content: bytes, folder: Path) -> None:
-    """Take a command apart as the command line does, and read what needs no file that exists."""
-    given = content.decode("utf-8", "surrogateescape").replace("\0", "").split("\n")  # no argument holds a NUL
-    if given[0] == "data":
-        with contextlib.chdir(folder):
-            name, *rest = [*given[1:], None]
-            dataset = open_dataset(name or "", split=rest[0])
-            require(dataset.sequences and dataset.num_classes >= 2, "a data set has sequences")
-        return
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            arguments = _commands().parse_args(given)
-        except SystemExit as refused:
-            raise ConfigError(f"exit code {refused.code}") from None
-    _values(arguments, folder)
-
-
-@functools.cache
-def _commands() -> argparse.ArgumentParser:
-    return _parser()
-
-
-def _values(arguments: argparse.Namespace, folder: Path) -> None:
-    values = vars(arguments)
-    if "workers" in values and isinstance(values["workers"], int | str | None) and "tie" in values:
-        stream_config(arguments)
-    if values.get("fps") is not None:
-        require(as_fps(values["fps"]) > 0, "a rate is above 0")
-    with contextlib.chdir(folder):
-        for text in values.get("results", ()):
-            require(text.endswith(split_name(text)[1]), "a file is what stands behind the name")
-            read_networks([text])
-
-
 _IMAGES = ("PIL",)
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         target.name: target
         for target in (
-            Target("label-png", _png_seeds, _label_png, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
-            Target("frame-image", _frame_seeds, _frame_image, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
-            Target("label-npy", _npy_seeds, _label_npy, mutations.array, hostile.arrays),
-            Target("label-zip", _zip_seeds, _label_zip, mutations.archive, hostile.archives, 512),
-            Target("label-tar", _tar_seeds, _label_tar, mutations.tar_file, hostile.tars),
-            Target("result", _result_seeds, _result, mutations.json_text, hostile.records),
-            Target("meter", _meter_seeds, _meter_state, mutations.json_text, hostile.records),
-            Target("evaluation", _evaluation_seeds, _evaluation, mutations.json_text, hostile.records),
-            Target("bank", _bank_seeds, _bank_file, mutations.archive, hostile.archives),
-            Target("journal", _journal_seeds, _journal, mutations.json_lines, hostile.records),
-            Target("trace", _trace_seeds, _trace, mutations.lines_or_json, hostile.traces),
+            Target("label-png", _png_seeds, _label_png, changes.by_chunks, hostile.images, 768, _IMAGES),
+            Target("frame-image", _frame_seeds, _frame_image, changes.by_chunks, hostile.images, 768, _IMAGES),
+            Target("label-npy", _npy_seeds, _label_npy, changes.as_whole, hostile.arrays),
+            Target("label-zip", _zip_seeds, _label_zip, changes.by_members, hostile.archives, 512),
+            Target("label-tar", _tar_seeds, _label_tar, changes.by_blocks, hostile.tars),
+            Target("result", _result_seeds, _result, changes.as_whole, hostile.records),
+            Target("meter", _meter_seeds, _meter_state, changes.as_whole, hostile.records),
+            Target("evaluation", _evaluation_seeds, _evaluation, changes.as_whole, hostile.records),
+            Target("bank", _bank_seeds, _bank_file, changes.by_members, hostile.archives),
+            Target("journal", _journal_seeds, _journal, changes.by_entries, hostile.records),
+            Target("trace", _trace_seeds, _trace, changes.by_lines, hostile.traces),
             Target(
-                "description", _description_seeds, _description, mutations.lines, hostile.descriptions, needs=_IMAGES
+                "description", _description_seeds, _description, changes.by_lines, hostile.descriptions, needs=_IMAGES
             ),
-            Target("list", _list_seeds, _list, mutations.lines),
-            Target("colours", _colours_seeds, _colours, mutations.lines, needs=_IMAGES),
-            Target("class-names", _names_seeds, _names, mutations.json_text, hostile.records),
-            Target("label-map", _lookup_seeds, _lookup, mutations.lines),
-            Target("command", _command_seeds, _command, mutations.lines, needs=_IMAGES),
+            Target("list", _list_seeds, _list, changes.by_lines),
+            Target("colours", _colours_seeds, _colours, changes.by_lines, needs=_IMAGES),
+            Target("class-names", _names_seeds, _names, changes.as_whole, hostile.records),
         )
     }
 )
