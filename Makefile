@@ -64,12 +64,15 @@ dist: $(VENV)/.dist
 	rm -rf dist
 	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(RUN) -m build --outdir dist
 	$(RUN) -m twine check --strict dist/*
-	$(RUN) tools/check_dist.py dist $(if $(value TAG),--tag "$$TAG")
-	$(RUN) -u tools/check_install.py dist $(if $(EXTRAS),--extras $(EXTRAS))
+	$(RUN) -m check_wheel_contents --package src/flame_metric dist/*.whl
+	$(RUN) -u tools/check_dist.py dist $(if $(value TAG),--tag "$$TAG") $(if $(EXTRAS),--extras $(EXTRAS))
 
 # Known advisories on the versions that are pinned, and on the lowest that are allowed; asks a service on the net.
 audit: $(VENV)/.audit
-	$(RUN) tools/audit_dependencies.py
+	mkdir -p build
+	grep -oE '"[A-Za-z0-9_-]+>=[0-9.]+' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u > build/lowest.txt
+	$(RUN) -m pip_audit --strict --no-deps --disable-pip --requirement constraints.txt
+	$(RUN) -m pip_audit --strict --no-deps --disable-pip --requirement build/lowest.txt
 
 clean:
 	rm -rf $(VENV) demo-output build dist mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -103,11 +106,11 @@ $(VENV)/.base: $(SOURCES) | $(RUN)
 	touch $@
 
 $(VENV)/.dist: $(SOURCES) | $(RUN)
-	$(PIP) build packaging twine
+	$(PIP) build check-wheel-contents twine
 	touch $@
 
 $(VENV)/.audit: $(SOURCES) | $(RUN)
-	$(PIP) packaging pip-audit
+	$(PIP) pip-audit
 	touch $@
 
 $(RUN):

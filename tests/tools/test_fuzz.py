@@ -8,12 +8,12 @@ import fuzz
 import numpy as np
 import pytest
 from fuzzing import changes, targets
-from fuzzing.promises import BrokenPromiseError
 
 import hostile_files
 import png_files
 from flame_metric import FlameResult
 from flame_metric.errors import ConfigError, DatasetError
+from promises import BrokenPromiseError
 
 pytestmark = pytest.mark.skipif(not hasattr(fuzz.signal, "SIGALRM"), reason="a hang is ended by a signal")
 

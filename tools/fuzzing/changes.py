@@ -20,52 +20,11 @@ Part = tuple[Any, bytes]
 Parts = Callable[[bytes], tuple[list[Part], Callable[[list[Part]], bytes]]]
 """Takes a file apart: its parts, and what makes a file of them again, with the checksums it has to have."""
 
-_TEXTS = [
-    "0",
-    "1",
-    "-1",
-    "-0",
-    "1e999",
-    "1e-999",
-    "NaN",
-    "Infinity",
-    "nan",
-    "inf",
-    "1/0",
-    "30000/1001",
-    "0x10",
-    "1_000",
-]
-_TEXTS += [
-    "+1",
-    "true",
-    "null",
-    "[]",
-    "{}",
-    '""',
-    ":",
-    "=",
-    ";",
-    ",",
-    "*",
-    "/",
-    "..",
-    "../",
-    "~",
-    "~nobody",
-    "#",
-    "=1+1",
-]
-_TEXTS += ["\\ud800", "\\u0000", "\0", "\x1b[31m", "\ufeff", "\x85", "\u2028", "٣", "²", "é", "'", '"', " ", "\r", "\n"]
+_TEXTS = ["0", "-1", "1e999", "NaN", "1/0", "1_0", "true", "[]", "{}", '""', ":", "=", ",", "*", "../", "~", "\\u0000"]
+_TEXTS += ["\0", "\x1b[31m", "\ufeff", "\u2028", "٣", "é", "'", '"', "\r", "\n", "7" * 5000, "[" * 3000, "\0" * 512]
 _TEXTS += [str(2**power + more) for power in (8, 16, 31, 32, 63, 64) for more in (-1, 0)]
-_NUMBERS = [(2**power + more) % 2**64 for power in (0, 8, 16, 31, 32, 47, 63, 64) for more in (-1, 0, 1)]
-_NEW = st.one_of(
-    st.binary(max_size=8),
-    st.sampled_from([text.encode() for text in _TEXTS] + [b"7" * 5000, b"[" * 3000, b"(" * 300, b"\xff", b"\0" * 512]),
-    st.builds(
-        lambda number, kind: number.to_bytes(8, kind), st.sampled_from(_NUMBERS), st.sampled_from(("little", "big"))
-    ),
-)
+_BYTES = [(2**power - 1).to_bytes(8, kind) for power in (0, 1, 8, 16, 31, 32, 47, 63, 64) for kind in ("little", "big")]
+_NEW = st.binary(max_size=8) | st.sampled_from([*map(str.encode, _TEXTS), *_BYTES])
 
 
 @st.composite
