@@ -4,9 +4,10 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PYTEST := $(RUN) -m pytest --numprocesses auto --dist worksteal
+QUICK := -m "not slow" --hypothesis-profile quick
 SOURCES := pyproject.toml constraints.txt src/flame_metric/_version.py
 
-.PHONY: demo test coverage test-base test-clients lint fuzz mutation docs dist audit clean
+.PHONY: demo test test-all coverage test-base test-clients lint fuzz mutation docs dist audit clean
 
 demo: $(VENV)/.demo
 	$(RUN) -m flame_metric demo --out demo-output
@@ -16,10 +17,16 @@ demo: $(VENV)/.demo
 	@echo
 	@echo "Look at demo-output/result.json for the counts behind the table, and at README.md for your own data."
 
+# Whether the package works, in a few minutes: style and types, and the tests without those marked slow, laws with few
+# examples.
 test: $(VENV)/.dev lint
+	$(PYTEST) $(QUICK)
+
+# All tests, laws with all examples: a quarter of an hour.
+test-all: $(VENV)/.dev lint
 	$(PYTEST)
 
-# The same tests, a quarter slower, and which lines and branches they reach.
+# The same, a quarter slower, and which lines and branches they reach.
 coverage: $(VENV)/.dev
 	$(PYTEST) --cov
 
@@ -34,7 +41,7 @@ docs: $(VENV)/.docs
 	$(RUN) -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
 	@echo "The documentation begins at build/docs/index.html."
 
-# Damaged and hostile files for whatever reads files. FUZZ="--target bank --engine atheris --executions 1000000": others;
+# Damaged and hostile files for whatever reads files. FUZZ="--target bank --engine atheris --examples 1000000": others;
 # atheris is installed where it is asked for.
 fuzz: $(VENV)/$(if $(findstring atheris,$(FUZZ)),.fuzz,.dev)
 	$(RUN) tools/fuzz.py $(FUZZ)
@@ -43,9 +50,9 @@ fuzz: $(VENV)/$(if $(findstring atheris,$(FUZZ)),.fuzz,.dev)
 test-clients: $(VENV)/.clients
 	$(PYTEST) tests/clients tests/networks/test_compilers.py
 
-# The same tests on the base install, NumPy and SciPy: what needs more is skipped, and says so; what is slow is left out.
+# The tests of `make test` on the base install, NumPy and SciPy: what needs more is skipped, and says so.
 test-base: $(VENV)/.base
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $(QUICK)
 
 # Does each small change of the code that counts make a test fail? Half an hour. MODULES="iou clock": of those alone.
 mutation: $(VENV)/.mutation
@@ -57,12 +64,15 @@ dist: $(VENV)/.dist
 	rm -rf dist
 	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(RUN) -m build --outdir dist
 	$(RUN) -m twine check --strict dist/*
-	$(RUN) tools/check_dist.py dist $(if $(value TAG),--tag "$$TAG")
-	$(RUN) -u tools/check_install.py dist $(if $(EXTRAS),--extras $(EXTRAS))
+	$(RUN) -m check_wheel_contents --package src/flame_metric dist/*.whl
+	$(RUN) -u tools/check_dist.py dist $(if $(value TAG),--tag "$$TAG") $(if $(EXTRAS),--extras $(EXTRAS))
 
 # Known advisories on the versions that are pinned, and on the lowest that are allowed; asks a service on the net.
 audit: $(VENV)/.audit
-	$(RUN) tools/audit_dependencies.py
+	mkdir -p build
+	grep -oE '"[A-Za-z0-9_-]+>=[0-9.]+' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u > build/lowest.txt
+	$(RUN) -m pip_audit --strict --no-deps --disable-pip --requirement constraints.txt
+	$(RUN) -m pip_audit --strict --no-deps --disable-pip --requirement build/lowest.txt
 
 clean:
 	rm -rf $(VENV) demo-output build dist mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -96,11 +106,11 @@ $(VENV)/.base: $(SOURCES) | $(RUN)
 	touch $@
 
 $(VENV)/.dist: $(SOURCES) | $(RUN)
-	$(PIP) build packaging twine
+	$(PIP) build check-wheel-contents twine
 	touch $@
 
 $(VENV)/.audit: $(SOURCES) | $(RUN)
-	$(PIP) packaging pip-audit
+	$(PIP) pip-audit
 	touch $@
 
 $(RUN):

@@ -14,15 +14,17 @@ from hypothesis import HealthCheck, Phase, settings
 import flame_metric
 from flame_metric.cli import console
 from flame_metric.core import compiled
+from laws import FULL
 
 settings.register_profile(
     "flame-metric",
     deadline=None,  # laws are about values, never about time
-    max_examples=60,
+    max_examples=FULL,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("flame-metric")
+settings.register_profile("quick", settings.get_profile("flame-metric"), max_examples=10)  # of `make test`
 settings.register_profile(  # of `make mutation`, which asks only whether a test fails, thousands of times
     "mutation",
     settings.get_profile("flame-metric"),

@@ -200,6 +200,7 @@ def test_names_that_need_torch_load_on_first_use(name, run_python):
     assert run_python(program).split() == ["False", name, "True", "False", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["torch", "torchmetrics"])
 @pytest.mark.parametrize("name", ["FlameMetric", "LatencyAware"])
 def test_names_that_need_torch_say_which_extra_brings_it(name, missing, run_python):
@@ -226,6 +227,7 @@ def test_names_that_need_torch_say_so(name, run_python):
 ON_FIRST_USE = ("CudaTimer", "FlameMetric", "LatencyAware", "torch_runner")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "listed"),
     [

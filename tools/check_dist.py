@@ -1,207 +1,105 @@
-"""What is released is what is in git, and nothing else: contents and metadata of a wheel and a source archive.
+"""What is released is what is in git, and works in empty environments: with nothing but it, and with each extra.
 
-``python tools/check_dist.py dist`` prints what is wrong with the files in ``dist``, and exits with 1 if anything is.
-With ``--tag v1.2.3`` it also checks that the release is ready to be published under that tag.
+``python tools/check_dist.py dist`` compares the wheel and the source archive in ``dist`` with git, installs the wheel,
+and looks for the version of ``--tag v1.2.3``. check-wheel-contents and twine check the rest.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
+import sys
 import tarfile
+import tempfile
 import tomllib
+import venv
 import zipfile
-from collections.abc import Iterable, Iterator
-from email.message import Message
-from email.parser import BytesParser
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from collections.abc import Iterator
+from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-
-PACKAGE_DATA = (  # in the wheel beside modules; a name without * has to be there
-    "flame_metric/py.typed",
-    "flame_metric/paper/table1.toml",
-    "flame_metric/report/*.css",
-    "flame_metric/report/*.js",
-    "flame_metric/report/templates/*.html",
-)
-ALWAYS_IN_SOURCE = (".gitignore", "LICENSE", "README.md", "pyproject.toml")
-SOURCE_KINDS = (  # in the source archive beside the package; no label maps, frames, banks or weights
-    *(f"src/{name}" for name in PACKAGE_DATA),
-    *ALWAYS_IN_SOURCE,
-    "*.md",
-    "*.py",
-    "CITATION.cff",
-    "Makefile",
-    "constraints.txt",
-    "docs/_static/*.css",
-    "docs/images/*.gif",
-    "docs/images/*.png",
-    "tests/networks/torchvision_keys.json",
-)
-MOST_BYTES = {"wheel": 600_000, "source archive": 2_500_000}
+LOAD = "from pathlib import Path; from flame_metric.networks import load_network; Path('{0}').{1}; "
+LOAD += "load_network('{0}', num_classes=3)"
+PROBES = {  # extra: a program that needs it; it may say that a file is damaged
+    "cli": "import rich; import flame_metric.data.images",
+    "fast": "import flame_metric.core.counting_numba",
+    "huggingface": LOAD.format("network", "mkdir(); Path('network/config.json').write_text('{}')"),
+    "onnx": LOAD.format("network.onnx", "touch()"),
+    "plot": "from flame_metric.figures import plot_latencies; import flame_metric.report",
+    "remote": "from flame_metric.data.remote import open_remote; open_remote('memory://nothing')",
+    "torch": "from flame_metric import FlameMetric; FlameMetric(3, frame_offset=1)",
+    "video": "import flame_metric.data.video_file",
+}
 
 
-class Project(NamedTuple):
-    """What the files of the repository say about a release."""
-
-    table: dict[str, Any]  # [project] of pyproject.toml
-    include: tuple[str, ...]  # what the source archive holds, from the root
-    version: str
-    tracked: frozenset[str]  # files in git
-
-    @property
-    def base(self) -> str:
-        """Name and version, as files of a release begin."""
-        return f"{canonicalize_name(self.table['name']).replace('-', '_')}-{self.version}"
-
-
-def read_project(root: Path = ROOT) -> Project:
-    """Read ``pyproject.toml``, ``_version.py`` and the list of files in git."""
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    hatch = settings["tool"]["hatch"]
-    source = (root / hatch["version"]["path"]).read_text(encoding="utf-8")
-    (version,) = re.findall(r'^__version__ = "(.+)"$', source, re.MULTILINE)
+def faults(folder: Path, root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
+    """Say where a wheel and a source archive differ from git, and a tag from the version and the changelog."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    (version,) = re.findall('"(.+)"', (root / settings["version"]["path"]).read_text(encoding="utf-8").splitlines()[-1])
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, stdout=subprocess.PIPE, check=True).stdout
-    tracked = frozenset(name for name in listed.decode().split("\0") if name)
-    include = tuple(name.lstrip("/") for name in hatch["build"]["targets"]["sdist"]["include"])
-    return Project(settings["project"], include, version, tracked)
+    tracked = set(listed.decode().rstrip("\0").split("\0"))
+    base = f"flame_metric-{version}"
+    with zipfile.ZipFile(folder / f"{base}-py3-none-any.whl") as wheel:
+        found = {f"src/{name}" for name in wheel.namelist() if not name.startswith(f"{base}.dist-info/")}
+    yield from _differences("wheel", found, {name for name in tracked if name.startswith("src/")})
+    places = [place.lstrip("/") for place in settings["build"]["targets"]["sdist"]["include"]]
+    places += [".gitignore", "LICENSE", "README.md", "pyproject.toml"]  # of which hatchling takes care
+    with tarfile.open(folder / f"{base}.tar.gz") as archive:
+        found = {entry.name.removeprefix(f"{base}/") for entry in archive if entry.isfile()} - {"PKG-INFO"}
+    wanted = {name for name in tracked if any(Path(name).is_relative_to(place) for place in places)}
+    yield from _differences("source archive", found, wanted)
+    if tag and tag != f"v{version}":
+        yield f"the tag is {tag}, expected v{version}"
+    if tag and f"\n## [{version}] - " not in (root / "CHANGELOG.md").read_text(encoding="utf-8"):
+        yield f"CHANGELOG.md has no heading '## [{version}] - YYYY-MM-DD'"
 
 
-# ── what is in them ──
+def _differences(what: str, found: set[str], tracked: set[str]) -> Iterator[str]:
+    yield from (f"the {what} lacks {name}" for name in sorted(tracked - found))
+    yield from (f"the {what} holds {name}, which is not in git" for name in sorted(found - tracked))
 
 
-def wheel_faults(names: Iterable[str], project: Project) -> Iterator[str]:
-    """Compare the files of a wheel with the package in git, and each with what belongs into a package."""
-    found, info = set(names), f"{project.base}.dist-info"
-    package = {name.removeprefix("src/") for name in project.tracked if name.startswith("src/")}
-    about = {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
-    required = {name for name in PACKAGE_DATA if "*" not in name}
-    yield from _differences("wheel", found, package | about, required)
-    for name in sorted(found - about):
-        if _is_test(name):
-            yield f"the wheel holds {name}: tests are no part of the package"
-        elif not (name.startswith("flame_metric/") and name.endswith(".py")) and not _is_any(name, PACKAGE_DATA):
-            yield f"the wheel holds {name}, expected modules of flame_metric and {', '.join(PACKAGE_DATA)}"
+def check_install(wheel: Path, extra: str = "") -> None:
+    """Install a wheel in an empty environment, and run what it has to do there."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, symlinks=os.name != "nt")
+        places = Path(folder, "Scripts" if os.name == "nt" else "bin")
+        pip = [sys.executable, "-m", "pip", "--python", str(places / "python"), "install", "--quiet"]
+        _run(
+            [*pip, "--constraint", str(ROOT / "constraints.txt"), f"{wheel}[{extra}]" if extra else str(wheel)], folder
+        )
+        if not extra:
+            _run([str(places / "flame-metric"), "demo"], folder)
+        for name in [extra] if extra else PROBES:
+            done = _run([str(places / "python"), "-I", "-W", "error", "-c", PROBES[name]], folder, may_fail=True)
+            expected = r"^(.*DatasetError: .+)?$" if extra else rf"^.*MissingExtraError: .+flame-metric\[{name}\]"
+            if not re.match(expected, done.strip().rpartition("\n")[2]):
+                raise SystemExit(f"with {extra or 'no extra'}, what needs {name} ends with: {done}")
 
 
-def source_faults(names: Iterable[str], project: Project) -> Iterator[str]:
-    """Compare the files of a source archive with those in git that it is to hold, and each with the kinds allowed."""
-    top = f"{project.base}/"
-    found = {name.removeprefix(top) for name in names}
-    listed = {name for name in project.tracked if any(_is_in(name, place) for place in project.include)}
-    yield from _differences("source archive", found, listed | {*ALWAYS_IN_SOURCE, "PKG-INFO"}, set(project.include))
-    for name in sorted(found - {"PKG-INFO"}):
-        if not _is_any(name, SOURCE_KINDS):
-            yield f"the source archive holds {name}: no kind of file that SOURCE_KINDS lists"
-
-
-def _differences(what: str, found: set[str], expected: set[str], required: set[str]) -> Iterator[str]:
-    for name in sorted(expected - found):
-        yield f"the {what} lacks {name}"
-    for name in sorted(found - expected):
-        yield f"the {what} holds {name}, which is not in git: commit it, or have git ignore it"
-    for name in sorted(required):
-        if not any(_is_in(file, name) for file in found):
-            yield f"the {what} lacks {name}, which is not in git either"
-
-
-def _is_in(name: str, place: str) -> bool:
-    return PurePosixPath(name).is_relative_to(place)
-
-
-def _is_any(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _is_test(name: str) -> bool:
-    *folders, file = PurePosixPath(name).parts
-    return "tests" in folders or file.startswith("test_") or file == "conftest.py"
-
-
-# ── what they say about themselves ──
-
-
-def metadata_faults(what: str, metadata: Message, project: Project) -> Iterator[str]:
-    """Compare metadata with ``pyproject.toml`` and ``_version.py``; requirements have neither caps nor addresses."""
-    table = project.table
-    wanted = {
-        "Name": [table["name"]],
-        "Version": [project.version],
-        "Summary": [table["description"]],
-        "Requires-Python": [table["requires-python"]],
-        "License-Expression": [table["license"]],
-        "License-File": table["license-files"],
-        "Description-Content-Type": ["text/markdown"],
-        "Classifier": table["classifiers"],
-        "Provides-Extra": list(table["optional-dependencies"]),
-        "Project-URL": [f"{name}, {address}" for name, address in table.get("urls", {}).items()],
-    }
-    for header, values in wanted.items():
-        found = metadata.get_all(header, [])
-        if sorted(found) != sorted(values):
-            yield f"the {what} says {header}: {found}, expected {values}"
-    requirements = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
-    base = sorted(str(each) for each in requirements if each.marker is None)
-    if base != sorted(str(Requirement(line)) for line in table["dependencies"]):
-        yield f"the {what} requires {base}, expected {table['dependencies']}"
-    for each in requirements:
-        if each.url or any(limit.operator != ">=" for limit in each.specifier):
-            yield f"the {what} requires '{each}', expected lower bounds alone"
-
-
-def tag_faults(tag: str, project: Project, root: Path = ROOT) -> Iterator[str]:
-    """Compare a tag with the version, and look for that version in the changelog."""
-    if tag != f"v{project.version}":
-        yield f"the tag is {tag}, expected v{project.version}"
-    heading = rf"^## \[{re.escape(project.version)}\] - \d{{4}}-\d\d-\d\d$"
-    if not re.search(heading, (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE):
-        yield f"CHANGELOG.md has no heading '## [{project.version}] - YYYY-MM-DD'"
-
-
-# ── all of it ──
-
-
-def faults(folder: Path, project: Project) -> Iterator[str]:
-    """Go through the one wheel and the one source archive that a folder is to hold."""
-    wheel = folder / f"{project.base}-py3-none-any.whl"
-    source = folder / f"{project.base}.tar.gz"
-    names = sorted(path.name for path in folder.iterdir())
-    if names != sorted((wheel.name, source.name)):
-        yield f"{folder} holds {names}, expected {wheel.name} and {source.name}"
-        return
-    with zipfile.ZipFile(wheel) as archive:
-        yield from wheel_faults((entry.filename for entry in archive.infolist() if not entry.is_dir()), project)
-        metadata = archive.read(f"{project.base}.dist-info/METADATA")
-    with tarfile.open(source) as archive:
-        yield from source_faults((entry.name for entry in archive.getmembers() if not entry.isdir()), project)
-        file = archive.extractfile(f"{project.base}/PKG-INFO")
-        information = file.read() if file else b""
-    yield from metadata_faults("wheel", BytesParser().parsebytes(metadata), project)
-    if information != metadata:
-        yield "wheel and source archive differ in their metadata"
-    for what, path in (("wheel", wheel), ("source archive", source)):
-        if path.stat().st_size > MOST_BYTES[what]:
-            yield f"the {what} has {path.stat().st_size:,} bytes, expected at most {MOST_BYTES[what]:,}"
+def _run(words: list[str], folder: str, *, may_fail: bool = False) -> str:
+    without = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(words, cwd=folder, env=without, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode and not may_fail:
+        raise SystemExit(f"failed with {done.returncode}: {words}\n{done.stdout}{done.stderr}")
+    return done.stderr
 
 
 def main() -> None:
-    """Print the faults of a folder."""
+    """Print the faults of a folder, or try its wheel."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tag", metavar="vVERSION")
+    parser.add_argument("--extras", nargs="*", default=list(PROBES), choices=list(PROBES), help="default: all")
     arguments = parser.parse_args()
-    project = read_project()
-    found = [*faults(arguments.folder, project), *(tag_faults(arguments.tag, project) if arguments.tag else ())]
-    if found:
+    if found := list(faults(arguments.folder, tag=arguments.tag)):
         raise SystemExit("\n".join(found))
-    print(f"{project.base}: wheel and source archive hold what they should.")
+    (wheel,) = arguments.folder.resolve().glob("*.whl")
+    for extra in ("", *arguments.extras):
+        check_install(wheel, extra)
+        print(f"{wheel.name}[{extra}] works in an empty environment")
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ def test_a_numpy_function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert sys.path == path
 
 
+@pytest.mark.slow
 def test_inputs_are_distinct_random_and_repeatable() -> None:
     for dtype in (None, "uint8", "float16", "int8"):
         rounds = []

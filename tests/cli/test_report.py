@@ -70,6 +70,7 @@ def test_a_result_and_its_bank(run, capsys) -> None:
     assert command == "flame-metric report a/result.json a/bank.npz -o page.html"
 
 
+@pytest.mark.slow
 def test_files_of_one_name_are_one_network() -> None:
     assert names_of(page_of("X=a/result.json", "Y=b/result.json", "Y=b/bank.npz", "X=a/bank.npz")) == ["X", "Y"]
     assert names_of(page_of("a/result.json", "b/result.json", "b/bank.npz", "a/bank.npz")) == ["a", "b"]
@@ -89,6 +90,7 @@ def test_a_bank_alone_takes_its_latency_from_the_command_line() -> None:
     assert "a board" in page.one("article", class_="flame").text
 
 
+@pytest.mark.slow
 def test_a_trace_is_replayed(run) -> None:
     trace = LatencyTrace([20, 30, 50], replay="random")
     (run / "trace.json").write_text(trace.to_json())

@@ -121,6 +121,7 @@ def covered(rho: float, length: int | None) -> float:
     return hits / 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rho", "least"), [(0.0, 0.91), (0.5, 0.88), (0.7, 0.85)])
 def test_coverage_of_an_autoregressive_series(rho: float, least: float) -> None:
     assert least <= covered(rho, None) <= 0.98

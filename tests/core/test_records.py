@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import FlameMeter, FlameResult
@@ -15,6 +15,7 @@ from flame_metric.core.counting import Counts, sequences_from_list, sequences_to
 from flame_metric.core.files import load_record
 from flame_metric.core.tables import FORMATS
 from flame_metric.errors import FlameWarning, StateError
+from laws import examples
 
 VOID = 255
 
@@ -469,7 +470,7 @@ def read_or_refuse(kind, text):
     exercise(thing)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.data())
 def test_law_edited_record_is_refused_or_works(data):
     kind = data.draw(st.sampled_from(KINDS), "kind")
@@ -487,7 +488,7 @@ def test_law_edited_record_is_refused_or_works(data):
     read_or_refuse(kind, json.dumps(record).replace("Infinity", "1e999"))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.sampled_from(KINDS), st.integers(0, 5000), st.integers(0, 4), st.text(max_size=4))
 def test_law_damaged_text_is_refused_or_works(kind, place, removed, inserted):
     text = TEXTS[kind]

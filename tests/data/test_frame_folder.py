@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from flame_metric import ConfigError, DatasetError, flame_score
+from laws import examples
 
 pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
 frame_folder = pytest.importorskip("flame_metric.data.frame_folder").frame_folder
@@ -185,7 +186,7 @@ def test_no_offset_counts_across_a_hole(tmp_path: Path) -> None:
         assert (result.frame_offset, result.num_pairs) == (1, pairs)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.integers(0, 30), min_size=1, max_size=12), st.sampled_from([None, 1, 2, 3]))
 def test_every_labelled_frame_is_in_one_part(
     tmp_path_factory: pytest.TempPathFactory, numbers: set[int], step: int | None

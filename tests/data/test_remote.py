@@ -189,6 +189,7 @@ def test_what_is_final_is_asked_once(server):
     assert server.requests["GET", "/labels/a/0002.npy"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["500", "cut", "reset", "stall"])
 @pytest.mark.parametrize("folder", ["/labels/", "/labels/b%20clip/"])
 def test_a_folder_that_cannot_be_listed_is_an_error(server, folder, fault):

@@ -82,17 +82,20 @@ def test_twice_the_frame_rate_shows_the_same_at_the_same_time(fast: float | str,
     assert not np.array_equal(twice.targets[27], once.targets[13])
 
 
+@pytest.mark.slow
 def test_labels_are_the_eight_classes_and_void(drives: list[npt.NDArray[np.uint8]]) -> None:
     for maps in drives:
         assert set(np.unique(maps)) == {*range(CLASSES), VOID}
 
 
+@pytest.mark.slow
 def test_void_is_a_few_percent(drives: list[npt.NDArray[np.uint8]]) -> None:
     shares = np.array([(maps == VOID).mean(axis=(1, 2)) for maps in drives])
     assert shares.min() > 0.02
     assert shares.max() < 0.12
 
 
+@pytest.mark.slow
 def test_things_enter_and_leave(drives: list[npt.NDArray[np.uint8]]) -> None:
     for label in map(CLASS_NAMES.index, ("tree", "pole", "car", "pedestrian")):
         for maps in drives:
@@ -102,6 +105,7 @@ def test_things_enter_and_leave(drives: list[npt.NDArray[np.uint8]]) -> None:
             assert not np.array_equal(maps[0] == label, maps[-1] == label)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("delay", "real"), [(1, 0.7355), (2, 0.6362), (5, 0.5107), (10, 0.4216)])
 def test_labels_grow_stale_as_in_real_street_video(
     drives: list[npt.NDArray[np.uint8]], delay: int, real: float

@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from flame_metric import DatasetError
 from flame_metric.data import video_index, video_pool
 from flame_metric.data.video_index import VideoIndex, index_video
 from flame_metric.data.videos import OnAccess
+from laws import examples
 
 av = pytest.importorskip("av", reason="reading video files needs PyAV")
 module = pytest.importorskip("flame_metric.data.video_file")
@@ -111,7 +112,7 @@ def test_any_order_gives_the_same_frames(folder: Path, name: str) -> None:
     video, expected = opened(folder, name), decoded(folder / name)
     assert len(video) == len(expected) == 24
 
-    @settings(max_examples=25)
+    @examples(25)
     @given(st.lists(st.integers(0, 23), max_size=8))
     def check(order: list[int]) -> None:
         for index in order:
@@ -778,8 +779,9 @@ def test_a_stream_that_is_cut_short_is_shorter_or_damaged(folder: Path, tmp_path
         np.testing.assert_array_equal(frames[:-1], expected[: len(frames) - 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_flipped_bit_is_a_frame_or_an_error(folder: Path, tmp_path: Path, name: str, data: st.DataObject) -> None:
     """Most codecs have no checksums: other colours may come out, never another shape or another kind of error."""

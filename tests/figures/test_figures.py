@@ -48,6 +48,7 @@ def test_the_package_itself_loads_no_pictures(run_python):
     assert run_python(program) == "[]"
 
 
+@pytest.mark.slow
 def test_figures_leave_pyplot_and_its_state_alone(run_python):
     pytest.importorskip("matplotlib", reason="figures need matplotlib")
     program = (
@@ -85,6 +86,7 @@ def test_an_unknown_name_is_an_attribute_error():
         figures.plot_everything  # noqa: B018 - looking it up is the point
 
 
+@pytest.mark.slow
 def test_the_page_of_the_docs_runs(run_python, tmp_path):
     for package in ("matplotlib", "PIL"):
         pytest.importorskip(package, reason=f"the page needs {package}")
@@ -97,6 +99,7 @@ def test_the_page_of_the_docs_runs(run_python, tmp_path):
     assert sorted(shown) == sorted(file.name for file in (DOCS / "images").iterdir())
 
 
+@pytest.mark.slow
 def test_the_pictures_of_the_docs_are_what_the_script_makes(tmp_path):
     """By name and size alone: fonts and antialiasing differ from one version of matplotlib to the next."""
     for package in ("matplotlib", "PIL"):

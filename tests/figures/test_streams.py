@@ -49,6 +49,7 @@ def test_streams_stand_side_by_side():
     assert one[0].get_hatch() != two[0].get_hatch()
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.integers(0, 9), max_size=60), min_size=1, max_size=4))
 def test_all_frames_are_drawn_once(histograms):
     streams = {
@@ -168,6 +169,7 @@ def test_labels_at_times_of_their_own():
     figure.draw_without_rendering()
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(0, 300), min_size=40, max_size=40),
     st.integers(1, 3),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import ConfigError, DatasetError, FlameWarning, StateError
@@ -13,6 +13,7 @@ from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.scores.evaluation import Evaluation
 from flat_options import evaluate_folders
+from laws import examples
 from oracle import counts as oracle_counts
 
 
@@ -66,7 +67,7 @@ def clips(draw: st.DrawFn) -> tuple[dict, dict, int]:
     return preds, labels, draw(st.integers(0, 1))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(clips(), st.integers(1, 3))
 def test_equals_brute_force(tmp_path_factory: pytest.TempPathFactory, clip: tuple, jobs: int) -> None:
     preds, labels, offset = clip

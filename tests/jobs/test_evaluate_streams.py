@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import (
@@ -26,6 +26,7 @@ from flame_metric import (
 from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.scores.evaluation import Evaluation
 from flat_options import evaluate_folders
+from laws import examples
 
 C, VOID, FPS = 3, 9, 10
 
@@ -85,7 +86,7 @@ def metered(clips: dict, config: StreamConfig, latency: object, before_first: st
         return meter.compute()
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     st.integers(0, 2**32),
     st.integers(0, 450),

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric.errors import ConfigError, DatasetError, StateError
 from flame_metric.jobs.journal import Journal, differences
+from laws import examples
 
 CONFIGURATION = {"classes": 19, "fps": "50/3", "names": ["a", "b"], "latency_ms": 76.5}
 RECORDS = {"one": {"pairs": 3, "counts": [[1, 2], [3, 4]]}, "two\n\u2028": {"pairs": 2**62}, "drei ü": {}}
@@ -41,7 +42,7 @@ def test_lines_are_json(tmp_path: Path) -> None:
     assert [line["sequence"] for line in lines[1:]] == list(RECORDS)
 
 
-@settings(max_examples=30)  # each line is flushed to the disk
+@examples(30)  # each line is flushed to the disk
 @given(st.data())
 def test_cut_anywhere_all_whole_lines_are_left(tmp_path_factory, data) -> None:
     path = tmp_path_factory.mktemp("journal") / "j"
@@ -57,7 +58,7 @@ def test_cut_anywhere_all_whole_lines_are_left(tmp_path_factory, data) -> None:
     assert path.read_bytes() == content
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.data())
 def test_a_changed_byte_is_never_believed(tmp_path_factory, data) -> None:
     path = tmp_path_factory.mktemp("journal") / "j"

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import networks as models
@@ -30,6 +30,7 @@ from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.network import Network
 from flame_metric.scores.evaluation import Evaluation, Interrupted
 from flat_options import evaluate_folders, evaluate_network, run_network
+from laws import examples
 
 CLIPS = 6
 QUESTION = {
@@ -74,7 +75,8 @@ def test_a_journal_changes_nothing(folders, whole, tmp_path):
     assert_equal(evaluate_folders(*folders, **QUESTION, journal=tmp_path / "j", resume=True), whole)
 
 
-@settings(max_examples=20)  # each line is flushed to the disk
+@pytest.mark.slow
+@examples(20)  # each line is flushed to the disk
 @given(st.data())
 def test_cut_anywhere_the_rest_is_counted(folders, whole, tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "j"
@@ -113,6 +115,7 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 def test_killed_for_good_again_and_again(folders, whole, tmp_path):
     """Real kills, whenever another sequence has been finished, until one attempt comes through."""
@@ -778,6 +781,7 @@ def test_ctrl_c_before_anything_new_is_finished(folders, tmp_path, monkeypatch, 
     assert capsys.readouterr().err == f"flame-metric: interrupted: --journal {tmp_path / 'j'} --resume goes on\n"
 
 
+@pytest.mark.slow
 def test_weights_are_compared_by_what_they_hold(tmp_path, capsys):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     for seed, name in enumerate(("one.pt", "other.pt")):

@@ -72,6 +72,7 @@ def test_camvid_without_the_void_of_both(capsys: pytest.CaptureFixture[str]) -> 
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0, 10])
 def test_davis_equals_brute_force(offset: int, capsys: pytest.CaptureFixture[str]) -> None:
     root = Path(DATA, "davis2016")

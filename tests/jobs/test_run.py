@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import (
@@ -29,6 +29,7 @@ from flame_metric.latency.runner import Runner
 from flame_metric.latency.timers import HostTimer
 from flame_metric.networks.network import Network
 from flat_options import evaluate_network
+from laws import examples
 
 CLASSES, VOID = 3, 255
 
@@ -103,7 +104,7 @@ def assert_equal(found, wanted):
 # ── scores ──
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     lengths=st.lists(st.integers(6, 9), min_size=1, max_size=3),
     latency=st.integers(0, 390),

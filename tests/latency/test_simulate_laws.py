@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from event_simulation import TIE, Run, Tail, on_screen, serve
 from flame_metric import ConfigError, Schedule, frame_offset
 from flame_metric.latency.simulate import StreamConfig, simulate_stream
 from flame_metric.latency.trace import LatencyTrace
+from laws import examples
 
 RATES = [Fraction(rate) for rate in ("15", "17", "50/3", "24", "25", "30", "30000/1001", "60")]
 D = 60 * 10**6  # 50/3 fps, in nanoseconds
@@ -189,6 +190,7 @@ def random_case(rng: np.random.Generator) -> Case:
     return Case(**{**vars(case), "labels": labels})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_thousands_of_streams(seed: int) -> None:
     rng = np.random.default_rng([17, seed])
@@ -236,7 +238,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @given(case=cases())
-@settings(max_examples=400)
+@examples(400)
 def test_any_stream(case: Case) -> None:
     assert_agrees(case)
 
@@ -456,6 +458,7 @@ def test_an_irrational_load_meets_the_closed_form(x: float) -> None:
     assert shares(schedule.staleness_histogram) == pytest.approx(closed_form(x), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_random_phases_of_a_rational_load_meet_the_closed_form() -> None:
     x = Fraction(13, 4)
     latency = int(x * D)
@@ -481,6 +484,7 @@ def test_one_phase_of_a_rational_load_does_not() -> None:
 # Random replay
 
 
+@pytest.mark.slow
 def test_random_replay() -> None:
     samples = [50_000_000, 70_000_001, 110_000_000, 65_432_109, 190_000_000]
     trace = LatencyTrace.from_ns(samples, replay="random")
@@ -516,6 +520,7 @@ def test_frames_and_calls_are_replayed_from_the_beginning() -> None:
 # Size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("latency", "shown"), [(195, None), (60, 999_999)])
 def test_a_million_frames(latency: float, shown: int | None) -> None:
     schedule = simulate_stream(latency, num_frames=10**6, fps="50/3")

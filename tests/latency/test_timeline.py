@@ -9,11 +9,12 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flame_metric import ConfigError, LatencyTrace, Schedule, StreamConfig, simulate_stream, stream_timeline
 from flame_metric.latency.timeline import frame_interval_ns
+from laws import examples
 
 D = "50/3"  # 60 ms
 TIE = 1000
@@ -464,7 +465,7 @@ def streams(draw):
 
 
 @given(streams())
-@settings(max_examples=150)
+@examples(150)
 def test_law_every_number_stands_under_its_frame_or_label(stream):
     schedule, _ = stream
     log = schedule.log
@@ -487,7 +488,7 @@ def test_law_every_number_stands_under_its_frame_or_label(stream):
 
 
 @given(streams())
-@settings(max_examples=150)
+@examples(150)
 def test_law_the_bars_alone_tell_what_is_on_screen(stream):
     schedule, config = stream
     log = schedule.log
@@ -517,7 +518,7 @@ def test_law_the_bars_alone_tell_what_is_on_screen(stream):
 
 
 @given(streams(), st.integers(60, 120))
-@settings(max_examples=80)
+@examples(80)
 def test_law_wrapping_loses_nothing_and_fits(stream, width):
     schedule, _ = stream
     text = stream_timeline(schedule, width=width)
@@ -531,7 +532,7 @@ def test_law_wrapping_loses_nothing_and_fits(stream, width):
 
 
 @given(streams(), st.integers(1, 30))
-@settings(max_examples=60)
+@examples(60)
 def test_law_the_first_frames_are_drawn_as_ever(stream, count):
     schedule, _ = stream
     whole = rows_of(stream_timeline(schedule))
@@ -543,7 +544,7 @@ def test_law_the_first_frames_are_drawn_as_ever(stream, count):
 
 
 @given(streams())
-@settings(max_examples=80)
+@examples(80)
 def test_law_a_worker_runs_one_frame_at_a_time_and_none_is_used_without_need(stream):
     schedule, config = stream
     log = schedule.log

@@ -22,6 +22,7 @@ def test_size_in_is_size_out(name):
             assert two(torch.empty(1, 6, height, width)).shape == (1, 7, height, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_odd_sizes_have_finite_scores_and_change_nothing(name, calm):
     network = calm(name)

@@ -111,6 +111,7 @@ BY_KEYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BODIES)
 def test_arithmetic(name):
     state = golden_state(name)

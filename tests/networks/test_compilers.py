@@ -8,6 +8,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from flame_metric.networks import NAMES  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = [*((name, {}) for name in NAMES), ("swiftnet-r18", {"frames": 2, "translations": 9})]
 each_network = pytest.mark.parametrize(("name", "options"), NETWORKS)
 

@@ -107,6 +107,7 @@ def test_equals_the_network(size, network, fixed, dynamic):
 PAPER = [*((name, {}) for name in NAMES if name != "deeplab-r101"), ("swiftnet-r18", {"frames": 2, "translations": 9})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), PAPER)
 def test_networks_of_the_paper(name, options, settled, tmp_path):
     network = settled(build(name, 5, **options))

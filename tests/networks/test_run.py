@@ -69,12 +69,14 @@ def test_synthetic_videos(tmp_path: Path, frames: int) -> None:
     assert_equal(run(tmp_path, SYNTHETIC, *offset), wanted)
 
 
+@pytest.mark.slow
 def test_threads_change_no_number(tmp_path: Path) -> None:
     wanted = by_hand(trained(tmp_path, 8), open_dataset(SYNTHETIC))
     for jobs in (1, 2, 3):
         assert_equal(run(tmp_path, SYNTHETIC, "--frame-offset", str(K), "--jobs", str(jobs)), wanted)
 
 
+@pytest.mark.slow
 def test_real_video(tmp_path: Path) -> None:
     root = os.environ.get("FLAME_METRIC_TEST_DATA")
     if not root:

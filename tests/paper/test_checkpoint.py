@@ -71,6 +71,7 @@ def killed(folder, *arguments):
     return folder / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 @pytest.mark.parametrize(
     ("network", "when", "workers", "amp", "steps"),

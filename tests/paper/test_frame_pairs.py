@@ -167,6 +167,7 @@ def test_an_item_is_a_function_of_seed_epoch_and_index(pairs: FramePairs) -> Non
     assert not same(other[7, 3], once[7, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_agree_with_the_main_process(pairs: FramePairs, start: str) -> None:
     order = [(epoch, i) for epoch in (0, 1) for i in range(len(pairs))][:8]

@@ -14,6 +14,8 @@ from flame_metric.paper import parallel  # noqa: E402
 from flame_metric.paper.training import train  # noqa: E402
 from toy_training import ToyNetwork, toy_recipe, weights_of  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 150  # of all scenarios: some seconds are usual, so longer is a rank that waits for ever
 
 

@@ -89,6 +89,7 @@ def label_map(network, frames):
         return network(torch.cat(stacked)[None]).argmax(1)[0].numpy()
 
 
+@pytest.mark.slow
 def test_frame_f_minus_k_enters_and_label_f_scores(cityscapes_root, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["reproduce", "--data", f"cityscapes:{cityscapes_root}", "--networks", "swiftnet-r18"]
@@ -166,6 +167,7 @@ def _stopping(task, after):
     yield step
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path):
     options = {"networks": ["swiftnet-r18"], "data": SMALL, "seed": 3}
     undisturbed = reproduce(small(3), **options)
@@ -215,6 +217,7 @@ def assert_same_tables(folder, undisturbed):
     assert without_times(one) == without_times(other)
 
 
+@pytest.mark.slow
 def test_ctrl_c_brings_the_table_of_what_is_finished(tmp_path, small_run):
     with pytest.raises(Stopped, match="1 of 3 trainings are finished and scored") as caught:
         reproduce(small(1), out=tmp_path, progress=in_scoring("future", 2), **OPTIONS)
@@ -240,6 +243,7 @@ def test_ctrl_c_brings_the_table_of_what_is_finished(tmp_path, small_run):
     assert_same_tables(tmp_path, small_run[1])
 
 
+@pytest.mark.slow
 def test_ctrl_c_on_the_command_line(tmp_path, monkeypatch, capsys, small_run):
     monkeypatch.setattr(cli_reproduce, "progress", in_scoring("future"))
     out, file = tmp_path / "out", tmp_path / "result.json"
@@ -361,6 +365,7 @@ def test_every_training_starts_from_the_first_one(small_run):
 # ── section 5.4 ──
 
 
+@pytest.mark.slow
 def test_translations(tmp_path):
     table = reproduce(small(1), experiment="translations", translations=(3, 4, 3), data=SMALL, out=tmp_path)
     assert list(table.moved) == list(table.in_place) == [3, 4]
@@ -382,6 +387,7 @@ def test_translations(tmp_path):
     assert record["incomplete"] is table.incomplete is None
 
 
+@pytest.mark.slow
 def test_translations_that_are_stopped():
     options = {"experiment": "translations", "translations": (3, 4), "data": SMALL}
     with pytest.raises(Stopped) as caught:
@@ -423,6 +429,7 @@ def test_measured_latencies_give_k(monkeypatch, tmp_path):
     assert table.about["found"] == {"swiftnet-r18": 65}
 
 
+@pytest.mark.slow
 def test_networks_are_really_measured():
     few = partial(measure_latency, warmup=2, samples=30)
     trace = latencies.measure_latencies(["swiftnet-r18"], 8, height=32, width=64, measure=few)["swiftnet-r18"]

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric.data.registry import open_dataset
 from flame_metric.errors import StateError
 from flame_metric.jobs.journal import Journal, read_journal
 from flame_metric.scores.bank import OffsetBank
+from laws import examples
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 from flame_metric.paper import scoring
@@ -56,7 +57,8 @@ def test_a_journal_changes_nothing_and_is_believed(whole, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.jsonl"]
 
 
-@settings(max_examples=20)  # each line is flushed to the disk
+@pytest.mark.slow
+@examples(20)  # each line is flushed to the disk
 @given(st.data())
 def test_cut_anywhere_the_rest_is_counted(whole, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("cut")
@@ -91,6 +93,7 @@ def one_pixel(array):
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["frames", "targets"])
 @pytest.mark.parametrize("frame", range(5))
 @pytest.mark.parametrize("place", range(4))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import (
@@ -27,6 +27,7 @@ from flame_metric import (
     StateError,
     StreamConfig,
 )
+from laws import examples
 
 CLIP = [[[0, 1, 0]], [[1, 0, 0]], [[1, 1, 2]], [[0, 2, 9]]]
 
@@ -75,6 +76,7 @@ def test_cut_files(saved: bytes, file: Path) -> None:
         refused(file, f"{NO_BANK}File is not a zip file$")
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_or_harms_nothing(saved: bytes, file: Path) -> None:
     arrays, found = arrays_of(saved), 0
     for index in range(0, len(saved), 3):
@@ -681,7 +683,7 @@ FEW = st.one_of(st.integers(-2, 6), st.sampled_from([2**47, 2**48 - 1, 2**62, 3_
 ANY = st.one_of(FEW, st.integers(-(2**63), 2**63 - 1))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.data())
 def test_law_an_edited_bank_is_refused_or_works(
     saved: bytes, tmp_path_factory: pytest.TempPathFactory, data: Any
@@ -703,7 +705,7 @@ def test_law_an_edited_bank_is_refused_or_works(
     works(bank)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32), st.sampled_from([None, 0, 2, 9]), st.booleans())
 def test_law_what_is_saved_can_be_loaded(
     tmp_path_factory: pytest.TempPathFactory, seed: int, ignore_index: int | None, persistence: bool

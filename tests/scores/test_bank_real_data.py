@@ -199,12 +199,14 @@ STREAMS = {  # latencies in frame intervals
 }
 
 
+@pytest.mark.slow
 def test_class_counts_are_the_oracle_s(video: Video) -> None:
     preds, targets = next(iter(video.clips.values()))
     expected = oracle_counts(preds[3], targets[8], video.num_classes, video.ignore_index)
     assert video.counted(preds[3], targets[8]).tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 def test_every_fixed_offset(video: Video, bank: OffsetBank) -> None:
     curve = bank.curve()
     assert len(curve.results) == len(curve.persistence) == LARGEST + 1
@@ -227,6 +229,7 @@ def test_latencies_at_other_rates(video: Video, bank: OffsetBank, fps: Any) -> N
     video.assert_equal(bank.stream(95.5, fps=fps), sources)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before_first", ["skip", "void"])
 @pytest.mark.parametrize(("intervals", "config"), STREAMS.values(), ids=STREAMS)
 def test_streams(video: Video, bank: OffsetBank, intervals: Fraction, config: StreamConfig, before_first: str) -> None:
@@ -239,6 +242,7 @@ def test_streams(video: Video, bank: OffsetBank, intervals: Fraction, config: St
     video.assert_equal(late, sources, before_first=before_first, persistence=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before_first", ["skip", "void"])
 @pytest.mark.parametrize(("intervals", "config"), STREAMS.values(), ids=STREAMS)
 def test_a_meter_with_schedules_counts_the_same(
@@ -249,6 +253,7 @@ def test_a_meter_with_schedules_counts_the_same(
     video.assert_equal(found, streamed(latency, config, video.fps), before_first=before_first)
 
 
+@pytest.mark.slow
 def test_an_overloaded_queue_needs_a_large_bank(video: Video, bank: OffsetBank) -> None:
     intervals, config = STREAMS["overloaded queue"]
     latency = after(intervals, video.fps)

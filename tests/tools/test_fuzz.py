@@ -1,56 +1,80 @@
-"""Each target is fuzzed a little, after what was made by hand; a promise that is broken is found, and run again."""
+"""Every target reads its own files and refuses or reads hostile ones; a promise that is broken is found and kept."""
 
-import contextlib
-import io
-import lzma
-import multiprocessing
-import re
-import zlib
-from concurrent.futures import ProcessPoolExecutor
+import warnings
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 
 import fuzz
 import numpy as np
 import pytest
-from fuzzing import engine, hostile, mutations, png, targets
-from fuzzing.promises import BrokenPromiseError
+from fuzzing import changes, targets
 
+import hostile_files
+import png_files
 from flame_metric import FlameResult
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, DatasetError
+from promises import BrokenPromiseError
 
-pytest.importorskip("resource", reason="memory is watched where the system tells it")
+pytestmark = pytest.mark.skipif(not hasattr(fuzz.signal, "SIGALRM"), reason="a hang is ended by a signal")
 
-MUTATIONS = 250
+
+@pytest.fixture
+def law(tmp_path):
+    """Make the law of a target, and run it."""
+    tmp_path.joinpath("files").mkdir()
+
+    def run(target, examples=25):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fuzz.law(target, tmp_path / "files", tmp_path / "findings", examples=examples)()
+
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", targets.TARGETS)
-def test_promises_are_kept(name: str, tmp_path: Path) -> None:
+def test_promises_are_kept(name: str, law) -> None:
     target = targets.TARGETS[name]
     if not target.is_possible:
         pytest.skip(f"{name} needs {', '.join(target.needs)}")
-    report = engine.fuzz(engine.Job(name, "mutations", MUTATIONS, 0, tmp_path / "findings"))
-    assert [finding.what for finding in report.findings] == []
-    assert report.accepted + report.refused == report.executions > MUTATIONS
-    assert report.accepted > 2
-    assert report.refused > MUTATIONS / 20
+    law(target)
 
 
 # ── the fuzzer itself: what it must not miss ──
 
 
-def broken(run, **options):
-    """A target that reads as ``run`` does."""
-    return replace(targets.TARGETS["label-map"], name="broken", run=run, **options)
+def planted(name, is_faulty):
+    """A target that fails where a file that is read is faulty."""
+    target = targets.TARGETS[name]
+
+    def run(content, folder):
+        target.run(content, folder)
+        if is_faulty(content):
+            raise ZeroDivisionError("planted")
+
+    return replace(target, run=run, hostile=lambda seeds: ())
 
 
-def watched(tmp_path, run, content=b"x", **options):
-    job = engine.Job("broken", "mutations", 1, 0, tmp_path / "findings")
-    with engine._Watch(job, broken(run, **options), tmp_path) as watch:
-        watch.reads(content)
-    return watch.report
+@pytest.mark.parametrize(
+    ("name", "is_faulty"),
+    [
+        ("list", lambda content: content.count(b"\n") == 1),
+        ("label-zip", lambda content: len(changes.by_members(content)[0]) == 2),  # behind lengths and checksums
+        ("label-tar", lambda content: len(changes.by_blocks(content)[0]) % 20),  # and behind compression
+        ("journal", lambda content: len(content.splitlines()) == 2),
+    ],
+)
+def test_a_planted_fault_is_found_and_kept(name, is_faulty, law, tmp_path):
+    with pytest.raises(ZeroDivisionError, match="planted") as raised:
+        law(planted(name, is_faulty), examples=300)
+    *_, command = raised.value.__notes__[:1]
+    assert command.startswith(f"python tools/fuzz.py --target {name} --replay ")
+    assert is_faulty(Path(command.rpartition(" ")[2]).read_bytes())
+
+
+def read(tmp_path, run, **options):
+    target = replace(targets.TARGETS["list"], name="broken", run=run, **options)
+    return fuzz.read(target, b"input", tmp_path, tmp_path / "findings")
 
 
 def raising(error):
@@ -62,16 +86,17 @@ def raising(error):
 
 @pytest.mark.parametrize("error", [ValueError("a\nb"), MemoryError(), RecursionError(), BrokenPromiseError("wrong")])
 def test_what_is_no_error_of_this_package_is_found_and_kept(error, tmp_path):
-    report = watched(tmp_path, raising(error), b"input")
-    assert (report.executions, report.accepted, report.refused) == (1, 0, 0)
-    (finding,) = report.findings
-    assert finding.what.startswith(type(error).__name__)
-    assert finding.file.read_bytes() == b"input"
+    with pytest.raises(type(error)):
+        read(tmp_path, raising(error))
+    (file,) = tmp_path.joinpath("findings").iterdir()
+    assert file.read_bytes() == b"input"
 
 
 def test_an_error_of_this_package_is_a_refusal_unless_it_says_nothing(tmp_path):
-    assert watched(tmp_path, raising(ConfigError("no"))).refused == 1
-    assert "without a message" in watched(tmp_path, raising(ConfigError(" "))).findings[0].what
+    assert read(tmp_path, lambda content, folder: None) is True
+    assert read(tmp_path, raising(ConfigError("no"))) is False
+    with pytest.raises(ValueError, match="ConfigError without a message"):
+        read(tmp_path, raising(ConfigError(" ")))
 
 
 def test_memory_that_ran_out_behind_an_error_is_found(tmp_path):
@@ -81,26 +106,16 @@ def test_memory_that_ran_out_behind_an_error_is_found(tmp_path):
         except MemoryError as error:
             raise ConfigError("is damaged") from error
 
-    assert watched(tmp_path, run).findings[0].what.startswith("MemoryError")
+    with pytest.raises(MemoryError):
+        read(tmp_path, run)
 
 
 def test_memory_above_the_bound_is_found(tmp_path, monkeypatch):
-    before = engine._memory()
-    assert 10 < before <= engine._memory()
-    peaks = iter([100.0, 165.0, 100.0, 164.0])
-    monkeypatch.setattr(engine, "_memory", lambda: next(peaks))
-    above, within = (watched(tmp_path, lambda content, folder: None, most_mib=64) for _ in range(2))
-    assert (above.accepted, above.peak_mib) == (1, 65)
-    assert "65 MiB more, expected at most 64" in above.findings[0].what
-    assert (within.accepted, within.peak_mib, within.findings) == (1, 64, [])
-
-
-@pytest.mark.skipif(not engine._STATUS.exists(), reason="elsewhere a process cannot ask for its own peak alone")
-def test_memory_is_that_of_the_process_that_is_watched():
-    large = bytearray(b"x") * 300 * 2**20  # which the peak of `resource` would carry over
-    assert engine._memory() > len(large) / 2**20
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
-        assert 5 < processes.submit(engine._memory).result() < 200
+    peaks = iter([100.0, 164.0, 100.0, 165.0])
+    monkeypatch.setattr(fuzz, "_peak_mib", lambda: next(peaks))
+    assert read(tmp_path, lambda content, folder: None, most_mib=64)
+    with pytest.raises(MemoryError, match="65 MiB more, expected at most 64"):
+        read(tmp_path, lambda content, folder: None, most_mib=64)
 
 
 def test_an_input_without_end_is_found(tmp_path, monkeypatch):
@@ -108,50 +123,42 @@ def test_an_input_without_end_is_found(tmp_path, monkeypatch):
         while True:
             pass
 
-    monkeypatch.setattr(engine, "MOST_SECONDS", 0.01)
-    assert watched(tmp_path, run).findings[0].what.startswith("HangError")
+    monkeypatch.setattr(fuzz, "MOST_SECONDS", 0.01)
+    with pytest.raises(fuzz.HangError):
+        read(tmp_path, run)
 
 
-@pytest.mark.parametrize("start", mutations.COMPRESSIONS)
-def test_a_compressed_tar_file_is_changed_behind_its_compression(start, tmp_path):
-    ending, opened, _ = mutations.COMPRESSIONS[start]
-    (seed,) = (seed for seed in targets.TARGETS["label-tar"].seeds(tmp_path) if seed.startswith(start))
-    draw, unpacked = Random(0), []
-    for _ in range(200):
-        with contextlib.suppress(OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
-            unpacked.append(opened(io.BytesIO(mutations.tar_file(draw, seed))).read())
-    assert len(unpacked) > 170, ending  # a tenth is of the compressed bytes
-    assert len(set(unpacked)) > 100
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_the_same_seed_gives_the_same_inputs(tmp_path):
-    target = targets.TARGETS["bank"]
-    seeds = target.seeds(tmp_path)
-    jobs = [engine.Job("bank", "mutations", 500, seed, tmp_path) for seed in (3, 3, 4)]
-    first, again, other = (list(engine._inputs(job, target, seeds, seeds)) for job in jobs)
-    assert first == again != other
+@pytest.mark.parametrize("name", ["label-png", "label-zip", "label-tar", "journal", "trace", "result"])
+def test_a_file_is_put_together_as_it_was(name, tmp_path):
+    target = targets.TARGETS[name]
+    if not target.is_possible:
+        pytest.skip(f"{name} needs {', '.join(target.needs)}")
+    for seed in target.seeds(tmp_path):
+        parts, joined = target.parts(seed)
+        again, _ = target.parts(joined(parts))
+        assert again == parts
+        target.run(joined(parts), tmp_path)
 
 
 def test_a_number_that_changed_in_silence_is_found(tmp_path):
     text = targets.TARGETS["result"].seeds(tmp_path)[0]
-    read = FlameResult.from_json(text.decode())
-    wrong = replace(read, tallies=read.tallies + np.array([1, 1, 0, 0]))
+    result = FlameResult.from_json(text.decode())
+    wrong = replace(result, tallies=result.tallies + np.array([1, 1, 0, 0]))
     record = targets.plain_json(text)
-    targets.sound_result(read, record)
+    targets.sound_result(result, record)
     with pytest.raises(BrokenPromiseError, match="as written"):
         targets.sound_result(wrong, record)
 
 
 @pytest.mark.parametrize("interlacing", [0, 1])
-@pytest.mark.parametrize(("bits", "colour"), [*hostile.KINDS, (8, 2), (16, 2), (8, 4), (8, 6)])
+@pytest.mark.parametrize(("bits", "colour"), [*hostile_files.KINDS, (8, 2), (16, 2), (8, 4), (8, 6)])
 def test_the_plain_decoder_agrees_with_pillow(bits, colour, interlacing, tmp_path):
     image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
-    content = hostile.picture(bits, colour, interlacing)
+    content = hostile_files.picture(bits, colour, interlacing)
     (tmp_path / "a.png").write_bytes(content)
     with image.open(tmp_path / "a.png") as opened:
         found = np.asarray(opened).astype(np.int64)
-    wanted = png.decoded(content)
+    wanted = png_files.decoded(content)
     if bits in (2, 4) and colour == 0:
         wanted = wanted * (255 // (2**bits - 1))  # Pillow stretches them
     if (bits, colour) == (16, 2):
@@ -162,40 +169,31 @@ def test_the_plain_decoder_agrees_with_pillow(bits, colour, interlacing, tmp_pat
 # ── the command ──
 
 
-def test_the_table_and_the_exit_code(tmp_path, capsys):
-    options = ["--executions", "60", "--findings", str(tmp_path)]
-    assert fuzz.main(["--target", "label-map", *options]) == 0
-    row = r"\| label-map \| mutations \| \d+ \| \d+ \| \d+ \| 0 \| 256 \| \d+ \| \d+ \|\n"
-    assert re.search(row, capsys.readouterr().out)
-    assert fuzz.main(["--target", "nothing"]) == 2
-    assert "there is no target 'nothing', expected all or one of label-png" in capsys.readouterr().out
+def test_a_target_is_fuzzed(tmp_path, capsys):
+    assert fuzz.main(["--target", "list", "--examples", "5", "--findings", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "list: 5 examples, hypothesis\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_targets_are_run_each_in_a_process(monkeypatch):
+    called = []
+    monkeypatch.setattr(fuzz.subprocess, "call", lambda words: called.append(words[3]) or words[3] == "bank")
+    assert fuzz.main(["--examples", "7"]) == 1
+    assert called == list(targets.TARGETS)
 
 
 def test_a_finding_is_run_again(tmp_path, capsys):
-    (tmp_path / "input").write_bytes(b"0:0,*:1")
-    assert fuzz.main(["--target", "label-map", "--replay", str(tmp_path / "input")]) == 0
+    file = tmp_path / "file"
+    file.write_bytes(b"monday\n")
+    assert fuzz.main(["--target", "list", "--replay", str(file)]) == 0
     assert "was read, and is sound" in capsys.readouterr().out
-    (tmp_path / "input").write_bytes(b"0:")
-    with pytest.raises(ConfigError, match="is no part of a label map"):
-        fuzz.main(["--target", "label-map", "--replay", str(tmp_path / "input")])
+    file.write_bytes(b"")
+    with pytest.raises(DatasetError):
+        fuzz.main(["--target", "list", "--replay", str(file)])
 
 
-@pytest.mark.parametrize(
-    ("words", "problem"),
-    [
-        (["--replay", __file__], "needs that file, and --target"),
-        (["--replay", "nothing", "--target", "bank"], "--replay nothing needs that file"),
-        (["--executions", "-5"], "--executions is -5, expected 1 or more"),
-    ],
-)
-def test_options_that_make_no_sense(words, problem, capsys):
+@pytest.mark.parametrize("words", [["--replay", __file__], ["--target", "nothing"], ["--examples", "-5"]])
+def test_options_that_make_no_sense(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         fuzz.main(words)
-    assert problem in capsys.readouterr().err
-
-
-def test_atheris_follows_the_same_targets(tmp_path):
-    pytest.importorskip("atheris", reason="atheris is not installed")
-    report = engine.fuzz(engine.Job("label-map", "atheris", 200, 0, tmp_path))
-    assert report.findings == []
-    assert report.executions >= 200
+    assert "expected --examples above 0, and --target one of label-png, " in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+import tomllib
 from collections import Counter
 
 import mutation
@@ -121,3 +122,9 @@ def test_each_explained_mutant_is_of_a_module_that_is_changed() -> None:
     explained = read_explained(EXPLAINED.read_text(encoding="utf-8"))
     assert explained
     assert {key.split(".")[0] for key in explained} <= set(modules())
+
+
+def test_each_file_of_the_settings_is_there() -> None:
+    settings = tomllib.loads((mutation.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    files = [*settings["only_mutate"], *settings["also_copy"], *settings["pytest_add_cli_args_test_selection"]]
+    assert [file for file in files if not (mutation.ROOT / file).exists()] == []

@@ -229,6 +229,7 @@ def test_camvid_persistence(k, published):
     assert aware.coverage == (101 - k) / 101
 
 
+@pytest.mark.slow
 def test_osvos_with_many_metrics():
     masks = {
         kind: {

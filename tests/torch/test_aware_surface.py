@@ -363,6 +363,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_r17_ranks_with_unequal_updates(tmp_path):
     ranks = [
         subprocess.Popen(

@@ -14,6 +14,8 @@ if not (torch.distributed.is_available() and torch.distributed.is_gloo_available
 ranks = pytest.importorskip("ranks")
 merge_over_ranks = pytest.importorskip("flame_metric.torch.ranks").merge_over_ranks
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 150  # of all scenarios: some seconds are usual, so longer is a rank that waits for ever
 
 

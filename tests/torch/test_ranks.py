@@ -29,6 +29,8 @@ from flame_metric.torch import ranks  # noqa: E402
 from flame_metric.torch.ranks import Ranks, joined_by_torchrun  # noqa: E402
 from flat_options import evaluate_folders  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CLIPS = 5
 TIMEOUT_S = 300  # of all commands: longer is a rank that waits for ever
 SCORES = ["--num-classes", "3", "--fps", "10", "--ignore-index", "255", "--latency-ms", "130", "--workers", "1"]

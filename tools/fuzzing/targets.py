@@ -6,13 +6,10 @@ else if a promise was broken.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import csv
-import functools
 import hashlib
 import io
-import json
 import os
 import tarfile
 import tomllib
@@ -27,25 +24,26 @@ from typing import Any
 
 import numpy as np
 
+import hostile_files as hostile
+import png_files as png
+import sound_files as sound
 from flame_metric import FlameMeter, FlameResult, LatencyTrace, OffsetBank, StreamConfig, confusion_matrix
-from flame_metric.cli import _parser
-from flame_metric.cli.inputs import read_evaluation, read_networks, split_name
-from flame_metric.cli.options import read_arrivals, read_trace, stream_config
-from flame_metric.core.clock import MAX_NS, as_fps
+from flame_metric.cli.inputs import read_evaluation
+from flame_metric.cli.options import read_arrivals, read_trace
+from flame_metric.core.clock import MAX_NS
 from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.places import open_place
-from flame_metric.data.registry import open_dataset
 from flame_metric.data.splits import read_video_names
 from flame_metric.data.vspw import read_class_names
 from flame_metric.errors import ConfigError, FlameError
 from flame_metric.jobs.clip_journal import read_part
-from flame_metric.jobs.evaluate import Job, evaluate_folders, merge_parts
+from flame_metric.jobs.evaluate import merge_parts
 from flame_metric.jobs.journal import Journal
 from flame_metric.scores.offset_counts import ARRAYS
 from flame_metric.scores.ranking import Ranking
-from fuzzing import hostile, mutations, png
-from fuzzing.promises import BrokenPromiseError, plain_json, require, sound_evaluation, sound_result
+from fuzzing import changes
+from promises import BrokenPromiseError, plain_json, require, sound_evaluation, sound_result
 
 __all__ = ["TARGETS", "Target"]
 
@@ -61,8 +59,8 @@ class Target:
         From a folder to write in to inputs that are read.
     run : callable
         Read an input, in that folder.
-    mutate : callable
-        Changes an input, knowing of what kind it is.
+    parts : callable
+        Takes an input apart, so that its parts can be changed.
     hostile : callable
         From the seeds to inputs that were made to do harm.
     most_mib : int
@@ -74,7 +72,7 @@ class Target:
     name: str
     seeds: Callable[[Path], Sequence[bytes]]
     run: Callable[[bytes, Path], None]
-    mutate: mutations.Mutate
+    parts: changes.Parts
     hostile: Callable[[Sequence[bytes]], Sequence[bytes]] = hostile.texts
     most_mib: int = 256
     needs: tuple[str, ...] = ()
@@ -96,10 +94,6 @@ def _text(content: bytes) -> str:
 
 
 # ── images and arrays ──
-
-
-def _png_seeds(_: Path) -> list[bytes]:
-    return [hostile.picture(bits, colour, interlacing) for bits, colour in hostile.KINDS for interlacing in (0, 1)]
 
 
 def _label_png(content: bytes, folder: Path) -> None:
@@ -127,24 +121,6 @@ def _as_specified(content: bytes, pixels: Any) -> None:
         require(pixels.shape == wanted.shape and (pixels == wanted).all(), "samples are those of the specification")
 
 
-def _frame_seeds(folder: Path) -> list[bytes]:
-    from PIL import Image  # noqa: PLC0415 - Pillow is optional
-
-    seeds = [hostile.picture(8, colour, interlacing, opaque=True) for colour in (2, 6) for interlacing in (0, 1)]
-    for options in ({}, {"progressive": True}, {"quality": 95, "subsampling": 0}):
-        buffer = io.BytesIO()
-        pixels = np.random.default_rng(0).integers(0, 256, (13, 17, 3), np.uint8)
-        Image.fromarray(pixels).save(buffer, "JPEG", **options)
-        seeds.append(buffer.getvalue())
-    return seeds
-
-
-def _npy_seeds(_: Path) -> list[bytes]:
-    arrays = [np.arange(12).reshape(3, 4).astype(dtype) for dtype in ("uint8", "<i8", ">i2", "uint16")]
-    arrays += [np.asfortranarray(arrays[1]), np.random.default_rng(0).random((12, 3, 4), np.float32)]
-    return [hostile.npy(array) for array in arrays]
-
-
 def _label_npy(content: bytes, folder: Path) -> None:
     path = _file(folder, "labels.npy", content)
     labels = LabelFolder(folder, {}, True).read(path, scores=True)
@@ -161,29 +137,6 @@ def _label_npy(content: bytes, folder: Path) -> None:
 # ── archives ──
 
 
-def _zip_seeds(_: Path) -> list[bytes]:
-    seeds = []
-    for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        names = ("monday/0001.npy", "monday/0002.npy", "tuesday/0001.npy")
-        members = [(name, hostile.npy(np.full((3, 4), place)), packing) for place, name in enumerate(names)]
-        seeds.append(mutations.zipped(members))
-    return seeds
-
-
-def _tar_seeds(_: Path) -> list[bytes]:
-    seeds = []
-    for kind in ("w", "w:gz", "w:bz2", "w:xz"):
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode=kind) as archive:
-            for place, name in enumerate(("monday/0001.npy", "./monday/0002.npy", f"tuesday/{'long' * 30}/0001.npy")):
-                content = hostile.npy(np.full((3, 4), place))
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-        seeds.append(buffer.getvalue())
-    return seeds
-
-
 def _label_zip(content: bytes, folder: Path) -> None:
     files = _stored(_file(folder, "labels.zip", content))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -192,8 +145,8 @@ def _label_zip(content: bytes, folder: Path) -> None:
 
 
 def _label_tar(content: bytes, folder: Path) -> None:
-    start = next((start for start in mutations.COMPRESSIONS if content.startswith(start)), None)
-    ending, opened, _ = mutations.COMPRESSIONS[start] if start else ("", contextlib.nullcontext, None)
+    start = next((start for start in hostile.COMPRESSIONS if content.startswith(start)), None)
+    ending, opened, _ = hostile.COMPRESSIONS[start] if start else ("", contextlib.nullcontext, None)
     files = _stored(_file(folder, f"labels.tar.{ending}".rstrip("."), content))
     with (
         contextlib.suppress(MemoryError),  # the reader takes what it is told to read
@@ -227,27 +180,6 @@ def _digest(content: bytes) -> str:
 # ── records ──
 
 
-_ONE, _BOTH = ("a",), ("a", "b")  # with one sequence there is no interval, which takes the most time
-
-
-def _clips() -> dict[str, list[Any]]:
-    draw = np.random.default_rng(1)
-    labels = draw.choice([0, 1, 2, 255], (2, 5, 3, 4), p=[0.4, 0.3, 0.2, 0.1]).astype(np.uint8)
-    return {name: list(maps) for name, maps in zip(_BOTH, labels, strict=True)}
-
-
-def _meter(names: Sequence[str] = _BOTH, **options: Any) -> FlameMeter:
-    meter = FlameMeter(3, **{"latency_ms": 26, "fps": "50/3", "ignore_index": 255, **options})
-    for name in names:
-        meter.update_sequence(_clips()[name], _clips()["a"], sequence=name)
-    meter.update([[0, 1]], [[0, 2]], sequence="open" if names else "")
-    return meter
-
-
-def _result_seeds(_: Path) -> list[bytes]:
-    return [_meter().compute().to_json().encode(), _meter((), class_names=["x", "y", "z"]).compute().to_json().encode()]
-
-
 def _result(content: bytes, _: Path) -> None:
     sound_result(FlameResult.from_json(_text(content)), _written(content))
 
@@ -259,10 +191,6 @@ def _written(content: bytes) -> Any:
         raise BrokenPromiseError(f"read, but no strict reader of JSON would: {error}") from error
 
 
-def _meter_seeds(_: Path) -> list[bytes]:
-    return [_meter().to_json().encode(), _meter((), hardware="GTX").to_json().encode()]
-
-
 def _meter_state(content: bytes, _: Path) -> None:
     meter = FlameMeter.from_json(_text(content))
     require(FlameMeter.from_json(meter.to_json()).to_json() == meter.to_json(), "what is written is read again")
@@ -270,19 +198,6 @@ def _meter_state(content: bytes, _: Path) -> None:
     other = FlameMeter.from_config(meter.config)
     other.merge(meter)
     require(other.to_json() == meter.to_json(), "nothing is lost in a merge")
-
-
-def _bank(names: Sequence[str], *, persistence: bool) -> OffsetBank:
-    bank = OffsetBank(3, max_offset=2, fps=15, ignore_index=255, persistence=persistence)
-    for name in names:
-        labels = _clips()[name]
-        targets = [labels[0], None, *labels[2:]]
-        bank.update_sequence(_clips()["a"], targets, sequence=name)
-    return bank
-
-
-def _bank_seeds(_: Path) -> list[bytes]:
-    return [_bank(_ONE, persistence=True).to_bytes(), _bank(_BOTH, persistence=False).to_bytes()]
 
 
 def _bank_file(content: bytes, folder: Path) -> None:
@@ -313,22 +228,6 @@ _DECLINED = FlameError
 """What a question to a bank may end in: a prediction was not given, or an offset is out of reach."""
 
 
-def _job(folder: Path, names: Sequence[str], job: Job | None = None, **options: Any) -> Any:
-    folder = folder / "-".join(names)
-    for side in ("preds", "labels"):
-        for name in names:
-            (folder / side / name).mkdir(parents=True, exist_ok=True)
-            for number, array in enumerate(_clips()[name if side == "labels" else "a"]):
-                np.save(folder / side / name / f"{number:04}.npy", array)
-    settings = {"num_classes": 3, "fps": 15, "latency_ms": 60, "ignore_index": 255, **options}
-    return evaluate_folders(folder / "preds", folder / "labels", job=job, **settings)
-
-
-def _evaluation_seeds(folder: Path) -> list[bytes]:
-    whole = _job(folder, _ONE, stream=StreamConfig(), max_offset=2, class_names=["x", "y", "z"])
-    return [_job(folder, _BOTH).to_json().encode(), whole.to_json().encode()]
-
-
 def _evaluation(content: bytes, folder: Path) -> None:
     evaluation = read_evaluation(_file(folder, "result.json", content))
     _written(content)
@@ -336,17 +235,6 @@ def _evaluation(content: bytes, folder: Path) -> None:
     contender = evaluation.contender("one")
     ranking = Ranking((contender, evaluation.contender("other")))
     require(ranking.table() and ranking.to_json(), "it can be compared")
-
-
-def _journal_seeds(folder: Path) -> list[bytes]:
-    trace = LatencyTrace([40.0, 60.0, 95.5], replay="random")
-    seeds = []
-    banked = {"latency_ms": None, "trace": trace, "keep_bank": True, "max_offset": 2}
-    for names, options in ((_BOTH, {}), (_ONE, banked)):
-        path = folder / f"{len(names)}.jsonl"
-        _job(folder, names, Job(journal=path), **options)
-        seeds.append(path.read_bytes())
-    return seeds
 
 
 def _journal(content: bytes, folder: Path) -> None:
@@ -358,12 +246,6 @@ def _journal(content: bytes, folder: Path) -> None:
     require(again.configuration == part.configuration, "going on changes nothing")
     require(again.counted.keys() == part.counted.keys(), "going on loses nothing")
     sound_evaluation(merge_parts([part], allow_partial=True))
-
-
-def _trace_seeds(_: Path) -> list[bytes]:
-    trace = LatencyTrace([70, 76.5, 82, 90], warmup_ms=[200], metadata={"device": "GTX 1080 Ti", "batch": 1})
-    table = b'time,latency_ms,note\r\n0,70,\r\n1,76.5,"a, b"\r\n2,1/3,x\r\n'
-    return [trace.to_json().encode(), trace.to_csv().encode(), b"\xef\xbb\xbf" + table, b"arrival_ms\n0\n33.5\n70\n"]
 
 
 def _trace(content: bytes, folder: Path) -> None:
@@ -394,31 +276,6 @@ def _column(content: bytes, name: str) -> list[Fraction]:
 
 
 # ── descriptions, lists, options ──
-
-
-def _description_seeds(folder: Path) -> list[bytes]:
-    for video, shift in (("monday", 0), ("tuesday", 1)):
-        for side, kind in (("frames", 2), ("labels", 0)):
-            (folder / side / video).mkdir(parents=True, exist_ok=True)
-            for number in (0, 2, 4):
-                content = hostile.picture(8, kind, 0, classes=3, shift=shift)
-                (folder / side / video / f"f_{number:04}.png").write_bytes(content)
-    everything = """name = "street"
-frames = "frames"
-labels = "labels"
-fps = "30000/1001"
-class_names = ["road", "sky", "car"]
-ignore_index = 255
-label_map = "0:0,1:1,2:2,*:255"
-label_prefix = "f_"
-frame_prefix = "f_"
-step = 2
-train = ["monday"]
-val = [
-  "tuesday", # a comment
-]
-"""
-    return [everything.encode(), b"frames='frames'\nlabels='labels'\nfps=15.5\nclasses=3\n"]
 
 
 def _description(content: bytes, folder: Path) -> None:
@@ -452,10 +309,6 @@ def _stays(content: bytes, folder: Path) -> bool:
     return all(place.is_relative_to(folder) for place in places)
 
 
-def _list_seeds(_: Path) -> list[bytes]:
-    return [b"monday\ntuesday\n", b"\xef\xbb\xbfgoat/00000.jpg\r\ngoat/00001.jpg\r\n\r\ncamel/00000.jpg"]
-
-
 def _list(content: bytes, folder: Path) -> None:
     path = _file(folder, "val.txt", content)
     for of_line in (lambda line: line.partition("/")[0], *(() if b"/" in content else (str,))):
@@ -466,19 +319,11 @@ def _list(content: bytes, folder: Path) -> None:
             require(inside.parent == folder and inside.name == name, f"{name!r} is a folder of the data set")
 
 
-def _colours_seeds(_: Path) -> list[bytes]:
-    return [b"64 128 64\tAnimal\n192 0 128\t\tArchway\n0 0 0 Void\n"]
-
-
 def _colours(content: bytes, folder: Path) -> None:
     from flame_metric.data.camvid import read_colours  # noqa: PLC0415 - Pillow is optional
 
     colours = read_colours(_file(folder, "label_colors.txt", content))
     require(colours and all(0 <= colour < 2**24 for colour in colours), "colours have three bytes")
-
-
-def _names_seeds(_: Path) -> list[bytes]:
-    return [json.dumps({f"name {number}": str(number) for number in range(1, 125)}).encode()]
 
 
 def _names(content: bytes, folder: Path) -> None:
@@ -490,102 +335,33 @@ def _names(content: bytes, folder: Path) -> None:
     )
 
 
-def _lookup_seeds(_: Path) -> list[bytes]:
-    return [b"0:0,255:1", b"0:0,*:1", b"11:255,*:*", b" 7 : 0 , 8:1,*:255", b"0:300,1:0"]
-
-
-def _lookup(content: bytes, _: Path) -> None:
-    text = content.decode("utf-8", "replace")
-    lookup = LabelLookup.parse(text)
-    sides = [part.split(":") for part in text.split(",")]
-    parts = {source.strip(): target.strip() for source, target in sides}
-    default = parts.pop("*", None)
-    wanted = {int(source): int(target) for source, target in parts.items()}
-    labels = np.array([*range(300), *wanted], np.uint16)
-    if default is None:
-        labels = labels[np.isin(labels, list(wanted))]
-    others = {"*": labels.tolist(), None: labels.tolist()}.get(default) or [int(default or 0)] * len(labels)
-    expected = [wanted.get(label, other) for label, other in zip(labels.tolist(), others, strict=True)]
-    require(lookup.apply(labels).tolist() == expected, "a label map maps as a dictionary does")
-
-
-_COMMANDS = (
-    "simulate\n--latency-ms\n76\n--fps\n24\n--workers\n2\n--queue\nunlimited\n--tie\nstrict\n--stride\n2",
-    "evaluate\np\nl\n--num-classes\n19\n--fps\n30000/1001\n--latency-ms\n76\n--label-map\n0:0,*:1\n--shard\n2/4\n"
-    "--class-names\na,b\n--ignore-index\n255\n--extra-latency-ms\n1.5",
-    "run\nm:f\nsynthetic\n--mean\n0.4,0.5,0.6\n--jobs\n2\n--latency-ms\n5",
-    "latency\nm:f\n--shape\n3,1024,2048\n--fps\n17\n--samples\n20",
-    "compare\nSwiftNet=result.json\nresult.json",
-    "rescore\nbank.npz\n--latency-ms\n76\n--every\n2\n--target-miou\n0.8",
-    "data\nsynthetic:videos=4,height=128,width=256,fps=15\nval",
-    "data\nfolders:data.toml\ntrain",
-)
-
-
-def _command_seeds(folder: Path) -> list[bytes]:
-    (folder / "result.json").write_bytes(_evaluation_seeds(folder / "evaluated")[0])
-    (folder / "data.toml").write_bytes(_description_seeds(folder)[0])
-    return [command.encode() for command in _COMMANDS]
-
-
-def _command(content: bytes, folder: Path) -> None:
-    """Take a command apart as the command line does, and read what needs no file that exists."""
-    given = content.decode("utf-8", "surrogateescape").replace("\0", "").split("\n")  # no argument holds a NUL
-    if given[0] == "data":
-        with contextlib.chdir(folder):
-            name, *rest = [*given[1:], None]
-            dataset = open_dataset(name or "", split=rest[0])
-            require(dataset.sequences and dataset.num_classes >= 2, "a data set has sequences")
-        return
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            arguments = _commands().parse_args(given)
-        except SystemExit as refused:
-            raise ConfigError(f"exit code {refused.code}") from None
-    _values(arguments, folder)
-
-
-@functools.cache
-def _commands() -> argparse.ArgumentParser:
-    return _parser()
-
-
-def _values(arguments: argparse.Namespace, folder: Path) -> None:
-    values = vars(arguments)
-    if "workers" in values and isinstance(values["workers"], int | str | None) and "tie" in values:
-        stream_config(arguments)
-    if values.get("fps") is not None:
-        require(as_fps(values["fps"]) > 0, "a rate is above 0")
-    with contextlib.chdir(folder):
-        for text in values.get("results", ()):
-            require(text.endswith(split_name(text)[1]), "a file is what stands behind the name")
-            read_networks([text])
-
-
 _IMAGES = ("PIL",)
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         target.name: target
         for target in (
-            Target("label-png", _png_seeds, _label_png, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
-            Target("frame-image", _frame_seeds, _frame_image, mutations.png_or_jpeg, hostile.images, 768, _IMAGES),
-            Target("label-npy", _npy_seeds, _label_npy, mutations.array, hostile.arrays),
-            Target("label-zip", _zip_seeds, _label_zip, mutations.archive, hostile.archives, 512),
-            Target("label-tar", _tar_seeds, _label_tar, mutations.tar_file, hostile.tars),
-            Target("result", _result_seeds, _result, mutations.json_text, hostile.records),
-            Target("meter", _meter_seeds, _meter_state, mutations.json_text, hostile.records),
-            Target("evaluation", _evaluation_seeds, _evaluation, mutations.json_text, hostile.records),
-            Target("bank", _bank_seeds, _bank_file, mutations.archive, hostile.archives),
-            Target("journal", _journal_seeds, _journal, mutations.json_lines, hostile.records),
-            Target("trace", _trace_seeds, _trace, mutations.lines_or_json, hostile.traces),
+            Target("label-png", sound.png_seeds, _label_png, changes.by_chunks, hostile.images, 768, _IMAGES),
+            Target("frame-image", sound.frame_seeds, _frame_image, changes.by_chunks, hostile.images, 768, _IMAGES),
+            Target("label-npy", sound.npy_seeds, _label_npy, changes.as_whole, hostile.arrays),
+            Target("label-zip", sound.zip_seeds, _label_zip, changes.by_members, hostile.archives, 512),
+            Target("label-tar", sound.tar_seeds, _label_tar, changes.by_blocks, hostile.tars),
+            Target("result", sound.result_seeds, _result, changes.as_whole, hostile.records),
+            Target("meter", sound.meter_seeds, _meter_state, changes.as_whole, hostile.records),
+            Target("evaluation", sound.evaluation_seeds, _evaluation, changes.as_whole, hostile.records),
+            Target("bank", sound.bank_seeds, _bank_file, changes.by_members, hostile.archives),
+            Target("journal", sound.journal_seeds, _journal, changes.by_entries, hostile.records),
+            Target("trace", sound.trace_seeds, _trace, changes.by_lines, hostile.traces),
             Target(
-                "description", _description_seeds, _description, mutations.lines, hostile.descriptions, needs=_IMAGES
+                "description",
+                sound.description_seeds,
+                _description,
+                changes.by_lines,
+                hostile.descriptions,
+                needs=_IMAGES,
             ),
-            Target("list", _list_seeds, _list, mutations.lines),
-            Target("colours", _colours_seeds, _colours, mutations.lines, needs=_IMAGES),
-            Target("class-names", _names_seeds, _names, mutations.json_text, hostile.records),
-            Target("label-map", _lookup_seeds, _lookup, mutations.lines),
-            Target("command", _command_seeds, _command, mutations.lines, needs=_IMAGES),
+            Target("list", sound.list_seeds, _list, changes.by_lines),
+            Target("colours", sound.colours_seeds, _colours, changes.by_lines, needs=_IMAGES),
+            Target("class-names", sound.names_seeds, _names, changes.as_whole, hostile.records),
         )
     }
 )

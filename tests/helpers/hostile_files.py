@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import io
 import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fuzzing.mutations import COMPRESSIONS, mend_tar_header, zipped
-from fuzzing.png import assembled, chunks_of, header
+from png_files import assembled, chunks_of, header
 
 __all__ = [
+    "COMPRESSIONS",
     "KINDS",
     "archives",
     "arrays",
     "descriptions",
     "images",
+    "mend_tar_header",
     "npy",
     "picture",
     "records",
     "tars",
     "texts",
     "traces",
+    "zipped",
 ]
 
 KINDS = ((1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (1, 3), (2, 3), (4, 3), (8, 3))
 """Bits and colour type of label maps."""
+
+COMPRESSIONS: Mapping[bytes, tuple[str, Callable[[Any], Any], Callable[[bytes], bytes]]] = MappingProxyType(
+    {
+        b"\x1f\x8b": ("gz", gzip.open, lambda data: gzip.compress(data, mtime=0)),
+        b"BZh": ("bz2", bz2.open, bz2.compress),
+        b"\xfd7zXZ": ("xz", lzma.open, lambda data: lzma.compress(data, preset=0)),
+    }
+)
+"""Of tar files, by their first bytes: the ending, what opens it, what makes it. The same data give the same bytes."""
 
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _WIDTH, _HEIGHT = 11, 9
@@ -67,6 +80,23 @@ def npy(array: npt.NDArray[Any]) -> bytes:
     """Return the content of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def mend_tar_header(head: bytearray) -> None:
+    """Write the checksum that a header has to have into it."""
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % (sum(head) % 8**6)
+
+
+def zipped(members: Iterable[tuple[str, bytes, int]]) -> bytes:
+    """Return an archive of members: name, content, kind of compression. The same ones give the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for name, data, packing in members:
+            info = zipfile.ZipInfo(name)  # of one date
+            info.compress_type = packing
+            packed.writestr(info, data)
     return buffer.getvalue()
 
 
