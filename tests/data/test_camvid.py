@@ -366,7 +366,9 @@ def test_a_lone_frame_is_for_validation(tmp_path: Path) -> None:
 def test_runs_of_one_step(tmp_path: Path) -> None:
     root = plain(tmp_path, *names_of("0016E5_", 7899, 7929, 7959, 7961, 7963, 7965), "0006R0_f00930")
     assert shown(camvid(root, step=2)) == [("0016E5_07959", 4, 15)]
-    assert shown(camvid(root, step=30, fps="30000/1001")) == [("0016E5_07899", 2, Fraction(1000, 1001))]
+    assert shown(camvid(root, step=30, fps="1000/1001")) == [("0016E5_07899", 2, Fraction(1000, 1001))]
+    with pytest.raises(DatasetError, match=r"`fps` is 15, but the frame numbers of videos .* unlike steps \(2, 30\)"):
+        camvid(root, fps=15)
     with pytest.raises(DatasetError, match="holds no run of step 1; it holds 1 of step 2, 1 of step 30"):
         camvid(root, step=1)
     with pytest.raises(DatasetError, match="holds no run of step 1; it holds lone frames alone"):

@@ -94,14 +94,13 @@ def test_a_list_of_videos_does_for_2016_as_well(tmp_path: Path) -> None:
 
 
 def test_rate_and_step(tmp_path: Path) -> None:
-    write(tmp_path, "bear", [0, 2, 4, 5])
+    write(tmp_path, "bear", [0, 2, 4, 8])
     write_list(tmp_path / "ImageSets/2016/val.txt", "bear")
-    first, last = davis(tmp_path, year=2016, fps=30).sequences
-    assert [(video.name, video.fps) for video in (first, last)] == [
-        ("bear[00000..00004]", 15),
-        ("bear[00005..00005]", 15),
-    ]
-    assert [video.name for video in davis(tmp_path, year=2016, step=2).sequences] == ["bear[00000..00004]"]
+    for options, rate in (({}, 12), ({"fps": 30}, 30), ({"step": 2}, 12)):
+        assert [(video.name, video.fps) for video in davis(tmp_path, year=2016, **options).sequences] == [
+            ("bear[00000..00004]", rate),
+            ("bear[00008..00008]", rate),
+        ]
 
 
 @pytest.mark.parametrize(

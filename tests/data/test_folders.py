@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric.data.folders import LabelFolder, match_folders
+from flame_metric.data.folders import LabelFolder, find_step, match_folders
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.errors import ConfigError, DatasetError
 
@@ -107,6 +107,42 @@ def test_a_given_step_rules(tmp_path: Path) -> None:
         match(tmp_path, ["15.npy"], ["19.npy"], step=0)
 
 
+@pytest.mark.parametrize(
+    ("preds", "labels", "step"),
+    [
+        ({"a": range(50)}, {"a": range(0, 50, 5)}, 1),
+        ({"a": [*range(0, 17, 2), *range(17, 35, 2)]}, {"a": [*range(0, 17, 2), *range(17, 35, 2)]}, 1),
+        ({"a": range(0, 9, 2)}, {"a": [0, 8]}, 2),
+        ({"a": [0, 4, 10]}, {"a": range(0, 11, 2)}, 2),  # one side votes
+        ({"a": [0, 2], "b": [0, 4]}, {"a": [0, 2], "b": [0, 4]}, 2),  # one step for all
+        ({"a": [0, 10], "b": [15, 20]}, {"a": [0, 10], "b": [20]}, None),  # b has no vote, and lies off a's grid
+    ],
+)
+def test_the_step_is_what_both_sides_vote_for(preds: dict, labels: dict, step: int | None) -> None:
+    if step is None:
+        with pytest.raises(DatasetError, match=r"sequence b: frame numbers are up to 5 .*step 10; --step 5 fits"):
+            find_step(Path("labels"), labels, preds)
+    else:
+        assert find_step(Path("labels"), labels, preds) == step
+
+
+def test_frames_whose_names_say_their_sequence_match_in_whatever_folders(tmp_path: Path) -> None:
+    """Cityscapes keeps labels by city, CamVid's SegNet version in one folder; `run` writes a folder a clip."""
+    preds = [f"x_00_{label:02}/x_00_{frame:02}.npy" for label in (19, 60) for frame in (label - 2, label)]
+    for labels in (["x_00_19.npy", "x_00_60.npy"], ["x/x_00_19.npy", "x/x_00_60.npy"]):
+        clips = match(tmp_path / labels[0][1], preds, labels, step=1)
+        assert [(clip.name, [frame.index for frame in clip.frames]) for clip in clips] == [
+            ("x_00_19", [0, 2]),
+            ("x_00_60", [0, 2]),
+        ]
+    with pytest.raises(DatasetError, match=r"has no prediction of 1 of 3 labelled frame\(s\): x_00_90"):
+        match(tmp_path, preds, ["x/x_00_19.npy", "x/x_00_60.npy", "x/x_00_90.npy"], step=1)
+    with pytest.raises(
+        DatasetError, match="has no predictions for 1 of 1 sequence"
+    ):  # of another video, for all we know
+        match(tmp_path / "other", ["a/frame_1.npy"], ["b/frame_1.npy"])
+
+
 def test_one_frame_has_no_step(tmp_path: Path) -> None:
     (clip,) = match(tmp_path, ["1.npy"], ["1.npy"])
     assert clip.step is None
@@ -122,7 +158,31 @@ def test_one_frame_has_no_step(tmp_path: Path) -> None:
         (["1.npy"], ["1.npy", "b_2.npy"], {}, r"has no predictions for 1 of 2 sequence\(s\): b; it has"),
         (["01.npy"], ["1.npy"], {}, r"preds/01\.npy: is frame 1 of sequence labels|labels/1\.npy: is frame 1 of .*01"),
         (["x.npy"], ["x.npy"], {}, "the frame name 'x' has no digits"),
-        (["1.npy", "3.npy", "6.npy"], ["1.npy"], {}, r"up to 3 apart, expected multiples of the step 2; --step 1 fits"),
+        (
+            ["1.npy", "3.npy", "6.npy"],
+            ["1.npy", "3.npy"],
+            {},
+            r"up to 3 apart, .* of the step 2; --step 1",
+        ),
+        (
+            ["1.npy", "5.npy", "11.npy"],
+            ["1.npy", "11.npy", "27.npy"],
+            {},
+            r"are 4, 6 and 16 apart, .*: --step 2 fits",
+        ),
+        (
+            ["1.npy", "3.npy"],
+            ["1.npy", "4.npy"],
+            {},
+            "of predictions advance by 2 .* labels by 3, .*--step 1",
+        ),
+        (["1.npy", "3.npy"], ["0.npy", "2.npy"], {}, r"up to 1 apart, expected multiples of the step 2; --step 1"),
+        (
+            ["1.npy", "5.npy"],
+            ["5.npy"],
+            {},
+            r"no sequence has two labelled .*, or the step \(--step\)",
+        ),
         (["1.npy", "4.npy"], ["1.npy"], {"step": 2}, r"up to 3 apart, expected multiples of the step 2; --step 3 fits"),
         (["a/1.npy"], ["1.npy"], {}, "holds frames itself, while .* holds folders of them such as a"),
         (["b/1.npy"], ["a/1.npy", "c/1.npy"], {}, r"has no predictions for 2 of 2 sequence\(s\): a, c; it has b"),
@@ -130,7 +190,7 @@ def test_one_frame_has_no_step(tmp_path: Path) -> None:
             ["a/1.npy", "b/1.npy"],
             ["a/2.npy", "b/3.npy"],
             {},
-            r"advance by unlike steps \(1 in a, 2 in b\), expected one step",
+            r"no sequence has two labelled frames",
         ),
     ],
 )

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import DatasetError, FlameMeter, ShapeError
+from flame_metric.data.folders import vote_step
 from flame_metric.data.videos import VideoSequence
 
 pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
 module = pytest.importorskip("flame_metric.data.frame_files")
 trees = pytest.importorskip("video_trees")
 FileFolder, FrameFile, FrameRun = module.FileFolder, module.FrameFile, module.FrameRun
-pair_folders, recordings, step_of, open_numbered_videos = (
+pair_folders, recordings, open_numbered_videos = (
     module.pair_folders,
     module.recordings,
-    module.step_of,
     module.open_numbered_videos,
 )
 read_label_png = pytest.importorskip("flame_metric.data.images").read_label_png
@@ -35,9 +35,9 @@ def write(root: Path, video: str, numbers, **options) -> None:
     trees.write_video(root / "frames" / video, root / "labels" / video, numbers, **options)
 
 
-def videos(root: Path, *names: str, rate: int = 30, step: int | None = None) -> tuple[VideoSequence, ...]:
+def videos(root: Path, *names: str, rate: int = 30, fps=None, step: int | None = None) -> tuple[VideoSequence, ...]:
     folders = {name: (root / "frames" / name, root / "labels" / name) for name in names}
-    return open_numbered_videos(root, folders, read_label_png, fps=rate, step=step)
+    return open_numbered_videos(root, folders, read_label_png, recorded=rate, fps=fps, step=step)
 
 
 def shown(found) -> list[tuple[str, list[str], Fraction]]:
@@ -50,23 +50,6 @@ def refused(message: str, root: Path, *names: str, **options) -> None:
 
 
 # ── runs ──
-
-
-@pytest.mark.parametrize(
-    ("numbers", "step"),
-    [
-        ([0, 1, 2, 3], 1),
-        ([100, 103, 106, 109], 3),
-        ([1, 2, 3, 5, 6, 7], 1),  # a hole
-        ([0, 3, 6, 7, 10, 13], 3),  # one distance is too short, and no reason to take all others for holes
-        ([1, 3, 4, 6], 2),
-        ([0, 1, 3], 1),  # as many of either: the smaller one
-        ([8], None),
-        ([], None),
-    ],
-)
-def test_the_step_is_what_occurs_most_often(numbers: list[int], step: int | None) -> None:
-    assert step_of(numbers) == step
 
 
 def test_a_video_without_a_hole(tmp_path: Path) -> None:
@@ -86,6 +69,11 @@ def test_a_video_is_cut_at_holes(tmp_path: Path) -> None:
         ("street[00005..00006]", ["00005", "00006"], 30),
         ("street[00008..00008]", ["00008"], 30),
     ]
+    assert [(part.recording, part.start, part.step) for part in videos(tmp_path, "street")] == [
+        ("street", 0, 1),
+        ("street", 5, 1),
+        ("street", 8, 1),
+    ]
 
 
 def test_numbers_that_rise_by_a_step(tmp_path: Path) -> None:
@@ -96,6 +84,43 @@ def test_numbers_that_rise_by_a_step(tmp_path: Path) -> None:
         ("street[00014..00017]", ["00014", "00017"], 5),
     ]
     assert [int(target[0, 0]) for target in second.targets] == [14, 17]
+    assert (second.recording, second.start, second.step) == ("street", 4, 3)
+
+
+def test_a_rate_that_is_given_is_that_of_steps(tmp_path: Path) -> None:
+    write(tmp_path, "b", [2, 5, 8])
+    write(tmp_path, "d", [0, 1])
+    assert shown(videos(tmp_path, "b", fps=5)) == [("b", ["00002", "00005", "00008"], 5)]
+    refused(
+        "`fps` is 5, but the frame numbers of videos advance by unlike steps .1, 3., expected",
+        tmp_path,
+        "b",
+        "d",
+        fps=5,
+    )
+    assert shown(videos(tmp_path, "b", "d", fps=5, step=1)) == [("d", ["00000", "00001"], 5)]
+
+
+def test_a_number_between_others_makes_the_step_smaller(tmp_path: Path) -> None:
+    """As it does for `evaluate`, whatever distance occurs most often."""
+    write(tmp_path, "street", [0, 2, 4, 6, 7, 9])
+    assert [(part.name, part.start) for part in videos(tmp_path, "street")] == [
+        ("street[00000..00000]", 0),
+        ("street[00002..00002]", 2),
+        ("street[00004..00004]", 4),
+        ("street[00006..00007]", 6),
+        ("street[00009..00009]", 9),
+    ]
+
+
+def test_numbers_that_vote_for_no_step(tmp_path: Path) -> None:
+    write(tmp_path, "street", [0, 3, 6, 10, 13])
+    refused("the frame numbers of street are 3, 4 apart, expected gaps .*; give the `step` of", tmp_path, "street")
+    found = videos(tmp_path, "street", step=3)  # what lies between is no whole number of steps
+    assert [(part.name, part.recording, part.start) for part in found] == [
+        ("street[00000..00006]", None, 0),
+        ("street[00010..00013]", None, 0),
+    ]
 
 
 def test_a_lone_frame_has_the_rate_of_the_others(tmp_path: Path) -> None:
@@ -114,14 +139,18 @@ def test_a_lone_frame_has_the_rate_of_the_others(tmp_path: Path) -> None:
 def test_videos_of_one_step(tmp_path: Path) -> None:
     for name, numbers in (("b", [0, 3, 6, 12]), ("d", [0, 1])):
         write(tmp_path, name, numbers)
-    assert [video.name for video in videos(tmp_path, "b", "d", step=3)] == ["b[00000..00006]"]
+    assert [video.name for video in videos(tmp_path, "b", "d", step=3)] == [
+        "b[00000..00006]",
+        "b[00012..00012]",
+    ]
     assert [video.name for video in videos(tmp_path, "b", "d", step=1)] == ["d"]
     refused("holds no run of step 2; it holds 1 of step 1, 1 of step 3$", tmp_path, "b", "d", step=2)
 
 
-def test_runs_without_a_label_are_left_out(tmp_path: Path) -> None:
+def test_runs_without_a_label_are_kept(tmp_path: Path) -> None:
     write(tmp_path, "street", [0, 1, 2, 6, 7], label_of=lambda number: grey(7) if number == 7 else None)
-    (video,) = videos(tmp_path, "street")
+    other, video = videos(tmp_path, "street")  # predictions of the one may be on screen in the other
+    assert (other.name, other.labelled) == ("street[00000..00002]", ())
     assert (video.name, video.labelled) == ("street[00006..00007]", (1,))
     assert video.targets[0] is None
     assert video.frames[0].shape == (2, 4, 3)
@@ -130,7 +159,7 @@ def test_runs_without_a_label_are_left_out(tmp_path: Path) -> None:
 @given(numbers=st.sets(st.integers(0, 40), min_size=1))
 def test_every_frame_is_in_one_run_and_no_run_has_a_hole(numbers: set[int]) -> None:
     frames = [FrameFile(str(number), Path("x"), Path("y"), number, ("", "")) for number in sorted(numbers)]
-    step = step_of(sorted(numbers)) or 1
+    step = vote_step([numbers]) or 1
     runs = list(module.cut_into_runs("street", frames, step))
     assert [frame for run in runs for frame in run.frames] == frames
     assert len({run.name for run in runs}) == len(runs)

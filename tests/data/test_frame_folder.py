@@ -1,5 +1,6 @@
 """Folders of frames and label maps: layouts, names, steps and holes, what is refused, and CamVid read as such."""
 
+import math
 import os
 import pickle
 from collections.abc import Iterable
@@ -106,7 +107,7 @@ def test_kinds_of_files(tmp_path: Path) -> None:
     (tmp_path / "frames/a/4.txt").write_text("")
     (tmp_path / "labels/a").mkdir(parents=True)
     np.save(tmp_path / "labels/a/2.npy", label_of(2))
-    dataset = read(tmp_path)
+    dataset = read(tmp_path, step=1)
     assert shown(dataset) == [("a", [1, 2, 3], [2], 30)]
     np.testing.assert_array_equal(dataset.sequences[0].targets[1], label_of(2))
 
@@ -151,7 +152,8 @@ def test_videos_can_be_sent_to_other_processes(tmp_path: Path) -> None:
         ([4, 6, 8], None, [("a", 3)]),
         ([0, 2, 4, 8, 10], None, [("a[0000..0004]", 3), ("a[0008..0010]", 2)]),
         ([0, 1, 2, 4, 5, 9], None, [("a[0000..0002]", 3), ("a[0004..0005]", 2), ("a[0009..0009]", 1)]),
-        ([0, 2, 4, 5, 7], None, [("a[0000..0004]", 3), ("a[0005..0007]", 2)]),  # too many are no neighbours either
+        ([0, 2, 4, 5], None, [("a[0000..0000]", 1), ("a[0002..0002]", 1), ("a[0004..0005]", 2)]),  # the step is 1
+        ([0, 2, 4], 1, [("a[0000..0000]", 1), ("a[0002..0002]", 1), ("a[0004..0004]", 1)]),
         ([0, 2, 4, 6, 7], 1, [("a[0000..0000]", 1), ("a[0002..0002]", 1), ("a[0004..0004]", 1), ("a[0006..0007]", 2)]),
         ([7], None, [("a", 1)]),
         ([7], 5, [("a", 1)]),
@@ -166,9 +168,14 @@ def test_holes_cut_a_sequence(
     assert [number for _, frames, *_ in shown(dataset) for number in frames] == numbers
 
 
-def test_parts_without_labels_are_left_out(tmp_path: Path) -> None:
-    write(tmp_path, "a", [0, 1, 2, 5, 6, 9], labelled=[5])
-    assert shown(read(tmp_path)) == [("a[0005..0006]", [5, 6], [5], 30)]
+def test_parts_know_their_places_with_labels_or_without(tmp_path: Path) -> None:
+    write(tmp_path, "a", [2, 4, 6, 12, 14, 20], labelled=[12, 14])
+    videos = read(tmp_path).sequences
+    assert [(part.name, part.recording, part.start, part.step, part.labelled) for part in videos] == [
+        ("a[0002..0006]", "a", 0, 2, ()),
+        ("a[0012..0014]", "a", 5, 2, (0, 1)),
+        ("a[0020..0020]", "a", 9, 2, ()),
+    ]
 
 
 def test_a_lone_frame_takes_the_step_of_the_others(tmp_path: Path) -> None:
@@ -192,15 +199,17 @@ def test_every_labelled_frame_is_in_one_part(
     tmp_path_factory: pytest.TempPathFactory, numbers: set[int], step: int | None
 ) -> None:
     root = write(tmp_path_factory.mktemp("videos"), "a", sorted(numbers))
+    gaps = {after - before for before, after in pairwise(sorted(numbers))}
     try:
-        parts = [frames for _, frames, *_ in shown(read(root, step=step))]
+        found = read(root, step=step)
     except DatasetError:
-        assert all(after - before != step for before, after in pairwise(sorted(numbers)))
+        assert any(gap % step for gap in gaps) if step else math.gcd(*gaps) not in gaps
         return
-    assert sorted(number for part in parts for number in part) == sorted(numbers)
-    gaps = {after - before for part in parts for before, after in pairwise(part)}
-    assert len(gaps) <= 1
-    assert gaps <= ({step} if step else gaps)
+    size = step or (math.gcd(*gaps) if gaps else 1)
+    assert [number for _, frames, *_ in shown(found) for number in frames] == sorted(numbers)
+    for video, (_, frames, *_) in zip(found.sequences, shown(found), strict=True):
+        assert video.start * size == frames[0] - min(numbers)
+        assert {after - before for before, after in pairwise(frames)} <= {size}
 
 
 # ── what is refused ──
@@ -319,20 +328,25 @@ def test_frames_that_come_twice(tmp_path: Path) -> None:
     refused(r"01\.jpg: is frame 1 of its recording, as .*0001\.png is, expected it once", tmp_path)
 
 
-def test_unlike_steps(tmp_path: Path) -> None:
-    write(tmp_path, "a", range(3))
+def test_one_step_for_all_sequences(tmp_path: Path) -> None:
+    write(tmp_path, "a", range(0, 6, 2))
     write(tmp_path, "b", range(0, 9, 3))
-    refused(r"frames: frame numbers advance by unlike steps \(1 in a, 3 in b\), expected one step for one", tmp_path)
+    refused(r"frames: frame numbers are 2 and 3 apart, .*; give the step \(step\): step = 1 fits all of them", tmp_path)
     assert shown(read(tmp_path, sequences=["b"], fps=10)) == [("b", [0, 3, 6], [0, 3, 6], 10)]
+    write(tmp_path, "c", range(2))
+    assert {video.step for video in read(tmp_path, fps=10).sequences} == {1}
 
 
-def test_a_step_that_no_frames_are_apart(tmp_path: Path) -> None:
-    write(tmp_path, "a", [0, 2, 4])
-    refused(
-        r"frames: holds no two neighbours whose numbers are `step` 1 apart, only such as a\[0000\.\.0000\]",
-        tmp_path,
-        step=1,
-    )
+def test_one_label_says_no_step(tmp_path: Path) -> None:
+    write(tmp_path, "a", range(5), labelled=[4])
+    refused(r"no sequence has two labelled frames, .*, or the step \(step\)", tmp_path)
+    assert shown(read(tmp_path, step=1)) == [("a", [0, 1, 2, 3, 4], [4], 30)]
+
+
+def test_labels_on_some_frames(tmp_path: Path) -> None:
+    write(tmp_path, "a", range(11), labelled=[0, 5, 10])
+    assert [video.step for video in read(tmp_path).sequences] == [1]
+    refused(r"sequence a: frame numbers are up to 1 .* of the step 5; step = 1", tmp_path, step=5)
 
 
 def test_damage_is_named_on_access(tmp_path: Path) -> None:

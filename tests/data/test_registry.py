@@ -260,7 +260,7 @@ def test_every_option_reaches_its_reader(tmp_path: Path) -> None:
         (video,) = dataset.sequences
         assert (dataset.name, video.name, video.fps) == (f"{title} val", "val-video", Fraction(rate, 3))
         assert video.targets[2].shape == (2, 2)
-        training = open_dataset(f"{name}:{tmp_path},fps=30,step=3", split="train")
+        training = open_dataset(f"{name}:{tmp_path},fps=10,step=3", split="train")
         assert (training.sequences[0].name, training.sequences[0].fps) == ("train-video", 10)
         with pytest.raises(DatasetError, match="holds no run of step 1; it holds 1 of step 3"):
             open_dataset(f"{name}:{tmp_path},step=1")

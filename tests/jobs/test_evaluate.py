@@ -148,7 +148,7 @@ def test_one_label_a_clip_and_predictions_before_it(tmp_path: Path) -> None:
             {"frame_offset": 5, "step": 1},
             r"sequence s has one label, that of frame 19, and 4 frame\(s\) before it, expected a prediction 5 frame",
         ),
-        ({"s/15": A}, {"s/19": A}, {"frame_offset": 4}, r"another step \(--step, now 4\)"),
+        ({"s/15": A}, {"s/19": A}, {"frame_offset": 4, "step": 4}, r"another step \(--step, now 4\)"),
         ({"s/1": A}, {"s/1": [[0, 0, 200]]}, {}, r"labels/s/1\.npy: `target` holds label\(s\) \[200\] \(1 pixels\)"),
         ({"s/1": [[0, 7, 7]]}, {"s/1": A}, {}, r"preds/s/1\.npy: `pred` holds label\(s\) \[7\] \(2 pixels\)"),
         (
@@ -266,7 +266,7 @@ def test_frames_that_enter_no_score_are_not_read(tmp_path: Path, monkeypatch: py
         return original(self, path, **options)
 
     monkeypatch.setattr(LabelFolder, "read", counting_read)
-    evaluate(tmp_path, {f"s/{number}": A for number in range(30)}, {"s/19": A}, frame_offset=4)
+    evaluate(tmp_path, {f"s/{number}": A for number in range(30)}, {"s/19": A}, frame_offset=4, step=1)
     assert sorted(read) == ["labels/19", "preds/15", "preds/19"]
 
 
@@ -295,11 +295,11 @@ def test_sequences_without_a_pair_are_no_part_of_the_interval(tmp_path: Path) ->
 
 def test_the_step_is_mentioned(tmp_path: Path) -> None:
     clip = {"s/5": A, "s/10": A}
-    assert "Frame numbers advance by 5: fps counts such steps." in evaluate(tmp_path, clip, clip).notes
+    assert "10 fps of steps of 5 numbers." in evaluate(tmp_path, clip, clip).notes
 
 
 def test_unlabelled_predictions_are_mentioned(tmp_path: Path) -> None:
-    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A}, frame_offset=0)
+    found = evaluate(tmp_path, {"s/1": A, "s/2": A}, {"s/1": A}, frame_offset=0, step=1)
     assert "1 predicted frame(s) have no label." in found.notes
 
 

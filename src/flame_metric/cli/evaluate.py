@@ -76,9 +76,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         files.add_argument(
             f"--{side}-suffix", default="", metavar="TEXT", help="end of names to be left out, such as _L"
         )
-    files.add_argument(
-        "--step", type=int, metavar="S", help="frame numbers per frame (default: the smallest difference)"
-    )
+    files.add_argument("--step", type=int, metavar="S", help="frame numbers per frame (default: read from them)")
 
     parser.add_argument("--class-names", type=names, metavar="A,B,..", help="names of the classes, separated by commas")
     add_stream_options(parser)

@@ -27,6 +27,7 @@ from flame_metric.core.files import digest_of
 from flame_metric.data.registry import DATASETS, open_dataset
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
+from flame_metric.jobs.outputs import evaluate_line
 from flame_metric.jobs.run import Display, NetworkRun, measure_network, read_latency, run_network
 from flame_metric.latency.report import latency_report
 from flame_metric.latency.trace import LatencyTrace
@@ -120,16 +121,17 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     with joined_ranks(arguments) as ranks, partial_table(arguments, part=ranks is not None):
         if ranks is None:
-            found = _run(arguments, *_load(arguments))
+            network, dataset = _load(arguments)
+            found = _run(arguments, network, dataset)
         else:
             of_all = _run_on(ranks, arguments)
             if of_all is None:
                 return 0
-            found = of_all
+            found, dataset = of_all
     if is_part(arguments):
         write(part_note(found.evaluation, arguments))
     else:
-        _write(found, arguments)
+        _write(found, dataset, arguments)
     return 0 if found.audit is None or found.audit.passed else _AUDIT_FAILED
 
 
@@ -181,7 +183,7 @@ def _run(
         )
 
 
-def _run_on(ranks: Ranks, arguments: argparse.Namespace) -> NetworkRun | None:
+def _run_on(ranks: Ranks, arguments: argparse.Namespace) -> tuple[NetworkRun, VideoDataset] | None:
     """Run a network on several ranks, with the latency that rank 0 measures; None on the others."""
     loaded: list[tuple[Network, VideoDataset]] = []
     is_given = any(getattr(arguments, name) is not None for name in _LATENCIES)
@@ -209,7 +211,7 @@ def _run_on(ranks: Ranks, arguments: argparse.Namespace) -> NetworkRun | None:
     evaluation = evaluation_of_all(
         ranks, arguments, lambda mine: _run(mine, network, dataset, trace=trace, display=show).evaluation
     )
-    return None if evaluation is None else NetworkRun(evaluation, trace)
+    return None if evaluation is None else (NetworkRun(evaluation, trace), dataset)
 
 
 def _timing(arguments: argparse.Namespace, dataset: VideoDataset) -> dict[str, Any]:
@@ -247,7 +249,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError("--audit-json is given without --audit")
 
 
-def _write(found: NetworkRun, arguments: argparse.Namespace) -> None:
+def _write(found: NetworkRun, dataset: VideoDataset, arguments: argparse.Namespace) -> None:
     measured = arguments.trace is None and found.trace is not None
     more: list[str] = []
     files: list[Callable[[], None]] = []
@@ -259,7 +261,10 @@ def _write(found: NetworkRun, arguments: argparse.Namespace) -> None:
     if arguments.bank is not None and bank is not None:
         files.append(partial(save_bank, bank, arguments.bank))
         more.append(bank_note(bank, arguments.bank, found.evaluation.incomplete))
-    more += [f"Label maps are in {arguments.label_maps}."] if arguments.label_maps is not None else []
+    if arguments.label_maps is not None:
+        labels = "label maps that hold classes" if dataset.label_options is None else "the label maps of the videos"
+        line = evaluate_line(arguments.label_maps, dataset, found.evaluation.flame.config)
+        more += [f"Label maps are in {arguments.label_maps}. With {labels} in LABELS, this scores them again:", line]
     more += [f"Overlays are in {arguments.overlays}."] if arguments.overlays is not None else []
     if found.audit is not None:
         more += ["", found.audit.table()]

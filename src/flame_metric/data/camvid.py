@@ -25,6 +25,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -33,13 +34,14 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_choice, check_integer
-from flame_metric.core.clock import Fps, as_fps
+from flame_metric.core.clock import Fps
 from flame_metric.data.frame_files import (
     FileFolder,
     FrameFile,
     FrameRun,
     LabelReader,
     pair_folders,
+    rate_runs,
     recordings,
     runs_of_step,
 )
@@ -55,6 +57,7 @@ __all__ = ["CLASS_NAMES", "COLOUR_NAMES", "camvid", "read_class_labels", "read_c
 _SPLITS = ("train", "val", "test")
 _STILLS, _COLOURED = "701_StillsRaw_full", "LabeledApproved_full"
 _IMAGES, _LABELS = "images", "labels"
+_RECORDED = Fraction(30)  # numbers per second
 _VAL = range(7959, 8160)  # frames of 0016E5 that SegNet's version holds in val: those at 15 Hz
 _TEST = range(8521, 100_000)  # frames of 0001TP that it holds in test
 _TRAIN_TENTHS = 7  # of a run in the plain layout
@@ -113,7 +116,7 @@ def camvid(
     split: str | None = None,
     classes: str = "11",
     step: int | None = None,
-    fps: Fps = 30,
+    fps: Fps | None = None,
 ) -> VideoDataset:
     """Return the runs in a folder; frames and labels are read on access.
 
@@ -129,8 +132,8 @@ def camvid(
         The 11 classes, or all of the original ones: 31 and void.
     step : int, optional
         Only runs whose numbers are so many apart.
-    fps : int, float, Fraction, Decimal or str
-        Frames per second of the recordings.
+    fps : int, float, Fraction, Decimal or str, optional
+        Steps per second, of videos of one step; default: 30 / step, as recorded.
 
     Returns
     -------
@@ -151,7 +154,6 @@ def camvid(
         check_choice("split", split, _SPLITS)
     if step is not None:
         step = check_integer("step", step, 1)
-    rate = as_fps(fps)
     layout = _layout(dataset_root(root, f"{_STILLS}, trainannot or {_IMAGES}"))
     _check_layout(layout, split, classes)
     frames = [frame for source in layout.sources for frame in pair_folders(source.images, source.labels)]
@@ -161,7 +163,7 @@ def camvid(
         raise DatasetError(f"{root}: holds no labelled frame{f' of {split}' if split else ''}", path=root)
     runs = runs_of_step(Path(root), list(_runs(frames)), step)
     read_labels = _label_reader(layout, classes)
-    videos = [run.video(rate, read_labels) for run in runs]
+    videos = rate_runs(Path(root), runs, read_labels, recorded=_RECORDED, fps=fps)
     if layout.name == "plain" and split is not None:
         videos = list(_part(videos, split))
         if not videos:
@@ -170,7 +172,8 @@ def camvid(
                 f"{root}: holds no label in the {part} tenths of a run, expected some to {purpose} on", path=root
             )
     names = CLASS_NAMES if classes == "11" else COLOUR_NAMES
-    return VideoDataset(f"camvid {split}" if split else "camvid", tuple(videos), names, len(names))
+    options: dict[str, str] | None = None if layout.name == "original" else {}
+    return VideoDataset(f"camvid {split}" if split else "camvid", tuple(videos), names, len(names), options)
 
 
 # ── files ──

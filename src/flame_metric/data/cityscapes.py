@@ -161,7 +161,10 @@ def cityscapes(
         )
         for clip in clips
     )
-    return VideoDataset(f"cityscapes {split}", sequences, CLASS_NAMES if classes == "19" else CATEGORIES, VOID)
+    kind = clips[0].kind
+    options = {"label_suffix": f"_gtFine_{kind}", "label_map": _LOOKUPS[kind][classes].to_text()}
+    names = CLASS_NAMES if classes == "19" else CATEGORIES
+    return VideoDataset(f"cityscapes {split}", sequences, names, VOID, options)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ VOID = 255
 
 _FRAMES, _LABELS, _LISTS = Path("JPEGImages/480p"), Path("Annotations/480p"), Path("ImageSets")
 _LIST_FOLDERS = {2016: ("2016", "480p"), 2017: ("2017",)}
+_RECORDED = 24
+"""Frame numbers per second."""
 _LOOKUPS = {
     2016: LabelLookup({0: 0, 255: 1}),
     2017: LabelLookup({0: 0, **dict.fromkeys(range(1, VOID), 1), VOID: VOID}),
@@ -60,7 +62,7 @@ def davis(
     *,
     split: str = "val",
     year: int = 2017,
-    fps: Fps = 24,
+    fps: Fps | None = None,
     step: int | None = None,
 ) -> VideoDataset:
     """Return the videos of a split; frames and labels are read on access.
@@ -72,10 +74,10 @@ def davis(
     split : {"val", "train"}
     year : {2017, 2016}
         Of the release: which list of videos is read, and what the label maps say.
-    fps : int, float, Fraction, Decimal or str
-        Frame numbers per second.
+    fps : int, float, Fraction, Decimal or str, optional
+        Steps per second, of videos of one step; default: 24 / step, as recorded.
     step : int, optional
-        Only runs of frames whose numbers are so many apart; default: all runs. In the downloads it is one.
+        Only videos of which frame numbers advance by so much; default: all. In the downloads it is one.
 
     Returns
     -------
@@ -99,10 +101,13 @@ def davis(
         folder,
         {name: (folder / _FRAMES / name, folder / _LABELS / name) for name in names},
         partial(read_davis_labels, year=year),
+        recorded=_RECORDED,
         fps=fps,
         step=step,
     )
-    return VideoDataset(f"davis {year} {split}", videos, CLASS_NAMES, VOID if year == 2017 else None)
+    void = VOID if year == 2017 else None
+    options = {"label_map": _LOOKUPS[2016].to_text() if year == 2016 else f"0:0,{VOID}:{VOID},*:1"}
+    return VideoDataset(f"davis {year} {split}", videos, CLASS_NAMES, void, options)
 
 
 def read_davis_labels(path: str | os.PathLike[str], *, year: int) -> npt.NDArray[np.uint8]:

@@ -3,27 +3,32 @@
 They may lie on disk, in an archive, in an object store or on a server (places.py).
 
 Frames are matched by name, never by position: the name is the file's stem without a given prefix and suffix. Its last
-digits are the frame number. On the timeline of a sequence, numbers count in *steps*; a step is the smallest difference
-between two numbers, and a number that is missing on both sides is a hole, not a frame.
+digits are the frame number. On the timeline of a sequence, numbers count in *steps*, and frame rates are rates of
+steps. A number that is missing on both sides is a hole, not a frame.
+
+:func:`find_step` is the one rule for the step. Each side, labels and predictions (or frames), votes for the greatest
+common divisor of the gaps between its own numbers within sequences, if a gap of that size occurs. If both vote, the
+step is the smaller vote, which has to divide the larger; if one does, it is that vote. A sequence with fewer than two
+labels has no vote on either side: how far a prediction lies before a label says how late it is, not how fast frames
+follow each other. There is one step for all sequences, and every number has to be a whole number of steps from the
+others of its sequence. What does not follow from that is refused, until the step is given.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
-from flame_metric.data import MAX_PIXELS
+from flame_metric.data.arrays import read_array
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import check_file, exists
 from flame_metric.data.places import open_place
@@ -35,11 +40,16 @@ __all__ = [
     "Frame",
     "LabelFile",
     "LabelFolder",
+    "WalkedFolder",
     "affix_hint",
     "files_by_frame",
+    "find_step",
     "match_folders",
+    "numbers_of",
     "split_name",
     "split_recordings",
+    "vote_step",
+    "walk_folder",
 ]
 
 LabelFile = Path | StoredFile
@@ -47,6 +57,7 @@ LabelFile = Path | StoredFile
 File = TypeVar("File", bound=LabelFile)
 
 _EXTENSIONS = (".png", ".npy")
+_SEPARATORS = "_-. "
 _LAST_DIGITS = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<after>[^0-9]*)", re.DOTALL)
 
 
@@ -95,10 +106,10 @@ class LabelFolder:
             If the folder is missing, holds no label map, or holds some both in the root and in folders below it.
         """
         place = open_place(root)
+        flat, below = walk_folder(place, prefix, suffix)
         if isinstance(place, Path):
-            flat, below, empty = _walk_disk(place, prefix, suffix)
-        else:
-            flat, below, empty = _walk_store(place, prefix, suffix)
+            _check_none_empty(place, below)
+        below = {name: frames for name, frames in below.items() if frames}
         if flat and below:
             raise DatasetError(
                 f"{place}: holds label maps itself and in {len(below)} folder(s) such as {next(iter(below))}, expected "
@@ -106,13 +117,18 @@ class LabelFolder:
                 path=place,
             )
         if not flat and not below:
-            raise DatasetError(f"{place}: holds no label maps{empty}", path=place)
+            raise DatasetError(f"{place}: holds no label maps{_why_empty(place, prefix, suffix)}", path=place)
         return cls(place, split_recordings(flat) if flat else below, bool(flat), lookup)
 
     @property
     def name(self) -> str:
         """The name of the folder, wherever it lies: of a link its own, by which parts of an evaluation know it."""
         return self.root.absolute().name if isinstance(self.root, Path) else self.root.name
+
+    @property
+    def named_sequences(self) -> dict[str, Mapping[str, LabelFile]]:
+        """Its sequences, where a flat folder whose frames are called by numbers alone is the one of its own name."""
+        return {name or self.sequence_name: frames for name, frames in self.sequences.items()}
 
     @property
     def sequence_name(self) -> str:
@@ -155,7 +171,7 @@ class LabelFolder:
 
             labels: npt.NDArray[Any] = read_label_png(file, content=content, shape=shape)
         else:
-            labels = _read_npy(file, content, shape, scores=scores)
+            labels = read_array(file, content=content, shape=shape, scores=scores)
         if self.lookup is None:
             return labels
         try:
@@ -193,7 +209,7 @@ class Clip:
     frames : tuple of Frame
         In order; indices that are missing are holes.
     step : int or None
-        Difference of frame numbers from one index to the next; None for a single frame.
+        Difference of frame numbers from one index to the next; None where nothing depends on it.
     """
 
     name: str
@@ -201,33 +217,194 @@ class Clip:
     step: int | None
 
 
+class WalkedFolder(NamedTuple):
+    """The files of frames below a root.
+
+    Attributes
+    ----------
+    flat : mapping of str to (Path or StoredFile)
+        Those in the root itself, by the name of the frame.
+    below : mapping of str to mapping
+        Those one folder below, by folder; folders that hold none are there, too.
+    """
+
+    flat: Mapping[str, LabelFile]
+    below: Mapping[str, Mapping[str, LabelFile]]
+
+
+def walk_folder(
+    root: Path | StoredFolder, prefix: str = "", suffix: str = "", *, extensions: tuple[str, ...] = _EXTENSIONS
+) -> WalkedFolder:
+    """Find the files of frames in a folder and one folder below; folders and files that begin with a dot are hidden.
+
+    Parameters
+    ----------
+    root : Path or StoredFolder
+    prefix, suffix : str
+        As :meth:`LabelFolder.scan` takes them.
+    extensions : tuple of str
+        In lower case.
+
+    Raises
+    ------
+    DatasetError
+        If a folder cannot be read, is a link to nothing, or holds two files for a frame.
+    """
+    if not isinstance(root, Path):
+        return _walk_store(root, prefix, suffix, extensions)
+    try:
+        folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder, extensions)]
+        return WalkedFolder(
+            files_by_frame(root, prefix, suffix, extensions=extensions),
+            {folder.name: files_by_frame(folder, prefix, suffix, extensions=extensions) for folder in folders},
+        )
+    except OSError as error:
+        where = error.filename or root
+        raise DatasetError(f"{where}: cannot be read: {error.strerror or error}", path=where) from error
+
+
+def vote_step(clips: Iterable[Iterable[int]]) -> int | None:
+    """Return the greatest common divisor of the gaps between numbers, if a gap of that size occurs; otherwise None.
+
+    Parameters
+    ----------
+    clips : iterable of iterable of int
+        The numbers of each sequence; gaps are those within one.
+
+    Examples
+    --------
+    >>> vote_step([[0, 2, 4, 7, 9]]), vote_step([[0, 4, 10]]), vote_step([[3, 6], [1, 7]]), vote_step([[5], [9]])
+    (None, None, 3, None)
+    >>> vote_step([[*range(0, 17, 2), *range(17, 35, 2)]])
+    1
+    """
+    gaps = _gaps(clips)
+    divisor = math.gcd(*gaps)
+    return divisor if divisor in gaps else None
+
+
+def find_step(
+    where: os.PathLike[str],
+    labels: Mapping[str, Collection[int]],
+    others: Mapping[str, Collection[int]],
+    *,
+    step: int | None = None,
+    what: str = "predictions",
+    option: str = "--step {}",
+) -> int | None:
+    """Return by how much frame numbers differ from one step to the next: the rule that this module begins with.
+
+    Parameters
+    ----------
+    where : Path or StoredFolder
+        For messages.
+    labels, others : mapping of str to collection of int
+        Numbers of the labelled frames, and of predictions or frames, by sequence.
+    step : int, optional
+        It is given.
+    what : str
+        What the others are, for messages.
+    option : str
+        How a message writes the option that gives the step; ``{}`` stands for its value.
+
+    Returns
+    -------
+    int or None
+        None where no sequence has two numbers, and nothing depends on the step.
+
+    Raises
+    ------
+    DatasetError
+        If the step does not follow from the numbers, or a number is no whole number of steps from another.
+
+    Examples
+    --------
+    >>> every_frame, every_fifth = {"a": range(0, 50)}, {"a": range(0, 50, 5)}
+    >>> find_step(Path("labels"), every_fifth, every_frame), find_step(Path("labels"), every_fifth, every_fifth)
+    (1, 5)
+    """
+    united = {name: sorted({*numbers, *others.get(name, ())}) for name, numbers in labels.items()}
+    gaps = _gaps(united.values())
+    if not gaps:
+        return step
+    remedy = f"{option.format(math.gcd(*gaps))} fits all of them"
+    give = option.partition(" ")[0]
+    if step is None:
+        voters = [name for name, numbers in labels.items() if len(numbers) > 1]
+        if not voters:
+            raise DatasetError(
+                f"{where}: no sequence has two labelled frames, expected some, from which the step of frame numbers "
+                f"follows, or the step ({give}): how far {what} lie before a label does not say it",
+                path=where,
+            )
+        votes = {
+            "labels": vote_step(labels[name] for name in voters),
+            what: vote_step(others.get(name, ()) for name in voters),
+        }
+        found = sorted((vote, side) for side, vote in votes.items() if vote is not None)
+        if not found:
+            raise DatasetError(
+                f"{where}: frame numbers are {_list_gaps(gaps)} apart, expected gaps that are all multiples of one of "
+                f"them; give the step ({give}): {remedy}",
+                path=where,
+            )
+        (step, side), (largest, other) = found[0], found[-1]
+        if largest % step:
+            raise DatasetError(
+                f"{where}: the numbers of {side} advance by {step} and those of {other} by {largest}, expected one "
+                f"step for both; give it ({give}): {remedy}",
+                path=where,
+            )
+    for name, numbers in united.items():
+        off_grid = [gap for gap in _gaps([numbers]) if gap % step]
+        if off_grid:
+            raise DatasetError(
+                f"{where}: sequence {name}: frame numbers are up to {max(off_grid)} apart, expected multiples of the "
+                f"step {step}; {remedy}",
+                path=where,
+            )
+    return step
+
+
+def numbers_of(frames: Mapping[str, File]) -> list[int]:
+    """Return the numbers in the names of frames, in the order of the names.
+
+    Raises
+    ------
+    DatasetError
+        If a name holds no digits.
+    """
+    return [split_name(name, file)[1] for name, file in frames.items()]
+
+
 def match_folders(preds: LabelFolder, labels: LabelFolder, *, step: int | None = None) -> list[Clip]:
     """Put predictions and labels of equal names on common timelines, one clip a labelled sequence.
+
+    Sequences belong together by their names, those of folders or what stands before the numbers in a flat folder. Where
+    these differ, frames do, if each is there once and its name says to which sequence of predictions it belongs, as
+    CamVid's and Cityscapes' do.
 
     Parameters
     ----------
     preds, labels : LabelFolder
     step : int, optional
-        Difference of frame numbers from one frame to the next; default: read from the numbers.
+        Difference of frame numbers from one frame to the next; default: as :func:`find_step` finds it.
 
     Raises
     ------
     DatasetError
-        If sequences or names do not match, numbers come twice or do not lie on one grid.
+        If sequences or names do not match, numbers come twice or do not lie on one grid, or the step does not follow
+        from them.
     """
     if step is not None:
         step = check_integer("step", step, 1)
     pairs = _match_sequences(preds, labels)
-    clips = [_match_clip(name, *files, labels.root, step) for name, files in pairs.items()]
-    steps = {clip.step: clip.name for clip in clips if clip.step is not None}
-    if len(steps) > 1:
-        found = ", ".join(f"{size} in {name}" for size, name in sorted(steps.items())[:5])
-        raise DatasetError(
-            f"{labels.root}: frame numbers advance by unlike steps ({found}), expected one step for one frame rate; "
-            "give it (--step)",
-            path=labels.root,
-        )
-    return clips
+    numbered = {name: _match_clip(name, *files, labels.root) for name, files in pairs.items()}
+    of_labels, of_preds = ({name: numbers_of(files[side]) for name, files in pairs.items()} for side in (1, 0))
+    step = find_step(labels.root, of_labels, of_preds, step=step)
+    return [
+        Clip(name, tuple(_place_frames(numbers, *pairs[name], step or 1)), step) for name, numbers in numbered.items()
+    ]
 
 
 def files_by_frame(
@@ -289,7 +466,7 @@ def split_recordings(frames: Mapping[str, File]) -> dict[str, dict[str, File]]:
     recordings: dict[str, dict[str, File]] = {}
     for name, path in frames.items():
         (before, _), _ = split_name(name, path)
-        recordings.setdefault(before.rstrip("_-. "), {})[name] = path
+        recordings.setdefault(before.rstrip(_SEPARATORS), {})[name] = path
     return recordings
 
 
@@ -343,52 +520,51 @@ def _by_frame(
     return frames
 
 
-_Found = tuple[Mapping[str, LabelFile], Mapping[str, Mapping[str, LabelFile]], str]
-"""Files by frame in a folder itself; in folders below it, those that hold some; and why there are none at all."""
+def _gaps(clips: Iterable[Iterable[int]]) -> set[int]:
+    """Return how far neighbours within sequences are apart."""
+    return {later - earlier for numbers in clips for earlier, later in pairwise(sorted(set(numbers)))}
 
 
-def _walk_disk(root: Path, prefix: str, suffix: str) -> _Found:
-    try:
-        flat = files_by_frame(root, prefix, suffix)
-        folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder)]
-        found = {folder.name: files_by_frame(folder, prefix, suffix) for folder in folders}
-        for folder in folders:
-            if not found[folder.name] and not any(folder.iterdir()):
-                raise empty_folder(folder)
-        below = {name: frames for name, frames in found.items() if frames}
-        if flat or below:
-            return flat, below, ""
-        files = sorted(path for path in root.rglob("*") if path.suffix.lower() in _EXTENSIONS)
-        return flat, below, _why_empty([(file, file.relative_to(root).parts) for file in files], prefix, suffix)
-    except OSError as error:
-        where = error.filename or root
-        raise DatasetError(f"{where}: cannot be read: {error.strerror or error}", path=where) from error
+def _list_gaps(gaps: set[int]) -> str:
+    *some, last = sorted(gaps)[:5]
+    return f"{', '.join(map(str, some))} and {last}"
 
 
-def _walk_store(root: StoredFolder, prefix: str, suffix: str) -> _Found:
-    files = [file for file in root.files() if file.suffix.lower() in _EXTENSIONS]
+def _walk_store(root: StoredFolder, prefix: str, suffix: str, extensions: tuple[str, ...]) -> WalkedFolder:
     by_folder: dict[str, list[StoredFile]] = {}
-    for file in files:
+    for file in root.files():
         *folders, _ = file.path.parts
-        if len(folders) < 2 and not "".join(folders).startswith("."):
+        if file.suffix.lower() in extensions and len(folders) < 2 and not "".join(folders).startswith("."):
             by_folder.setdefault("".join(folders), []).append(file)
-    flat = _by_frame(by_folder.pop("", []), prefix, suffix)
-    found = {name: _by_frame(some, prefix, suffix) for name, some in by_folder.items()}
-    below = {name: frames for name, frames in found.items() if frames}
-    empty = "" if flat or below else _why_empty([(file, file.path.parts) for file in files], prefix, suffix)
-    return flat, below, empty
+    flat = _by_frame(by_folder.pop("", []), prefix, suffix, extensions)
+    return WalkedFolder(flat, {name: _by_frame(some, prefix, suffix, extensions) for name, some in by_folder.items()})
 
 
-def _is_clip(path: Path) -> bool:
+def _is_clip(path: Path, extensions: tuple[str, ...]) -> bool:
     if path.name.startswith("."):
         return False
-    if path.is_symlink() and not exists(path) and path.suffix.lower() not in _EXTENSIONS:  # those are told when read
+    if path.is_symlink() and not exists(path) and path.suffix.lower() not in extensions:  # those are told when read
         raise DatasetError(f"{path}: is a link to nothing, expected a folder of label maps", path=path)
     return path.is_dir()
 
 
-def _why_empty(files: Sequence[tuple[LabelFile, tuple[str, ...]]], prefix: str, suffix: str) -> str:
-    """Say what is there instead, of files with their paths below the root."""
+def _check_none_empty(root: Path, below: Mapping[str, Mapping[str, LabelFile]]) -> None:
+    for name, frames in below.items():
+        try:
+            if not frames and not any((root / name).iterdir()):
+                raise empty_folder(root / name)
+        except OSError as error:
+            raise DatasetError(f"{root / name}: cannot be read: {error.strerror or error}", path=root) from error
+
+
+def _why_empty(root: Path | StoredFolder, prefix: str, suffix: str) -> str:
+    """Say what is there instead of label maps."""
+    files: list[tuple[LabelFile, tuple[str, ...]]]
+    if isinstance(root, Path):
+        files = [(file, file.relative_to(root).parts) for file in sorted(root.rglob("*"))]
+    else:
+        files = [(file, file.path.parts) for file in root.files()]
+    files = [(file, parts) for file, parts in files if file.suffix.lower() in _EXTENSIONS]
     if not files:
         return " (.png or .npy) at all"
     example, parts = files[0]
@@ -397,78 +573,19 @@ def _why_empty(files: Sequence[tuple[LabelFile, tuple[str, ...]]], prefix: str, 
     return f" whose names begin with {prefix!r} and end with {suffix!r}, but others, such as {example.name}"
 
 
-def _read_npy(
-    file: LabelFile, content: bytes | None, shape: tuple[int, int] | None, *, scores: bool
-) -> npt.NDArray[Any]:
-    try:
-        with _open(file, content) as opened:
-            if opened.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-                raise DatasetError(f"{file}: is no .npy file, expected an array", path=file)  # noqa: TRY301 - one line
-            opened.seek(0)
-            found, fortran, dtype = _npy_header(opened)
-            _check_npy(file, found, dtype, shape, scores=scores)
-            _check_length(file, opened, dtype.itemsize * math.prod(found))
-            return np.frombuffer(opened.read(), dtype).reshape(found, order="F" if fortran else "C")
-    except DatasetError:
-        raise
-    except Exception as error:  # a header may name shapes and types that nothing can have
-        raise DatasetError(f"{file}: cannot be read as an array of numbers: {error}", path=file) from error
-
-
-def _open(file: LabelFile, content: bytes | None) -> IO[bytes]:
-    if content is not None:
-        return io.BytesIO(content)
-    return Path(file).open("rb")
-
-
-def _npy_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, whether the first axis is the fastest, and type of an array, which is not read yet."""
-    version = np.lib.format.read_magic(opened)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise ValueError(f"its format has version {version[0]}.{version[1]}, expected 1.0 or 2.0")
-    try:
-        return readers[version](opened)
-    except Exception as error:  # it is parsed as Python text: much can go wrong, and be said
-        raise ValueError("its header makes no sense") from error
-
-
-def _check_npy(
-    file: LabelFile, found: tuple[int, ...], dtype: np.dtype[Any], shape: tuple[int, int] | None, *, scores: bool
-) -> None:
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never loaded")
-    if not dtype.itemsize:  # any number of them fits into no file at all
-        raise DatasetError(f"{file}: holds values of no bytes ({dtype}), expected numbers", path=file)
-    are_scores = scores and len(found) == 3 and dtype.kind == "f"
-    if len(found) != 2 and not are_scores:
-        wanted = "a label map (H, W)" + (" or floating scores (C, H, W)" if scores else "")
-        remedy = "; drop the axis of 1" if len(found) == 3 and 1 in found else ""
-        raise DatasetError(f"{file}: holds {dtype} {found}, expected {wanted}{remedy}", path=file)
-    if min(found) < 1:
-        raise DatasetError(f"{file}: has shape {found}, expected at least one pixel", path=file)
-    if math.prod(found[-2:]) > MAX_PIXELS:
-        raise DatasetError(f"{file}: has shape {found}, expected at most {MAX_PIXELS:,} pixels", path=file)
-    if shape is not None and found[-2:] != shape:
-        raise DatasetError(f"{file}: has shape {found}, expected {shape}; nothing is resized", path=file)
-
-
-def _check_length(file: LabelFile, opened: IO[bytes], wanted: int) -> None:
-    """Refuse an array that is cut short, or is not alone, before memory is taken for it."""
-    begin = opened.tell()
-    there = opened.seek(0, os.SEEK_END) - begin
-    if there != wanted:
-        problem = "is cut short" if there < wanted else "goes on behind its array"
-        raise DatasetError(f"{file}: {problem}: {there:,} bytes, expected {wanted:,}", path=file)
-    opened.seek(begin)
-
-
 def _match_sequences(
     preds: LabelFolder, labels: LabelFolder
 ) -> dict[str, tuple[Mapping[str, LabelFile], Mapping[str, LabelFile]]]:
     if preds.is_flat and labels.is_flat and len(preds.sequences) == len(labels.sequences) == 1:
         (pred_frames,), (label_frames,) = preds.sequences.values(), labels.sequences.values()
         return {labels.sequence_name: (pred_frames, label_frames)}
+    of_preds, of_labels = preds.sequences, labels.sequences
+    if preds.is_flat != labels.is_flat:
+        of_preds, of_labels = preds.named_sequences, labels.named_sequences
+    if of_labels.keys() <= of_preds.keys():
+        return {name: (of_preds[name], frames) for name, frames in of_labels.items()}
+    if (by_name := _match_frames(preds, labels)) is not None:
+        return by_name
     if preds.is_flat != labels.is_flat:
         flat, nested = (preds, labels) if preds.is_flat else (labels, preds)
         raise DatasetError(
@@ -476,14 +593,49 @@ def _match_sequences(
             f"{next(iter(nested.sequences))}, expected the same layout",
             path=flat.root,
         )
-    missing = sorted(labels.sequences.keys() - preds.sequences.keys())
-    if missing:
+    missing = sorted(of_labels.keys() - of_preds.keys())
+    raise DatasetError(
+        f"{preds.root}: has no predictions for {len(missing)} of {len(of_labels)} sequence(s): {shortened(missing)}; "
+        f"it has {shortened(sorted(of_preds))}",
+        path=preds.root,
+    )
+
+
+def _match_frames(
+    preds: LabelFolder, labels: LabelFolder
+) -> dict[str, tuple[Mapping[str, LabelFile], Mapping[str, LabelFile]]] | None:
+    """Match frames by names that say of which sequence they are, in whatever folders labels lie; None if they do not.
+
+    So they do if the sequence of predictions is called as what stands before their numbers, with or without more.
+    """
+    sequence_of: dict[str, str] = {}
+    for name, files in preds.sequences.items():
+        for frame, file in files.items():
+            recording = split_name(frame, file)[0][0].rstrip(_SEPARATORS)
+            if not recording or not name.startswith(recording) or frame in sequence_of:
+                return None
+            sequence_of[frame] = name
+    frames = [(frame, file) for files in labels.sequences.values() for frame, file in files.items()]
+    alone = [frame for frame, _ in frames if frame not in sequence_of]
+    if len(alone) == len(frames) or len(dict(frames)) < len(frames):
+        return None
+    if alone:
         raise DatasetError(
-            f"{preds.root}: has no predictions for {len(missing)} of {len(labels.sequences)} sequence(s): "
-            f"{shortened(missing)}; it has {shortened(sorted(preds.sequences))}",
+            f"{preds.root}: has no prediction of {len(alone)} of {len(frames)} labelled frame(s): {shortened(alone)}",
             path=preds.root,
         )
-    return {name: (preds.sequences[name], frames) for name, frames in labels.sequences.items()}
+    matched: dict[str, dict[str, LabelFile]] = {}
+    for frame, file in frames:
+        matched.setdefault(sequence_of[frame], {})[frame] = file
+    return {name: (preds.sequences[name], matched[name]) for name in sorted(matched)}
+
+
+def _place_frames(
+    names: Mapping[int, str], preds: Mapping[str, LabelFile], labels: Mapping[str, LabelFile], step: int
+) -> Iterator[Frame]:
+    first = min(names)
+    for number, name in sorted(names.items()):
+        yield Frame((number - first) // step, name, preds.get(name), labels.get(name))
 
 
 def _match_clip(
@@ -491,8 +643,8 @@ def _match_clip(
     preds: Mapping[str, LabelFile],
     labels: Mapping[str, LabelFile],
     root: Path | StoredFolder,
-    step: int | None,
-) -> Clip:
+) -> dict[int, str]:
+    """Return the names of the frames of a clip by their numbers."""
     patterns = [{split_name(frame, files[frame])[0] for frame in files} for files in (labels, preds)]
     for files, found in zip((labels, preds), patterns, strict=True):
         if len(found) > 1:
@@ -520,18 +672,4 @@ def _match_clip(
                 path=other,
             )
         numbers[number] = frame
-    ordered = sorted(numbers)
-    gaps = {later - earlier for earlier, later in pairwise(ordered)}
-    size = step or min(gaps, default=None)
-    off_grid = sorted(gap for gap in gaps if gap % (size or 1))
-    if off_grid:
-        raise DatasetError(
-            f"{root}: sequence {name}: frame numbers are up to {off_grid[-1]} apart, expected multiples of the step "
-            f"{size}; --step {math.gcd(*gaps)} fits all of them",
-            path=root,
-        )
-    frames = tuple(
-        Frame((number - ordered[0]) // (size or 1), frame, preds.get(frame), labels.get(frame))
-        for number, frame in sorted(numbers.items())
-    )
-    return Clip(name, frames, size)
+    return numbers

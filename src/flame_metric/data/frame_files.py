@@ -3,17 +3,19 @@
 A frame's name is the stem of its file without a given prefix and suffix; its label map is the file of that name in
 another folder. A frame without one is unlabelled; a label map without a frame is an error.
 
-The last digits of a name are its *number*, and numbers are the clock: they count at the rate of the recording. The
-*step* of a video is the difference between neighbours that occurs most often (the smallest of those, if several do),
-and its frame rate is the rate of the numbers / step. Where the difference is another, frames are missing or too many:
-a video is cut there into *runs*, videos of their own, so that no frame offset counts across a hole.
+The last digits of a name are its *number*, and numbers count in *steps* (folders.py). Where neighbours are not one step
+apart, frames are missing: a recording is cut there into *runs*, videos of their own that know their places on its
+timeline, so that nothing that goes from frame to frame goes across a hole.
+
+Where the rate of the numbers was recorded, as in the data sets that are known by name, each video has a step of its
+own, and its frame rate is that of the numbers / step, unless one is given.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -25,7 +27,7 @@ import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import Fps, as_fps
-from flame_metric.data.folders import files_by_frame, split_name
+from flame_metric.data.folders import files_by_frame, split_name, vote_step
 from flame_metric.data.images import FRAME_EXTENSIONS, read_frame_image
 from flame_metric.data.paths import check_folder, is_folder
 from flame_metric.data.videos import OnAccess, VideoSequence
@@ -40,9 +42,9 @@ __all__ = [
     "open_numbered_videos",
     "pair_files",
     "pair_folders",
+    "rate_runs",
     "recordings",
     "runs_of_step",
-    "step_of",
 ]
 
 LabelReader = Callable[[Path], npt.NDArray[Any]]
@@ -118,11 +120,15 @@ class FrameRun:
         Of the video that it makes.
     frames : tuple of FrameFile
     step : int
+    recording, start
+        As :class:`~flame_metric.data.videos.VideoSequence` has them.
     """
 
     name: str
     frames: tuple[FrameFile, ...]
     step: int
+    recording: str | None = None
+    start: int = 0
 
     @property
     def labelled(self) -> list[int]:
@@ -144,15 +150,18 @@ class FrameRun:
         Parameters
         ----------
         rate : Fraction
-            At which the numbers count, in 1/s; the video has rate / step frames per second.
+            Steps per second.
         read_label : callable
         """
         return VideoSequence(
             self.name,
             OnAccess(self.frame, len(self.frames)),
             OnAccess(partial(self.target, read_label), len(self.frames), labelled=self.labelled),
-            rate / self.step,
+            rate,
             frame_names=[frame.name for frame in self.frames],
+            recording=self.recording,
+            start=self.start,
+            step=self.step,
         )
 
 
@@ -217,18 +226,6 @@ def recordings(frames: Iterable[FrameFile]) -> dict[tuple[str, str], list[FrameF
     return {pattern: [frame for _, frame in sorted(by_number.items())] for pattern, by_number in sorted(found.items())}
 
 
-def step_of(numbers: Sequence[int]) -> int | None:
-    """Return the difference between neighbours that occurs most often; None for a lone number.
-
-    Examples
-    --------
-    >>> step_of([100, 103, 106, 107, 110]), step_of([1, 3, 4, 6]), step_of([7])
-    (3, 2, None)
-    """
-    gaps = Counter(after - before for before, after in pairwise(numbers))
-    return min(gaps, key=lambda gap: (-gaps[gap], gap), default=None)
-
-
 def runs_of_step(where: Path, runs: Sequence[FrameRun], step: int | None) -> list[FrameRun]:
     """Return the runs of a step that hold several frames, or all if it is None.
 
@@ -245,18 +242,54 @@ def runs_of_step(where: Path, runs: Sequence[FrameRun], step: int | None) -> lis
     return chosen
 
 
+def rate_runs(
+    where: Path, runs: Sequence[FrameRun], read_label: LabelReader, *, recorded: Fraction, fps: Fps | None
+) -> list[VideoSequence]:
+    """Return runs as videos.
+
+    Parameters
+    ----------
+    where : Path
+        For messages.
+    runs : sequence of FrameRun
+    read_label : callable
+    recorded : Fraction
+        Numbers per second: a video has ``recorded / step`` frames per second.
+    fps : int, float, Fraction, Decimal or str, optional
+        Steps per second instead, for runs of one step.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rate.
+    DatasetError
+        If a rate is given, and runs have unlike steps.
+    """
+    steps = Counter(run.step for run in runs if len(run.frames) > 1)
+    if fps is not None and len(steps) > 1:
+        raise DatasetError(
+            f"{where}: `fps` is {fps}, but the frame numbers of videos advance by unlike steps ("
+            f"{', '.join(map(str, sorted(steps)))}), expected videos of one step for one rate: choose them by `step`",
+            path=where,
+        )
+    rate = None if fps is None else as_fps(fps)
+    return [run.video(recorded / run.step if rate is None else rate, read_label) for run in runs]
+
+
 def open_numbered_videos(
     root: Path,
     folders: Mapping[str, tuple[Path, Path]],
     read_label: LabelReader,
     *,
-    fps: Fps,
+    recorded: int,
+    fps: Fps | None = None,
     step: int | None = None,
 ) -> tuple[VideoSequence, ...]:
     """Return videos that lie in folders of their own, as files whose names are numbers.
 
     A video without a hole keeps its name; the runs of another are named after their first and last frames, such as
-    ``"street[00000001..00000168]"``. Runs without a label are left out.
+    ``"street[00000001..00000168]"``. The step of each video is what its numbers vote for
+    (:func:`~flame_metric.data.folders.vote_step`).
 
     Parameters
     ----------
@@ -265,10 +298,11 @@ def open_numbered_videos(
     folders : mapping of str to (Path, Path)
         Name of a video -> its folder of frames (PNG or JPEG), and its folder of label maps (PNG).
     read_label : callable
-    fps : int, float, Fraction, Decimal or str
+    recorded : int
         Numbers per second.
-    step : int, optional
-        Only runs whose numbers are so many apart.
+    fps, step
+        As :func:`rate_runs` takes the one; only videos of that step. Videos whose numbers vote for none have to be
+        given one, and are then cut into runs of that step, each of them a recording.
 
     Raises
     ------
@@ -276,9 +310,8 @@ def open_numbered_videos(
         If there is no such rate or step.
     DatasetError
         If a folder is missing, holds no frame or no label map, labels without a frame, a name that is no number or a
-        number twice; or if there is no run of that step.
+        number twice; if there is no video of that step, or it is needed and not given.
     """
-    rate = as_fps(fps)
     if step is not None:
         step = check_integer("step", step, 1)
     for place, what in enumerate(("frames", "label maps")):
@@ -290,11 +323,28 @@ def open_numbered_videos(
                 path=root,
             )
     videos = {name: _numbered_frames(*paths) for name, paths in folders.items()}
-    steps = {name: step_of([frame.number for frame in frames]) for name, frames in videos.items()}
-    known = Counter(found for found in steps.values() if found is not None)
+    votes = {name: vote_step([[frame.number for frame in frames]]) for name, frames in videos.items()}
+    known = Counter(vote for vote in votes.values() if vote is not None)
     usual = min(known, key=lambda size: (-known[size], size), default=1)  # that of a video of one frame
-    runs = [run for name, frames in videos.items() for run in cut_into_runs(name, frames, steps[name] or usual)]
-    return tuple(run.video(rate, read_label) for run in runs_of_step(root, runs, step) if run.labelled)
+    runs: list[FrameRun] = []
+    for name, frames in videos.items():
+        vote = votes[name]
+        if vote is not None or len(frames) == 1:
+            runs += cut_into_runs(name, frames, vote or usual) if step in (None, vote) else []
+        elif step is not None:
+            parts = [run for run in cut_into_runs(name, frames, step) if len(run.frames) > 1 and run.labelled]
+            runs += [replace(run, recording=None, start=0) for run in parts]
+        else:
+            gaps = sorted({after.number - before.number for before, after in pairwise(frames)})
+            raise DatasetError(
+                f"{root}: the frame numbers of {name} are {', '.join(map(str, gaps[:5]))} apart, expected gaps that "
+                "are all multiples of one of them; give the `step` of the videos that are wanted",
+                path=root,
+            )
+    if not runs:
+        there = ", ".join(f"{count} of step {size}" for size, count in sorted(known.items())) or "lone frames alone"
+        raise DatasetError(f"{root}: holds no run of step {step}; it holds {there}", path=root)
+    return tuple(rate_runs(root, runs, read_label, recorded=Fraction(recorded), fps=fps))
 
 
 def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
@@ -316,12 +366,12 @@ def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
 
 
 def cut_into_runs(name: str, frames: Sequence[FrameFile], step: int) -> Iterator[FrameRun]:
-    """Cut a video wherever neighbours are not one step apart; the parts are named after their first and last frames.
+    """Cut a recording wherever neighbours are not one step apart; parts are named after their first and last frames.
 
     Parameters
     ----------
     name : str
-        Of the video, and of its only part where there is no hole.
+        Of the recording, and of its only part where there is no hole.
     frames : sequence of FrameFile
         In the order of their numbers.
     step : int
@@ -330,4 +380,8 @@ def cut_into_runs(name: str, frames: Sequence[FrameFile], step: int) -> Iterator
     starts = [0, *(place for place, (one, other) in neighbours if other.number - one.number != step)]
     for start, stop in pairwise([*starts, len(frames)]):
         part = tuple(frames[start:stop])
-        yield FrameRun(name if len(starts) == 1 else f"{name}[{part[0].name}..{part[-1].name}]", part, step)
+        if len(starts) == 1:
+            yield FrameRun(name, part, step)
+            continue
+        place = (part[0].number - frames[0].number) // step
+        yield FrameRun(f"{name}[{part[0].name}..{part[-1].name}]", part, step, name, place)

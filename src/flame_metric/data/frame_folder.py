@@ -1,9 +1,10 @@
 """Folders of frames and label maps: ``<root>/<sequence>/<frame>.png`` (or .jpg), or one flat folder of frames.
 
 Frames and label maps lie below two roots in the same layout, and belong together by name, never by position: the name
-of a frame is the stem of its file without a given prefix and suffix. Its last digits are the frame number. On the clock
-of a sequence numbers count in *steps*: the difference between neighbours that occurs most often. Where two neighbours
-are not one step apart, frames are missing, and the sequence is cut into parts, so that no frame offset counts across.
+of a frame is the stem of its file without a given prefix and suffix. Its last digits are the frame number. Numbers
+count in *steps*, which are found as ``flame-metric evaluate`` finds them (folders.py), and ``fps`` is their rate. Where
+two neighbours are not one step apart, frames are missing, and the sequence is cut into parts that know their places on
+its timeline: a score counts steps across holes, and what needs frames in a row stays within a part.
 
 A frame without a label map is unlabelled. A label map without a frame is an error.
 """
@@ -13,14 +14,23 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data.class_maps import ClassMaps
-from flame_metric.data.folders import affix_hint, split_name, split_recordings
-from flame_metric.data.frame_files import FileFolder, FrameFile, cut_into_runs, pair_files, recordings, step_of
+from flame_metric.data.folders import (
+    affix_hint,
+    find_step,
+    numbers_of,
+    split_name,
+    split_recordings,
+    walk_folder,
+)
+from flame_metric.data.frame_files import FrameFile, cut_into_runs, pair_files, recordings
+from flame_metric.data.images import FRAME_EXTENSIONS
 from flame_metric.data.lookup import LabelLookup
-from flame_metric.data.paths import is_folder
+from flame_metric.data.paths import check_folder
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import DatasetError, shortened
 
@@ -54,14 +64,15 @@ def frame_folder(
         The roots: PNG or JPEG frames below the one; PNG or .npy label maps of the same names, in folders of the same
         names, below the other. Frames of sequences without a label map are left out.
     fps : int, float, Fraction, Decimal or str
-        Frames per second, of frames whose numbers are one step apart.
+        Steps per second.
     num_classes, class_names, ignore_index, label_map
         As :meth:`ClassMaps.scan` takes them.
     frame_prefix, frame_suffix, label_prefix, label_suffix : str
         Beginning and end of file names that are no part of the frame's name, the suffixes with or without the
         extension. Files without them are passed over.
     step : int, optional
-        Difference of frame numbers from one frame to the next; default: read from the numbers.
+        Difference of frame numbers from one step to the next; default: as
+        :func:`~flame_metric.data.folders.find_step` finds it for labels and frames.
     sequences : collection of str, optional
         Only these: folders, or what stands before the frame numbers in a flat folder.
     name : str
@@ -72,7 +83,7 @@ def frame_folder(
     VideoDataset
         A sequence without a hole has the name of its folder. In a flat folder it has that of what stands before the
         numbers, or else of the folder of label maps. Parts of a sequence with holes are named after their first and
-        last frames too: ``"street[0001..0168]"``. Parts without a label map are left out.
+        last frames too: ``"street[0001..0168]"``.
 
     Raises
     ------
@@ -80,8 +91,8 @@ def frame_folder(
         If an option is out of range, or a sequence is chosen that is not there.
     DatasetError
         If a folder is missing or holds nothing that fits, label maps have no frame, names do not belong to one sequence
-        or have no number, two frames have one, or sequences have unlike steps. On access: if a file is missing or
-        damaged, or a label is neither a class nor void.
+        or have no number, two frames have one, or the step does not follow from the numbers. On access: if a file is
+        missing or damaged, or a label is neither a class nor void.
 
     Examples
     --------
@@ -110,57 +121,61 @@ def frame_folder(
         suffix=label_suffix,
     )
     of_sequence = maps.sequences(sequences)
-    images = _images(FileFolder(Path(frames), "frames", frame_prefix, frame_suffix), maps, list(of_sequence))
+    root = Path(frames)
+    check_folder(root, "a folder of frames")
+    images = _images(root, maps, list(of_sequence), frame_prefix, frame_suffix)
     videos = {video: _frames(video, images[video], files) for video, files in of_sequence.items()}
-    size = step or _common_step(Path(frames), videos)
-    runs = [run for video, found in videos.items() for run in cut_into_runs(video, found, size)]
-    if len(runs) > len(videos) and all(len(run.frames) == 1 for run in runs):
-        raise DatasetError(
-            f"{frames}: holds no two neighbours whose numbers are `step` {size} apart, only such as "
-            f"{shortened(run.name for run in runs)}",
-            path=frames,
-        )
+    size = find_step(
+        root,
+        {video: numbers_of(files) for video, files in of_sequence.items()},
+        {video: [frame.number for frame in found] for video, found in videos.items()},
+        step=step,
+        what="frames",
+        option="step = {}",
+    )
+    runs = [run for video, found in videos.items() for run in cut_into_runs(video, found, size or 1)]
     read = maps.read
-    labelled = tuple(run.video(rate * size, read) for run in runs if run.labelled)
-    return VideoDataset(name, labelled, maps.class_names, maps.space.ignore_index)
+    options = {"label_prefix": label_prefix, "label_suffix": label_suffix}
+    if maps.folder.lookup is not None:
+        options["label_map"] = maps.folder.lookup.to_text()
+    return VideoDataset(
+        name,
+        tuple(run.video(rate, read) for run in runs),
+        maps.class_names,
+        maps.space.ignore_index,
+        {key: text for key, text in options.items() if text},
+    )
 
 
-def _images(root: FileFolder, maps: ClassMaps, names: Sequence[str]) -> Mapping[str, Mapping[str, Path]]:
+def _images(
+    root: Path, maps: ClassMaps, names: Sequence[str], prefix: str, suffix: str
+) -> Mapping[str, Mapping[str, Path]]:
     """Return the files of the frames of some sequences, by the names of the frames."""
-    flat = root.files()
+    form = f" (PNG or JPEG files{f' named {prefix}*{suffix}' if prefix or suffix else ''})"
+    flat, below = cast(
+        "tuple[Mapping[str, Path], Mapping[str, Mapping[str, Path]]]",
+        walk_folder(root, prefix, suffix, extensions=FRAME_EXTENSIONS),
+    )
     if bool(flat) != maps.folder.is_flat:
         found, wanted = ("frames", "folders of them") if flat else ("no frame", "frames")
         raise DatasetError(
-            f"{root.path}: holds {found} itself{_form(root)}, expected {wanted}: {maps.folder.root} is laid out so",
-            path=root.path,
+            f"{root}: holds {found} itself{form}, expected {wanted}: {maps.folder.root} is laid out so",
+            path=root,
         )
     if flat:
         recordings_there = split_recordings(flat)
         if len(recordings_there) == len(maps.folder.sequences) == 1:  # they belong together whatever they are called
             return dict.fromkeys(names, flat)
-        return _all_there(root, {maps.name_of(video): files for video, files in recordings_there.items()}, names)
-    folders = {video: FileFolder(root.path / video, root.what, root.prefix, root.suffix) for video in names}
-    there = {video: folder.files() for video, folder in folders.items() if is_folder(folder.path)}
-    return _all_there(root, {video: files for video, files in there.items() if files}, names)
-
-
-def _all_there(
-    root: FileFolder, images: Mapping[str, Mapping[str, Path]], names: Sequence[str]
-) -> Mapping[str, Mapping[str, Path]]:
-    missing = [video for video in names if video not in images]
+        below = {maps.name_of(video): files for video, files in recordings_there.items()}
+    there = {video: files for video, files in below.items() if files}
+    missing = [video for video in names if video not in there]
     if missing:
         raise DatasetError(
-            f"{root.path}: has no frames{_form(root)} for {len(missing)} of {len(names)} labelled sequence(s): "
-            f"{shortened(missing)}; it has some for {shortened(sorted(images)) or 'none'}",
-            path=root.path,
+            f"{root}: has no frames{form} for {len(missing)} of {len(names)} labelled sequence(s): "
+            f"{shortened(missing)}; it has some for {shortened(sorted(there)) or 'none'}",
+            path=root,
         )
-    return images
-
-
-def _form(root: FileFolder) -> str:
-    """Say in a message which files are taken for frames."""
-    affixes = f" named {root.prefix}*{root.suffix}" if root.prefix or root.suffix else ""
-    return f" (PNG or JPEG files{affixes})"
+    return there
 
 
 def _frames(video: str, images: Mapping[str, Path], maps: Mapping[str, Path]) -> list[FrameFile]:
@@ -182,16 +197,3 @@ def _frames(video: str, images: Mapping[str, Path], maps: Mapping[str, Path]) ->
         )
     (frames,) = found.values()
     return frames
-
-
-def _common_step(root: Path, videos: Mapping[str, Sequence[FrameFile]]) -> int:
-    found = {video: step_of([frame.number for frame in frames]) for video, frames in videos.items()}
-    steps = {size: video for video, size in found.items() if size is not None}
-    if len(steps) > 1:
-        sizes = ", ".join(f"{size} in {video}" for size, video in sorted(steps.items())[:5])
-        raise DatasetError(
-            f"{root}: frame numbers advance by unlike steps ({sizes}), expected one step for one frame rate; give "
-            "`step`, or choose `sequences`",
-            path=root,
-        )
-    return next(iter(steps), 1)

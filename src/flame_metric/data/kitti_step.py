@@ -30,11 +30,13 @@ from flame_metric.errors import DatasetError
 
 __all__ = ["kitti_step"]
 
+_RECORDED = 10
+"""Frame numbers per second."""
 _LOOKUP = LabelLookup({**{label: label for label in range(len(CLASS_NAMES))}, VOID: VOID})
 
 
 def kitti_step(
-    root: str | os.PathLike[str], *, split: str = "val", fps: Fps = 10, step: int | None = None
+    root: str | os.PathLike[str], *, split: str = "val", fps: Fps | None = None, step: int | None = None
 ) -> VideoDataset:
     """Return the videos of a split; frames and labels are read on access.
 
@@ -44,10 +46,10 @@ def kitti_step(
         The folder that holds ``panoptic_maps``, and ``images`` or ``training``.
     split : {"val", "train"}
         9 or 12 videos; the labels of the test split are not public.
-    fps : int, float, Fraction, Decimal or str
-        Frame numbers per second.
+    fps : int, float, Fraction, Decimal or str, optional
+        Steps per second, of videos of one step; default: 10 / step, as recorded.
     step : int, optional
-        Only runs of frames whose numbers are so many apart; default: all runs. In the download it is one.
+        Only videos of which frame numbers advance by so much; default: all. In the download it is one.
 
     Returns
     -------
@@ -70,7 +72,12 @@ def kitti_step(
         raise DatasetError(f"{maps}: holds no folder of label maps, expected one for each video", path=maps)
     images = _images(folder, split)
     videos = open_numbered_videos(
-        folder, {name: (images / name, maps / name) for name in names}, _read_labels, fps=fps, step=step
+        folder,
+        {name: (images / name, maps / name) for name in names},
+        _read_labels,
+        recorded=_RECORDED,
+        fps=fps,
+        step=step,
     )
     return VideoDataset(f"kitti_step {split}", videos, CLASS_NAMES, VOID)
 

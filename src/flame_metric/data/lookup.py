@@ -85,6 +85,17 @@ class LabelLookup:
         default = mapping.pop(KEEP, None)
         return cls({int(source): int(target) for source, target in mapping.items()}, default)
 
+    def to_text(self) -> str:
+        """Return the text that :meth:`parse` reads as this.
+
+        Examples
+        --------
+        >>> LabelLookup({0: 0, 255: 1}, KEEP).to_text()
+        '0:0,255:1,*:*'
+        """
+        items = [*self.mapping.items(), *([] if self.default is None else [(KEEP, self.default)])]
+        return ",".join(f"{source}:{target}" for source, target in items)
+
     def apply(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the mapped labels as a new array; the given one is not changed.
 

@@ -111,7 +111,11 @@ def video_folder(
             path=frames,
         )
     videos = tuple(_video(files[video], found, maps.read, rate, first_frame) for video, found in chosen.items())
-    return VideoDataset(name, videos, maps.class_names, maps.space.ignore_index)
+    options = {"label_prefix": label_prefix, "label_suffix": label_suffix}
+    if maps.folder.lookup is not None:
+        options["label_map"] = maps.folder.lookup.to_text()
+    given = {key: text for key, text in options.items() if text}
+    return VideoDataset(name, videos, maps.class_names, maps.space.ignore_index, given)
 
 
 def _files(frames: Path) -> Mapping[str, Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar, overload
@@ -89,6 +89,13 @@ class VideoSequence:
     frame_names : sequence of str, as long as ``frames``, optional
         What the files of the frames are called, without folder, prefix, suffix and extension: label maps that are
         written for the frames get the same names. Default: their numbers, ``"000000"``, ``"000001"``, ...
+    recording : str, optional
+        The recording of which it is a part: parts of one share a timeline, and frames that are missing lie between
+        them. Default: it is a recording of its own, of its own name.
+    start : int
+        Steps from the first frame of the recording to that of this part.
+    step : int
+        How far the numbers in the names of two frames in a row are apart.
     """
 
     name: str
@@ -97,6 +104,9 @@ class VideoSequence:
     fps: Fraction
     timestamps_ns: tuple[int, ...] | None = None
     frame_names: Sequence[str] | None = None
+    recording: str | None = None
+    start: int = 0
+    step: int = 1
 
     def frame_name(self, index: int) -> str:
         """Return the name of frame 0..n-1.
@@ -160,6 +170,7 @@ class VideoSequence:
             self.fps,
             None if self.timestamps_ns is None else self.timestamps_ns[start:stop],
             [self.frame_name(index) for index in range(start, stop)],
+            step=self.step,
         )
 
 
@@ -176,12 +187,31 @@ class VideoDataset:
         Names of labels 0..C-1.
     ignore_index : int or None
         Label of void pixels.
+    label_options : mapping of str to str, optional
+        Options of `flame-metric evaluate` beside classes and rate with which it reads the same label
+        maps as the same classes; None if there are none that do, or no files.
     """
 
     name: str
     sequences: Sequence[VideoSequence]
     class_names: tuple[str, ...]
     ignore_index: int | None = None
+    label_options: Mapping[str, str] | None = None
+
+    @property
+    def recordings(self) -> dict[str, tuple[VideoSequence, ...]]:
+        """The parts of each recording, in order, by its name.
+
+        Examples
+        --------
+        >>> part = VideoSequence("street[5..6]", "ab", [None] * 2, Fraction(15), recording="street", start=5)
+        >>> {name: [part.start for part in parts] for name, parts in VideoDataset("x", [part], ()).recordings.items()}
+        {'street': [5]}
+        """
+        found: dict[str, list[VideoSequence]] = {}
+        for video in self.sequences:
+            found.setdefault(video.name if video.recording is None else video.recording, []).append(video)
+        return {name: tuple(sorted(parts, key=lambda part: part.start)) for name, parts in found.items()}
 
     @property
     def num_classes(self) -> int:

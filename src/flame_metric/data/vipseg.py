@@ -35,6 +35,8 @@ from flame_metric.data.vspw import NUM_CLASSES, VOID, read_class_names
 __all__ = ["vipseg"]
 
 _INSTANCES = 100  # numbers of instances of a class
+_RECORDED = 15
+"""Frame numbers per second."""
 _LOOKUP = LabelLookup(
     {value: value - 1 for value in range(1, NUM_CLASSES + 1)}
     | {value: value // _INSTANCES - 1 for value in range(NUM_CLASSES + 1, (NUM_CLASSES + 1) * _INSTANCES)}
@@ -42,7 +44,9 @@ _LOOKUP = LabelLookup(
 )
 
 
-def vipseg(root: str | os.PathLike[str], *, split: str = "val", fps: Fps = 15, step: int | None = None) -> VideoDataset:
+def vipseg(
+    root: str | os.PathLike[str], *, split: str = "val", fps: Fps | None = None, step: int | None = None
+) -> VideoDataset:
     """Return the videos of a split; frames and labels are read on access.
 
     Parameters
@@ -51,10 +55,10 @@ def vipseg(root: str | os.PathLike[str], *, split: str = "val", fps: Fps = 15, s
         The folder that holds ``imgs``, ``panomasks`` and the lists of videos.
     split : {"val", "train"}
         The labels of the test split are not public.
-    fps : int, float, Fraction, Decimal or str
-        Frame *numbers* per second: those of VSPW. A video has fps / step frames per second.
+    fps : int, float, Fraction, Decimal or str, optional
+        Steps per second, of videos of one step; default: 15 / step, as recorded.
     step : int, optional
-        Only runs of frames whose numbers are so many apart; default: all runs. A latency is one number of frames at one
+        Only videos of which frame numbers advance by so much; default: all. A latency is one number of frames at one
         frame rate alone: give the step if videos differ in it.
 
     Returns
@@ -75,7 +79,12 @@ def vipseg(root: str | os.PathLike[str], *, split: str = "val", fps: Fps = 15, s
     names = read_video_names(folder / f"{split}.txt")
     images = next((path for path in (folder / "imgs", folder / "images") if is_folder(path)), folder / "imgs")
     videos = open_numbered_videos(
-        folder, {name: (images / name, folder / "panomasks" / name) for name in names}, _read_labels, fps=fps, step=step
+        folder,
+        {name: (images / name, folder / "panomasks" / name) for name in names},
+        _read_labels,
+        recorded=_RECORDED,
+        fps=fps,
+        step=step,
     )
     return VideoDataset(f"vipseg {split}", videos, read_class_names(folder), VOID)
 

@@ -37,10 +37,14 @@ __all__ = ["NUM_CLASSES", "VOID", "read_class_names", "vspw"]
 NUM_CLASSES = 124
 VOID = 255
 _FILE = "label_num_dic_final.json"
+_RECORDED = 15
+"""Frame numbers per second."""
 _LOOKUP = LabelLookup({0: VOID, **{number: number - 1 for number in range(1, NUM_CLASSES + 1)}, 255: VOID})
 
 
-def vspw(root: str | os.PathLike[str], *, split: str = "val", fps: Fps = 15, step: int | None = None) -> VideoDataset:
+def vspw(
+    root: str | os.PathLike[str], *, split: str = "val", fps: Fps | None = None, step: int | None = None
+) -> VideoDataset:
     """Return the videos of a split; frames and labels are read on access.
 
     Parameters
@@ -49,10 +53,10 @@ def vspw(root: str | os.PathLike[str], *, split: str = "val", fps: Fps = 15, ste
         The folder that holds ``data`` and the lists of videos, of the full size or at 480p.
     split : {"val", "train"}
         The labels of the test split are not public.
-    fps : int, float, Fraction, Decimal or str
-        Frame numbers per second.
+    fps : int, float, Fraction, Decimal or str, optional
+        Steps per second, of videos of one step; default: 15 / step, as recorded.
     step : int, optional
-        Only runs of frames whose numbers are so many apart; default: all runs. In the download it is one.
+        Only videos of which frame numbers advance by so much; default: all. In the download it is one.
 
     Returns
     -------
@@ -74,10 +78,11 @@ def vspw(root: str | os.PathLike[str], *, split: str = "val", fps: Fps = 15, ste
         folder,
         {name: (folder / "data" / name / "origin", folder / "data" / name / "mask") for name in names},
         _read_labels,
+        recorded=_RECORDED,
         fps=fps,
         step=step,
     )
-    return VideoDataset(f"vspw {split}", videos, read_class_names(folder), VOID)
+    return VideoDataset(f"vspw {split}", videos, read_class_names(folder), VOID, {"label_map": _LOOKUP.to_text()})
 
 
 def _read_labels(path: Path) -> npt.NDArray[np.uint8]:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Unpack
 
@@ -21,6 +22,7 @@ from flame_metric.core.checks import check_choice, check_integer, check_kind
 from flame_metric.core.clock import Fps, as_fps
 from flame_metric.core.counting import Counts
 from flame_metric.core.schedule import Schedule, fixed_source, staleness_of
+from flame_metric.core.tables import rate_text
 from flame_metric.data.folders import Clip, LabelFolder, match_folders
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, shortened
 from flame_metric.jobs.clip_journal import ClipJournal, Part, join_parts
@@ -35,7 +37,15 @@ from flame_metric.scores.evaluation import Evaluation, Interrupted, Streaming
 from flame_metric.scores.offset_counts import NETWORK, NO_MAP, PERSISTENCE
 from flame_metric.scores.result import FlameResult, nan_note
 
-__all__ = ["Job", "build_evaluation", "evaluate_bank", "evaluate_clips", "evaluate_folders", "merge_parts"]
+__all__ = [
+    "Job",
+    "build_evaluation",
+    "evaluate_bank",
+    "evaluate_clips",
+    "evaluate_folders",
+    "merge_parts",
+    "step_remark",
+]
 
 _LABELS_AS_PREDICTIONS = "labels as predictions"
 
@@ -108,7 +118,7 @@ def evaluate_folders(
     clips = match_folders(pred_folder, label_folder, step=files.step)
     source = FolderSource(pred_folder, label_folder, request.config.space, job.skip)
     plan = request.plan(pred_folder.root, clips)
-    notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips)]
+    notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips, request.config.fps)]
     return evaluate_clips(request, plan, source, job, notes=notes, about=files.describe(pred_folder, label_folder))
 
 
@@ -521,16 +531,21 @@ def _late_labels(config: ScoreConfig, counts: Mapping[str, Counts]) -> FlameResu
     return result if result.num_pairs else None
 
 
-def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip]) -> list[str]:
+def step_remark(fps: Fraction | None, steps: Sequence[int | None]) -> str | None:
+    """Say which numbers a frame rate counts, if it is not all of them."""
+    step = next((step for step in steps if step is not None), 1)
+    return None if fps is None or step == 1 else f"{rate_text(fps)} fps of steps of {step} numbers."
+
+
+def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip], fps: Fraction | None) -> list[str]:
     remarks = []
-    steps = {clip.step for clip in clips if clip.step is not None}
-    if steps - {1}:
-        remarks.append(f"Frame numbers advance by {max(steps)}: fps counts such steps.")
+    if remark := step_remark(fps, [clip.step for clip in clips]):
+        remarks.append(remark)
     if any(frame.pred and frame.label for clip in clips for frame in clip.frames):
         unlabelled = sum(1 for clip in clips for frame in clip.frames if frame.pred and not frame.label)
         if unlabelled:
             remarks.append(f"{unlabelled} predicted frame(s) have no label.")
-    extra = sorted(preds.sequences.keys() - labels.sequences.keys())
+    extra = sorted(preds.sequences.keys() - {clip.name for clip in clips})
     if extra and len(clips) != len(preds.sequences):
         remarks.append(f"{len(extra)} sequence(s) of predictions have no labels: {shortened(extra)}.")
     return remarks

@@ -36,7 +36,8 @@ class Files:
     pred_prefix, pred_suffix, label_prefix, label_suffix : str
         What file names begin and end with beside the frame's name.
     step : int, optional
-        Difference of frame numbers from one frame to the next; default: the smallest one in a sequence.
+        Difference of frame numbers from one step to the next; default: as :func:`~flame_metric.data.folders.find_step`
+        finds it.
     """
 
     pred_map: LabelLookup | None = None

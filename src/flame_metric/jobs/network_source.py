@@ -59,8 +59,8 @@ class NetworkSource:
     Attributes
     ----------
     network : Network
-    videos : Mapping of str to VideoSequence
-        By name.
+    videos : Mapping of str to sequence of VideoSequence
+        The parts of each recording, in order, by its name.
     space : LabelSpace
     outputs : sequence of callable
         What else is done with each label map.
@@ -69,7 +69,7 @@ class NetworkSource:
     """
 
     network: Network
-    videos: Mapping[str, VideoSequence]
+    videos: Mapping[str, Sequence[VideoSequence]]
     space: LabelSpace
     outputs: Sequence[OnOutput] = ()
     skip: bool = False
@@ -82,7 +82,7 @@ class NetworkSource:
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
     ) -> Generator[FrameMaps]:
         """Yield the maps of each frame, in order."""
-        tasks = (_Task(self.videos[plan.clip.name], frame) for plan, frame in frames)
+        tasks = (_make_task(self.videos[plan.clip.name], frame) for plan, frame in frames)
 
         def finished() -> Iterator[tuple[_Task, Future[FrameMaps]]]:
             with self.network.runner.context():
@@ -102,7 +102,7 @@ class NetworkSource:
                 if task.video is not video:
                     images, video = {}, task.video
                 read = _read_by(pool, video.frames)
-                images = read_input(task.frame.index, self.network.frames, read, images)
+                images = read_input(task.index, self.network.frames, read, images)
                 waiting.append((task, pool.submit(task.target), images))
                 if len(waiting) > ahead:
                     yield self._input(*waiting.popleft())
@@ -114,7 +114,7 @@ class NetworkSource:
                     future.cancel()
 
     def _input(self, task: _Task, label: Future[Any], images: Mapping[int, Future[Image]]) -> _Input:
-        shown = input_frames(task.frame.index, self.network.frames)
+        shown = input_frames(task.index, self.network.frames)
         try:
             read = {index: image.result() for index, image in images.items()}
         except DatasetError as error:
@@ -145,7 +145,7 @@ class NetworkSource:
             pred = code_map(output, self.space)
             label = None if target is None else code_map(target, self.space, argument="target")
         for use in self.outputs:
-            use(video, frame.index, _pixels(pred))
+            use(video, item.task.index, _pixels(pred))
         return FrameMaps(frame, pred, label)
 
 
@@ -158,10 +158,16 @@ class _Task:
     """A frame on which the network is to be run."""
 
     video: VideoSequence
+    index: int
     frame: Frame
 
     def target(self) -> Any:
-        return None if self.frame.label is None else self.video.targets[self.frame.index]
+        return None if self.frame.label is None else self.video.targets[self.index]
+
+
+def _make_task(parts: Sequence[VideoSequence], frame: Frame) -> _Task:
+    part = next(part for part in reversed(parts) if part.start <= frame.index)
+    return _Task(part, frame.index - part.start, frame)
 
 
 class _Input(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 
@@ -10,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
+from flame_metric.core.tables import rate_text
 from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, shortened
 from flame_metric.figures.overlays import flame_panels
 from flame_metric.figures.palettes import palette
+from flame_metric.scores.config import ScoreConfig
 
-__all__ = ["LabelMapFiles", "OverlayFiles", "chosen_frames", "output_folder"]
+__all__ = ["LabelMapFiles", "OverlayFiles", "chosen_frames", "evaluate_line", "output_folder"]
 
 Labels = npt.NDArray[np.uint16]
 _CHOSEN_VIDEOS = 4
@@ -68,7 +71,8 @@ class LabelMapFiles:
             If it cannot be written.
         """
         values = np.where(labels == self._num_classes, self._void, labels).astype(self._dtype)
-        self._write(_path(self._folder, video.name, video.frame_name(frame)), values)
+        recording = video.name if video.recording is None else video.recording
+        self._write(_path(self._folder, recording, video.frame_name(frame)), values)
 
 
 class OverlayFiles:
@@ -170,6 +174,43 @@ def _labelled_frame(video: VideoSequence, text: str) -> int:
     if found is None:
         raise ConfigError(f"{text!r} is no labelled frame of {video.name}, expected one of {shortened(names)}")
     return found
+
+
+def evaluate_line(label_maps: str | os.PathLike[str], dataset: VideoDataset, config: ScoreConfig) -> str:
+    """Return the command that finds the same counts from label maps that a run wrote; LABELS is the user's folder.
+
+    Parameters
+    ----------
+    label_maps : str or path
+    dataset : VideoDataset
+        Of the run. Where it does not say how its label maps are read, they have to hold classes.
+    config : ScoreConfig
+        Of its FLAME score.
+
+    Examples
+    --------
+    >>> from flame_metric.data.registry import open_dataset
+    >>> from flame_metric.scores.config import make_config
+    >>> dataset = open_dataset("synthetic:videos=1")
+    >>> evaluate_line("maps", dataset, make_config(8, frame_offset=2, fps=dataset.fps, ignore_index=255))
+    'flame-metric evaluate maps LABELS --num-classes 8 --ignore-index 255 --fps 50/3 --step 1 --frame-offset 2'
+    """
+    options: dict[str, object] = {
+        "num_classes": config.num_classes,
+        "ignore_index": config.ignore_index,
+        "fps": rate_text(dataset.fps),
+        "step": next((video.step for video in dataset.sequences if len(video.frames) > 1), 1),
+        "before_first": None if config.before_first == "skip" else config.before_first,
+        **(dataset.label_options or {}),
+    }
+    if config.latency_ms is None:
+        options["frame_offset"] = config.frame_offset
+    else:
+        options["latency_ms"] = config.latency_ms
+    words = ["flame-metric", "evaluate", os.fspath(label_maps), "LABELS"]
+    for name, value in options.items():
+        words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def output_folder(folder: str | os.PathLike[str], *, into: bool) -> Path:

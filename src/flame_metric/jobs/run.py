@@ -25,7 +25,7 @@ from flame_metric.data.folders import Clip, Frame
 from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, StateError, blaming
 from flame_metric.jobs.audit import Audit, Auditor
-from flame_metric.jobs.evaluate import Job, evaluate_clips
+from flame_metric.jobs.evaluate import Job, evaluate_clips, step_remark
 from flame_metric.jobs.journal import is_begun, read_journal
 from flame_metric.jobs.network_source import NetworkSource, OnOutput
 from flame_metric.jobs.outputs import LabelMapFiles, OverlayFiles, chosen_frames, output_folder
@@ -213,10 +213,10 @@ def _evaluate(
     outputs: Sequence[OnOutput],
     about: Mapping[str, Any],
 ) -> Evaluation:
-    videos = {video.name: video for video in dataset.sequences if video.labelled}
+    videos = {name: parts for name, parts in dataset.recordings.items() if any(part.labelled for part in parts)}
     if not videos:
         raise DatasetError(f"{dataset.name}: holds no labelled frame in {len(dataset.sequences)} video(s)")
-    plan = request.plan(dataset.name, [_clip(video) for video in videos.values()], has_step=False)
+    plan = request.plan(dataset.name, [_clip(*recording) for recording in videos.items()], has_step=False)
     notes = [*plan.check(), *_remarks(dataset, plan, request)]
     source = NetworkSource(network, videos, request.config.space, outputs, job.skip)
     about = {"network": network.name, "frames": network.frames, "data": dataset.name, **about}
@@ -352,26 +352,25 @@ def _hardware_of(trace: LatencyTrace) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _clip(video: VideoSequence) -> Clip:
-    labelled = frozenset(video.labelled)
-    names = [video.frame_name(index) for index in range(len(video.frames))]
-    frames = tuple(
-        Frame(
-            index,
-            name,
-            pred=f"the prediction of frame {name}",
-            label=f"the labels of frame {name} of {video.name}" if index in labelled else None,
-        )
-        for index, name in enumerate(names)
-    )
-    return Clip(video.name, frames, None)
+def _clip(name: str, parts: Sequence[VideoSequence]) -> Clip:
+    """Return the timeline of a recording; what lies between its parts are holes."""
+    frames = []
+    for part in parts:
+        labelled = frozenset(part.labelled)
+        for index in range(len(part.frames)):
+            frame = part.frame_name(index)
+            label = f"the labels of frame {frame} of {name}" if index in labelled else None
+            frames.append(Frame(part.start + index, frame, f"the prediction of frame {frame}", label))
+    return Clip(name, tuple(frames), parts[0].step)
 
 
 def _remarks(dataset: VideoDataset, plan: Plan, request: Request) -> list[str]:
     needed = sum(len(clip.needed) for clip in plan.clips)
     there = sum(len(video.frames) for video in dataset.sequences)
     remarks = [f"The network ran on {needed:,} of {there:,} frames."]
-    if unlabelled := len(dataset.sequences) - len(plan.clips):
+    if remark := step_remark(request.config.fps, [clip.clip.step for clip in plan.clips]):
+        remarks.append(remark)
+    if unlabelled := len(dataset.recordings) - len(plan.clips):
         remarks.append(f"{unlabelled} video(s) have no labels and were left out.")
     if request.stream is not None and all(len(clip.labelled) == 1 for clip in plan.clips):
         remarks.append(
