@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric import FlameMeter, LatencyTrace, OffsetBank
+import oracle
+from flame_metric import LatencyTrace, OffsetBank
 from flame_metric.cli import main, run
 from flame_metric.data.registry import open_dataset
 from flame_metric.latency.timers import HostTimer, Sample
@@ -102,14 +103,10 @@ def flame(*arguments: str) -> int:
 
 def by_hand(k: int):
     """Static and FLAME in the plainest loop."""
-    dataset = open_dataset(DATA)
-    meters = {offset: FlameMeter(8, frame_offset=offset, ignore_index=255) for offset in (0, k)}
-    for video in dataset.sequences:
-        preds = [frame[..., 0] // 32 for frame in video.frames]
-        for offset, meter in meters.items():
-            for frame in range(offset, len(preds)):
-                meter.update(preds[frame - offset], video.targets[frame], sequence=video.name)
-    return [meter.compute().counts for meter in meters.values()]
+    videos = open_dataset(DATA).sequences
+    clips = {video.name: ([frame[..., 0] // 32 for frame in video.frames], list(video.targets)) for video in videos}
+    counts = oracle.score_counts(clips, k, 8, 255)
+    return counts["static"], counts["flame"]
 
 
 def test_scores_are_those_of_a_loop_by_hand(capsys, tmp_path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flame_metric import FlameMeter, StreamConfig, simulate_stream
+import oracle
+from flame_metric import simulate_stream
 from flame_metric.cli import main
 from flame_metric.data.registry import open_dataset
 from flame_metric.scores.evaluation import Evaluation
@@ -18,18 +19,10 @@ CLASSES, LATENCY_MS, K = 8, 76, 2  # at 60 ms a frame
 
 def by_hand(segment):
     """Counts without delay, late, on a stream of one worker, and of late labels; pair by pair."""
-    meters = {name: FlameMeter(CLASSES, ignore_index=255) for name in ("static", "flame", "stream", "persistence")}
-    for video in open_dataset(DATA).sequences:
-        preds = [segment(frame) for frame in video.frames]
-        schedule = simulate_stream(LATENCY_MS, StreamConfig(), num_frames=len(preds), fps=video.fps)
-        for frame, target in enumerate(video.targets):
-            meters["static"].update(preds[frame], target, sequence=video.name)
-            if frame >= K:
-                meters["flame"].update(preds[frame - K], target, sequence=video.name)
-                meters["persistence"].update(video.targets[frame - K], target, sequence=video.name)
-            if schedule.source[frame] >= 0:
-                meters["stream"].update(preds[schedule.source[frame]], target, sequence=video.name)
-    return {name: meter.compute().counts for name, meter in meters.items()}
+    videos = open_dataset(DATA).sequences
+    clips = {one.name: ([np.asarray(segment(frame)) for frame in one.frames], list(one.targets)) for one in videos}
+    stream = {one.name: simulate_stream(LATENCY_MS, num_frames=len(one.frames), fps=one.fps).source for one in videos}
+    return oracle.score_counts(clips, K, CLASSES, 255, stream)
 
 
 def assert_run_equals(wanted, model: Path, tmp_path: Path, *options: str) -> None:
@@ -39,7 +32,7 @@ def assert_run_equals(wanted, model: Path, tmp_path: Path, *options: str) -> Non
     found = Evaluation.from_json(result.read_text())
     np.testing.assert_array_equal(found.static.counts, wanted["static"])
     np.testing.assert_array_equal(found.flame.counts, wanted["flame"])
-    np.testing.assert_array_equal(found.streaming.result.counts, wanted["stream"])
+    np.testing.assert_array_equal(found.streaming.result.counts, wanted["streaming"])
     np.testing.assert_array_equal(found.persistence.counts, wanted["persistence"])
 
 

@@ -178,17 +178,8 @@ def test_law_a_label_map_maps_as_a_dictionary(mapping, default, labels, data):
 
 
 def by_a_loop(preds, targets, sources, *, void):
-    """What is counted when target j meets the prediction of frame ``sources[j]``: counts and (pairs, labelled)."""
-    table, pairs, labelled = np.zeros((3, C), np.int64), 0, 0
-    for target, source in zip(targets, sources, strict=True):
-        if target is None:
-            continue
-        labelled += 1
-        if source >= 0:
-            pairs += 1
-            table += oracle.counts(preds[source], target, C, VOID)
-        elif void:
-            table += oracle.counts(np.full_like(target, VOID), target, C, VOID)
+    """Counts and (pairs, labelled) when target j meets the prediction of frame ``sources[j]``."""
+    table, (pairs, labelled, *_) = oracle.clip_counts(preds, targets, sources, C, VOID, missing=void)
     return table.tolist(), pairs, labelled
 
 
@@ -231,7 +222,7 @@ def test_law_a_bank_answers_as_a_loop_does(data, before_first, workers, queue):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FlameWarning)
         for offset in range(number + 1):
-            sources = [max(frame - offset, -1) for frame in range(number)]
+            sources = oracle.fixed_sources(offset, number)
             found = bank.score(frame_offset=offset, before_first=before_first)
             assert found_in(found) == by_a_loop(preds, labels, sources, void=void)
         streamed = bank.stream(trace, config, before_first=before_first)

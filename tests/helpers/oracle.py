@@ -48,3 +48,49 @@ def mean_iou(table):
     """Eq. 2 for counts (3, C): the mean over the classes that occur, NaN if none does."""
     present = [value for value in iou(table) if value == value]  # noqa: PLR0124 - false for NaN alone
     return sum(present) / len(present) if present else float("nan")
+
+
+def clip_counts(preds, targets, sources, num_classes, ignore_index=None, *, missing=False):
+    """Counts (3, C) and tallies (pairs, labelled frames, valid pixels, all pixels) of a clip, pair by pair.
+
+    Label j meets the prediction of frame ``sources[j]``; -1: nothing is on screen, which is left out, or missed if
+    ``missing``. A target that is None is unlabelled; a prediction that is None makes no pair.
+    """
+    table, pairs, labelled, valid, everything = np.zeros((3, num_classes), np.int64), 0, 0, 0, 0
+    for target, source in zip(targets, sources, strict=True):
+        if target is None:
+            continue
+        labelled += 1
+        if source >= 0 and preds[source] is not None:
+            pairs += 1
+            found = counts(preds[source], target, num_classes, ignore_index)
+        elif source < 0 and missing:
+            found = counts(target, target, num_classes, ignore_index) * [[0], [0], [1]]
+        else:
+            continue
+        table += found
+        valid += int(found[2].sum())
+        everything += np.size(target)
+    return table, (pairs, labelled, valid, everything)
+
+
+def fixed_sources(offset, num_frames):
+    """Eq. 4 for each frame of a clip: the frame ``offset`` before it, -1 where there is none."""
+    before = {later: frame for frame, later in pairs_at(offset, num_frames)}
+    return [before.get(frame, -1) for frame in range(num_frames)]
+
+
+def score_counts(clips, offset, num_classes, ignore_index=None, shown=None):
+    """Counts (S, 3, C) of clips, {name: (preds, targets)}, sorted by name: the four scores of an evaluation.
+
+    ``shown`` has the sources of each clip under a stream, by its name.
+    """
+    found = {"static": [], "flame": [], "persistence": [], "streaming": []}
+    for name, (preds, targets) in sorted(clips.items()):
+        late = fixed_sources(offset, len(targets))
+        setups = {"static": (preds, range(len(targets))), "flame": (preds, late), "persistence": (targets, late)}
+        if shown is not None:
+            setups["streaming"] = preds, shown[name]
+        for score, (maps, sources) in setups.items():
+            found[score].append(clip_counts(maps, targets, sources, num_classes, ignore_index)[0])
+    return {score: np.stack(tables) for score, tables in found.items() if tables}

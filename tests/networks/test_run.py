@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="networks of the paper need PyTorch")
 
-from flame_metric import FlameMeter  # noqa: E402
+import oracle  # noqa: E402
 from flame_metric.cli import main  # noqa: E402
 from flame_metric.data.registry import open_dataset  # noqa: E402
 from flame_metric.networks import build  # noqa: E402
@@ -39,15 +39,9 @@ def label_maps(network, video, frames):
 
 def by_hand(network, dataset, frames=1):
     """Counts without delay, K frames late, and of the labels K frames late."""
-    meters = [FlameMeter(dataset.num_classes, ignore_index=dataset.ignore_index) for _ in range(3)]
-    for video in dataset.sequences:
-        preds = list(label_maps(network, video, frames))
-        for frame in range(len(preds)):
-            meters[0].update(preds[frame], video.targets[frame], sequence=video.name)
-        for frame in range(K, len(preds)):
-            meters[1].update(preds[frame - K], video.targets[frame], sequence=video.name)
-            meters[2].update(video.targets[frame - K], video.targets[frame], sequence=video.name)
-    return [meter.compute().counts for meter in meters]
+    clips = {video.name: (list(label_maps(network, video, frames)), list(video.targets)) for video in dataset.sequences}
+    counts = oracle.score_counts(clips, K, dataset.num_classes, dataset.ignore_index)
+    return counts["static"], counts["flame"], counts["persistence"]
 
 
 def run(tmp_path: Path, data: str, *options: str) -> Evaluation:

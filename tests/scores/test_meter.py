@@ -19,26 +19,6 @@ VOID = 255
 VIDEO = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]]  # an object that moves one pixel a frame
 
 
-def brute_force(preds, targets, sources, num_classes, *, missing_counts=False):
-    """Counts and tallies of a clip: ``sources[j]`` is the frame whose prediction is on screen at frame j, or None."""
-    table, pairs, labelled, valid, everything = np.zeros((3, num_classes), np.int64), 0, 0, 0, 0
-    for frame, target in enumerate(targets):
-        if target is None:
-            continue
-        labelled += 1
-        if sources[frame] is not None:
-            pred = preds[sources[frame]]
-            table += oracle.counts(pred, target, num_classes, VOID)
-            pairs += 1
-        elif missing_counts:
-            table[2] += oracle.counts(target, target, num_classes, VOID)[2]
-        else:
-            continue
-        valid += int(np.sum(np.array(target) != VOID))
-        everything += np.size(target)
-    return table, (pairs, labelled, valid, everything)
-
-
 def quiet_update(meter, *clip, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FlameWarning)
@@ -229,8 +209,8 @@ def test_law_fixed_offset_equals_brute_force(clip, k, before_first):
     preds, targets = zip(*clip, strict=True)
     meter = FlameMeter(3, frame_offset=k, ignore_index=VOID, before_first=before_first)
     quiet_update(meter, iter(preds), iter(targets), sequence="clip")
-    sources = [frame - k if frame >= k else None for frame in range(len(clip))]
-    table, tallies = brute_force(preds, targets, sources, 3, missing_counts=before_first == "void")
+    sources = oracle.fixed_sources(k, len(clip))
+    table, tallies = oracle.clip_counts(preds, targets, sources, 3, VOID, missing=before_first == "void")
     result = quiet_compute(meter)
     assert result.counts[0].tolist() == table.tolist()
     assert tuple(result.tallies[0].tolist()) == tallies
@@ -250,8 +230,7 @@ def test_law_schedule_equals_brute_force(data):
     meter = FlameMeter(3, ignore_index=VOID, before_first=before_first)
     schedule = Schedule(frames, [sources[frame] for frame in frames])
     quiet_update(meter, iter(preds), iter(targets), sequence="clip", schedule=schedule)
-    shown = [None if source < 0 else source for source in sources]
-    table, tallies = brute_force(preds, targets, shown, 3, missing_counts=before_first == "void")
+    table, tallies = oracle.clip_counts(preds, targets, sources, 3, VOID, missing=before_first == "void")
     result = quiet_compute(meter)
     assert result.counts[0].tolist() == table.tolist()
     assert tuple(result.tallies[0].tolist()) == tallies
@@ -678,8 +657,8 @@ def test_r3_r4_counts_go_past_2_to_the_32():
 def test_law_flame_score_equals_brute_force(clip, latency):
     latency_ms, k = latency
     preds, targets = zip(*clip, strict=True)
-    sources = [frame - k if frame >= k else None for frame in range(len(clip))]
-    table, _ = brute_force(preds, targets, sources, 3)
+    sources = oracle.fixed_sources(k, len(clip))
+    table, _ = oracle.clip_counts(preds, targets, sources, 3, VOID)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FlameWarning)
         result = flame_score(
@@ -770,10 +749,7 @@ def test_law_a_simulated_schedule_pairs_what_it_says(frames, latency, workers, q
     generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     preds, targets = generator.integers(0, 3, (2, frames, 3, 4))
     schedule = simulate_stream(latency, StreamConfig(workers=workers, queue=queue), num_frames=frames, fps=15)
-    expected = np.zeros((3, 3), np.int64)
-    for frame, source in zip(schedule.label_frame, schedule.source, strict=True):
-        if source >= 0:
-            expected += oracle.counts(preds[source], targets[frame], 3)
+    expected, _ = oracle.clip_counts(preds, targets, schedule.source, 3)
     meter = FlameMeter(3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FlameWarning)

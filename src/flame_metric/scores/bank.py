@@ -181,7 +181,7 @@ class OffsetBank:
         check_kind("holes", holes, Collection, "a collection of frame numbers")
         never = frozenset(check_integer("holes", hole, 0, unit="frames") for hole in holes)
         of = of_sequence(sequence)
-        settings, space = self._settings, self._settings.config.space
+        settings, space = self._settings, self.config.space
         line: Line[_BothMaps] = Line(EveryOffset(settings.max_offset))
         builder = OffsetCountsBuilder(settings.rows, settings.offsets, space.num_classes, never)
         frame = -1
@@ -206,7 +206,7 @@ class OffsetBank:
         """Count the maps of one frame against a label map, by row."""
         with located(f"map of frame {source}"):
             return [
-                None if shown is None else count_coded(shown, label, self._settings.config.space)
+                None if shown is None else count_coded(shown, label, self.config.space)
                 for shown in (held or ())[: self._settings.rows]
             ]
 
@@ -417,12 +417,12 @@ class OffsetBank:
         if frame_offset is None and latency_ms is None:
             raise ConfigError("`frame_offset` and `latency_ms` are both missing, expected one of them")
         config = make_config(
-            self._settings.config.num_classes,
+            self.config.num_classes,
             frame_offset=frame_offset,
             latency_ms=latency_ms,
             fps=self._settings.fps if fps is None else as_fps(fps),
-            ignore_index=self._settings.config.ignore_index,
-            class_names=self._settings.config.class_names,
+            ignore_index=self.config.ignore_index,
+            class_names=self.config.class_names,
             before_first=before_first,
         )
         offset = config.frame_offset or 0
@@ -632,7 +632,7 @@ class OffsetBank:
             If a prediction that is on screen was not given.
         """
         shown = np.concatenate([np.zeros(0, np.int64), *(offsets[name] for name in self.sequences)])
-        config = replace(self._settings.config, before_first=before_first)
+        config = replace(self.config, before_first=before_first)
         result = self._result(config, [(1, shown)], persistence=persistence)
         return {
             name: Counts(counts, *tallies)
@@ -655,7 +655,7 @@ class OffsetBank:
 
     def _streamed(self, latency_ns: int | Fraction, rate: Fraction, schedule: str) -> ScoreConfig:
         latency_ms = round(latency_ns) / 1e6
-        return replace(self._settings.config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
+        return replace(self.config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
 
     def _fixed(self, offset: int) -> Offsets:
         """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
@@ -680,7 +680,7 @@ class OffsetBank:
                 f"the {everything.all_pixels:,} pixels of this bank, counted {most:,} times, are more than 64 bits can "
                 "hold, expected fewer sequences or samples"
             )
-        counts = np.zeros((len(self._clips), 3, self._settings.config.num_classes), np.int64)
+        counts = np.zeros((len(self._clips), 3, self.config.num_classes), np.int64)
         tallies = np.zeros((len(self._clips), 4), np.int64)
         for times, offsets in shown:
             self.check_reach(int(offsets.max(initial=0)))
