@@ -72,8 +72,11 @@ def streams(folder: Path) -> None:
     figure, _ = plot_latencies(latency_report(trace, fps=FPS))
     figure.savefig(folder / "latencies.png", dpi=DPI)
     configs = {"one worker, frames dropped": StreamConfig(), "one worker, every fourth frame": StreamConfig(stride=4)}
-    ages = {name: StreamStatistics.of([simulate(195, one, num_frames=500, fps=FPS)]) for name, one in configs.items()}
-    ages = {"FLAME, a worker for every frame": StreamStatistics.of([Schedule.fixed(500, 4)]), **ages}
+    ages = {
+        name: StreamStatistics.from_schedules([simulate(195, one, num_frames=500, fps=FPS)])
+        for name, one in configs.items()
+    }
+    ages = {"FLAME, a worker for every frame": StreamStatistics.from_schedules([Schedule.fixed(500, 4)]), **ages}
     figure, _ = plot_staleness(ages)
     figure.savefig(folder / "staleness.png", dpi=DPI)
 

@@ -24,7 +24,7 @@ def heights(container) -> list[float]:
 
 def test_bars_are_shares_of_the_labelled_frames():
     """Of ten frames, two show nothing; six are two frames old and two are three."""
-    statistics = StreamStatistics.of([simulate_stream(90, num_frames=10, fps="50/3")])
+    statistics = StreamStatistics.from_schedules([simulate_stream(90, num_frames=10, fps="50/3")])
     assert statistics.staleness_histogram == (0, 0, 6, 2)
     figure, ax = plot_staleness(statistics)
     (bars,) = ax.containers
@@ -37,8 +37,8 @@ def test_bars_are_shares_of_the_labelled_frames():
 
 def test_streams_stand_side_by_side():
     streams = {
-        "one": StreamStatistics.of([Schedule.fixed(10, 0)]),
-        "two": StreamStatistics.of([Schedule(range(4), [0, 0, 1, 1])]),
+        "one": StreamStatistics.from_schedules([Schedule.fixed(10, 0)]),
+        "two": StreamStatistics.from_schedules([Schedule(range(4), [0, 0, 1, 1])]),
     }
     _, ax = plot_staleness(streams)
     one, two = ax.containers
@@ -62,7 +62,7 @@ def test_all_frames_are_drawn_once(histograms):
 
 
 def test_nothing_ever_on_screen_is_one_bar():
-    figure, ax = plot_staleness(StreamStatistics.of([simulate_stream(900, num_frames=3, fps=10)]))
+    figure, ax = plot_staleness(StreamStatistics.from_schedules([simulate_stream(900, num_frames=3, fps=10)]))
     assert heights(ax.containers[0]) == [100]
     figure.draw_without_rendering()
 

@@ -106,7 +106,7 @@ def test_the_toy_of_streaming_perception(latency: Fraction, options: dict, total
 def test_statistics_sum_up_several_streams():
     one = simulate_stream(195, num_frames=10, fps="50/3")  # runs 0, 3, 6, 9; on screen - - - - 0 0 0 3 3 3
     other = simulate_stream(50, num_frames=3, fps="50/3")  # on screen - 0 1
-    statistics = StreamStatistics.of([one, other])
+    statistics = StreamStatistics.from_schedules([one, other])
     assert (statistics.runs, statistics.dropped, statistics.overruns) == (7, 6, 4)
     assert statistics.labelled_frames == 13
     assert statistics.staleness_histogram == (0, 2, 0, 0, 2, 2, 2)
@@ -116,7 +116,7 @@ def test_statistics_sum_up_several_streams():
 
 
 def test_statistics_of_nothing():
-    statistics = StreamStatistics.of([])
+    statistics = StreamStatistics.from_schedules([])
     assert statistics.staleness_histogram == ()
     assert statistics.max_staleness == 0
     assert np.isnan(statistics.coverage)
@@ -125,7 +125,7 @@ def test_statistics_of_nothing():
 
 def test_statistics_of_schedules_that_were_not_simulated() -> None:
     simulated = simulate_stream(50, num_frames=3, fps=D)  # on screen - 0 1
-    statistics = StreamStatistics.of([Schedule.fixed(4, 2), simulated])
+    statistics = StreamStatistics.from_schedules([Schedule.fixed(4, 2), simulated])
     assert (statistics.runs, statistics.labelled_frames) == (3, 7)
     assert statistics.staleness_histogram == (0, 2, 2)
 

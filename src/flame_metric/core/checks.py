@@ -22,7 +22,7 @@ __all__ = [
     "is_integer",
     "items",
     "of_sequence",
-    "paired_frames",
+    "pair_frames",
 ]
 
 _END = object()
@@ -123,7 +123,7 @@ def items(argument: str, values: object, expected: str) -> Iterator[Any]:
     raise ConfigError(f"`{argument}` is {reprlib.repr(values)}, expected {expected}")
 
 
-def paired_frames(preds: object, targets: object) -> Iterator[tuple[int, Any, Any]]:
+def pair_frames(preds: object, targets: object) -> Iterator[tuple[int, Any, Any]]:
     """Go through a clip: frame number, prediction, target.
 
     Raises

@@ -87,7 +87,7 @@ class StreamLog:
     label_ns: npt.NDArray[np.int64]
 
     @classmethod
-    def of(
+    def from_runs(
         cls, arrivals_ns: Sequence[int], labels_ns: Sequence[int], stride: int, runs: tuple[list[int], ...]
     ) -> StreamLog:
         """Build the log of a stream in which every ``stride``-th frame was admitted; runs: frames, starts, finishes."""

@@ -119,7 +119,7 @@ def bootstrap_interval(result: HasCounts, *, level: float = 0.95, resamples: int
         raise ConfigError(
             f"`result` holds {len(counts)} sequence(s) with valid pixels, expected two or more: an interval needs two"
         )
-    resamples, seed = _checked(level, resamples, seed)
+    resamples, seed = _check(level, resamples, seed)
     return _percentiles(mean_iou_of_resamples(counts, resamples, seed), level, resamples)
 
 
@@ -192,7 +192,7 @@ def compare(
         raise ConfigError(
             f"`a` and `b` hold {either.sum()} sequence(s) with valid pixels, expected two or more for an interval"
         )
-    resamples, seed = _checked(level, resamples, seed)
+    resamples, seed = _check(level, resamples, seed)
     differences = np.subtract(*(mean_iou_of_resamples(one.counts[either], resamples, seed) for one in (a, b)))
     interval = _percentiles(differences, level, resamples)
     difference = float(mean_iou(a.counts.sum(axis=0)) - mean_iou(b.counts.sum(axis=0)))
@@ -233,7 +233,7 @@ def _percentiles(values: npt.NDArray[np.float64], level: float, resamples: int) 
     return Interval(float(low), float(high), level, resamples)
 
 
-def _checked(level: float, resamples: int, seed: int) -> tuple[int, int]:
+def _check(level: float, resamples: int, seed: int) -> tuple[int, int]:
     if not isinstance(level, (int, float)) or not 0 < level < 1:
         raise ConfigError(f"`level` is {level}, expected a confidence between 0 and 1, such as 0.95")
     return check_integer("resamples", resamples, 1), check_integer("seed", seed, 0)
@@ -301,7 +301,7 @@ def median_interval(
     size = series.size
     if size < FEWEST:
         raise ConfigError(f"`samples` holds {size} samples, expected at least {FEWEST} for an interval")
-    resamples, seed = _checked(level, resamples, seed)
+    resamples, seed = _check(level, resamples, seed)
     length = block_length(series) if length is None else check_integer("length", length, 1, unit="samples")
     if length > size:
         raise ConfigError(f"`length` is {length}, expected at most the number of samples, {size}")

@@ -86,12 +86,12 @@ class Table:
         def line(cells: Iterable[str]) -> str:
             return "| " + " | ".join(cells) + " |"
 
-        def escaped(row: Row) -> list[str]:
+        def escape(row: Row) -> list[str]:
             return [_markdown_text(_shown(cell)) for cell in row]
 
-        header = [line(escaped(self.columns)), line([":--"] + ["--:"] * (len(self.columns) - 1))]
-        body = [line(escaped(row)) for row in self.rows]
-        summary = [line(f"**{cell}**" if cell else "" for cell in escaped(row)) for row in self.summary]
+        header = [line(escape(self.columns)), line([":--"] + ["--:"] * (len(self.columns) - 1))]
+        body = [line(escape(row)) for row in self.rows]
+        summary = [line(f"**{cell}**" if cell else "" for cell in escape(row)) for row in self.summary]
         notes = [line for note in self.notes for line in ("", _markdown_text(note))]
         return "\n".join([*header, *body, *summary, *notes]) + "\n"
 

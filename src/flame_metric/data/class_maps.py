@@ -16,7 +16,7 @@ from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import check_folder
 from flame_metric.errors import ConfigError, DatasetError, shortened
-from flame_metric.scores.config import checked_names
+from flame_metric.scores.config import check_class_names
 
 __all__ = ["ClassMaps", "ClassReader"]
 
@@ -112,7 +112,7 @@ class ClassMaps:
         DatasetError
             As :meth:`LabelFolder.scan` raises it.
         """
-        names = checked_names(class_names)
+        names = check_class_names(class_names)
         count = len(names) if num_classes is None and names is not None else num_classes
         if count is None:
             raise ConfigError("`num_classes` is missing, expected it or `class_names`")

@@ -20,7 +20,7 @@ from flame_metric.core.tables import milliseconds_text
 from flame_metric.errors import ConfigError
 from flame_metric.figures.drawing import GREY, new_figure, plain
 from flame_metric.figures.overlays import on_screen
-from flame_metric.scores.config import checked_names
+from flame_metric.scores.config import check_class_names
 
 __all__ = ["plot_latency_strip"]
 
@@ -92,7 +92,7 @@ def plot_latency_strip(
         raise ConfigError("`latencies_ms` is empty, expected one latency or more")
     frame = check_integer("frame", frame, 0, most=len(frames) - 1)
     columns = min(len(latencies), _MOST_COLUMNS) if columns is None else check_integer("columns", columns, 1)
-    colours, names = np.asarray(palette), checked_names(class_names)
+    colours, names = np.asarray(palette), check_class_names(class_names)
     rate = as_fps(fps)
     offsets = [offset_of_ns(latency, rate) for latency in latencies]
     if max(offsets) > frame:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.labels import LabelSpace
-from flame_metric.scores.config import checked_names
+from flame_metric.scores.config import check_class_names
 
 __all__ = ["palette", "seen_by"]
 
@@ -114,7 +114,7 @@ def palette(class_names: Sequence[str]) -> Colours:
     >>> palette(["background", "object"]).tolist()
     [[86, 180, 233], [204, 121, 167]]
     """
-    names = checked_names(class_names) or ()
+    names = check_class_names(class_names) or ()
     size = LabelSpace(len(names)).num_classes
     if all(name in _CITYSCAPES for name in names):
         colours = np.array([_CITYSCAPES[name] for name in names], np.uint8)

@@ -26,8 +26,8 @@ def plot_staleness(
     Parameters
     ----------
     statistics : StreamStatistics, or mapping of str to StreamStatistics
-        ``StreamStatistics.of([schedule])`` or ``Evaluation.streaming.statistics``; several streams by their names, side
-        by side. Bars at the left are frames at which nothing is on screen yet, if there are any.
+        ``StreamStatistics.from_schedules([schedule])`` or ``Evaluation.streaming.statistics``; several streams by their
+        names, side by side. Bars at the left are frames at which nothing is on screen yet, if there are any.
     ax : Axes, optional
         Where to draw; default: a new figure.
 
@@ -43,7 +43,7 @@ def plot_staleness(
     Examples
     --------
     >>> from flame_metric import simulate_stream
-    >>> statistics = StreamStatistics.of([simulate_stream(90, num_frames=10, fps="50/3")])
+    >>> statistics = StreamStatistics.from_schedules([simulate_stream(90, num_frames=10, fps="50/3")])
     >>> statistics.staleness_histogram
     (0, 0, 6, 2)
     >>> figure, ax = plot_staleness(statistics)

@@ -516,7 +516,7 @@ def _score_stream(
         FlameResult.from_counts(settings, _select(counted, STREAMING, NETWORK)),
         _late_labels(settings, _select(counted, STREAMING, PERSISTENCE)),
         request.stream,
-        StreamStatistics.of(schedules.values()),
+        StreamStatistics.from_schedules(schedules.values()),
     )
 
 

@@ -127,7 +127,7 @@ class StreamStatistics:
 
     Examples
     --------
-    >>> statistics = StreamStatistics.of([simulate_stream(195, num_frames=10, fps="50/3")])
+    >>> statistics = StreamStatistics.from_schedules([simulate_stream(195, num_frames=10, fps="50/3")])
     >>> statistics.runs, statistics.dropped, statistics.max_staleness, statistics.coverage
     (4, 6, 6, 0.6)
     """
@@ -139,7 +139,7 @@ class StreamStatistics:
     staleness_histogram: tuple[int, ...]
 
     @classmethod
-    def of(cls, schedules: Iterable[Schedule]) -> StreamStatistics:
+    def from_schedules(cls, schedules: Iterable[Schedule]) -> StreamStatistics:
         """Sum up schedules that :func:`simulate_stream` returned."""
         runs = dropped = overruns = labelled = 0
         histograms = []
@@ -264,7 +264,7 @@ def simulate_stream(
             f"`latency` makes frame {taken[finishes.index(last)]}{of_sequence(sequence)} ready only after "
             f"{last / 1e6:g} ms, expected at most {_LAST_NS / 1e6:g} ms"
         )
-    log = StreamLog.of(arrivals, labels, config.stride, (taken, starts, finishes))
+    log = StreamLog.from_runs(arrivals, labels, config.stride, (taken, starts, finishes))
     frames, sources = _on_screen(log, arrivals, labels, config)
     return Schedule(
         np.array(frames, np.int64), np.array(sources, np.int64), log=log, per_label=label_times_ms is not None

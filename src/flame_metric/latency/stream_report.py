@@ -81,13 +81,13 @@ def stream_table(schedule: Schedule, latency: LatencyTrace, *, fps: Fps | None =
     """
     log = _log(schedule)
     rate = _rate(log, fps)
-    columns, statistics, notes = ["this stream"], [StreamStatistics.of([schedule])], []
+    columns, statistics, notes = ["this stream"], [StreamStatistics.from_schedules([schedule])], []
     if rate is not None:
         offset = frame_offset(latency.median_ns / 10**6, rate)
         frames = schedule.label_frame
         fixed = Schedule(frames, fixed_source(frames, offset), per_label=schedule.per_label)
         columns.append(f"fixed offset k={offset}")
-        statistics.append(StreamStatistics.of([fixed]))
+        statistics.append(StreamStatistics.from_schedules([fixed]))
         interval = milliseconds_text(float(1000 / rate)) + ("" if fps is not None else ", the median interval")
         notes.append(
             f"fixed offset: an inference on every frame, k = ceil({milliseconds_text(latency.median_ms)} / {interval})"
@@ -164,7 +164,7 @@ def stream_record(
             "worker": log.worker.tolist(),
         },
         "dropped": log.dropped.tolist(),
-        "statistics": StreamStatistics.of([schedule]).to_dict(),
+        "statistics": StreamStatistics.from_schedules([schedule]).to_dict(),
     }
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.checks import check_id, check_integer, check_kind, check_path, of_sequence, paired_frames
+from flame_metric.core.checks import check_id, check_integer, check_kind, check_path, of_sequence, pair_frames
 from flame_metric.core.clock import (
     MAX_FRAMES,
     NS_PER_S,
@@ -185,7 +185,7 @@ class OffsetBank:
         line: Line[_BothMaps] = Line(EveryOffset(settings.max_offset))
         builder = OffsetCountsBuilder(settings.rows, settings.offsets, space.num_classes, never)
         frame = -1
-        for frame, pred, target in paired_frames(preds, targets):
+        for frame, pred, target in pair_frames(preds, targets):
             if frame in never and not (pred is None and target is None):
                 raise ConfigError(
                     f"`holes` names frame {frame}{of}, where there is a label map, expected None for both"
@@ -427,7 +427,7 @@ class OffsetBank:
         )
         offset = config.frame_offset or 0
         self.check_reach(offset)
-        return self._result(config, [(1, self._fixed(offset))], persistence=persistence)
+        return self._result(config, [(1, self._fixed_offsets(offset))], persistence=persistence)
 
     def curve(self, max_offset: int | None = None, *, fps: Fps | None = None, before_first: str = "skip") -> Curve:
         """Return the scores at every offset 0..K, or up to a smaller one; ``fps`` may be another than the bank's.
@@ -521,7 +521,7 @@ class OffsetBank:
         schedules = self.schedules(trace, config, fps=fps, seed=seed)
         offsets = np.concatenate([np.zeros(0, np.int64), *(schedules[name].staleness for name in self.sequences)])
         settings = replace(
-            self._streamed(trace.median_ns, self._rate(fps), stream_text(config, latency, seed)),
+            self._stream_settings(trace.median_ns, self._rate(fps), stream_text(config, latency, seed)),
             before_first=before_first,
         )
         return self._result(settings, [(1, offsets)], persistence=persistence)
@@ -537,7 +537,7 @@ class OffsetBank:
         check_kind("trace", trace, LatencyTrace, "a LatencyTrace")
         rate = self._rate(fps)
         times = Counter(offset_of_ns(sample, rate) for sample in trace.samples_ns)
-        settings = self._streamed(trace.median_ns, rate, f"expected over {len(trace)} latencies")
+        settings = self._stream_settings(trace.median_ns, rate, f"expected over {len(trace)} latencies")
         return _warn_of_nothing(self._mixture(settings, times))
 
     def phase_averaged(self, latency_ms: Milliseconds, *, fps: Fps | None = None) -> FlameResult:
@@ -553,7 +553,7 @@ class OffsetBank:
         """
         rate = self._rate(fps)
         latency_ns = milliseconds_to_ns(latency_ms)
-        settings = self._streamed(latency_ns, rate, "1 worker, queue 1, phase-averaged")
+        settings = self._stream_settings(latency_ns, rate, "1 worker, queue 1, phase-averaged")
         # A simple fraction beside keeps the weights small; it is nearer than two times that are one (TIE_NS).
         x = (latency_ns * rate / NS_PER_S).limit_denominator(1_000_000)
         if x <= 1:  # a worker that keeps up: every frame is as stale as the latency
@@ -653,11 +653,11 @@ class OffsetBank:
             raise ConfigError("`fps` is missing, expected the frame rate here or when the bank is made")
         return rate
 
-    def _streamed(self, latency_ns: int | Fraction, rate: Fraction, schedule: str) -> ScoreConfig:
+    def _stream_settings(self, latency_ns: int | Fraction, rate: Fraction, schedule: str) -> ScoreConfig:
         latency_ms = round(latency_ns) / 1e6
         return replace(self.config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
 
-    def _fixed(self, offset: int) -> Offsets:
+    def _fixed_offsets(self, offset: int) -> Offsets:
         """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
         frames = self._join_clips().frame
         return staleness_of(frames, fixed_source(frames, offset))
@@ -665,7 +665,7 @@ class OffsetBank:
     def _mixture(self, config: ScoreConfig, times: Mapping[int, int]) -> FlameResult:
         """Return the score in which offset k counts ``times[k]`` times."""
         self.check_reach(max(times))
-        return self._result(config, [(number, self._fixed(offset)) for offset, number in sorted(times.items())])
+        return self._result(config, [(number, self._fixed_offsets(offset)) for offset, number in sorted(times.items())])
 
     def _result(
         self, config: ScoreConfig, shown: Sequence[tuple[int, Offsets]], *, persistence: bool = False

@@ -108,7 +108,7 @@ class ScoreConfig:
         values = {names[written]: value for written, value in record.items()}
         if values["fps"] is not None:
             values["fps"] = as_fps(values["fps"])
-        values["class_names"] = checked_names(values["class_names"])
+        values["class_names"] = check_class_names(values["class_names"])
         return cls(**values)
 
 
@@ -147,13 +147,13 @@ def make_config(
         latency_ms=None if latency_ns is None else latency_ns / 1e6,
         fps=rate,
         ignore_index=ignore_index,
-        class_names=checked_names(class_names),
+        class_names=check_class_names(class_names),
         before_first=before_first,
         hardware=hardware,
     )
 
 
-def checked_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
+def check_class_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return names as a tuple of text.
 
     Raises

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flame_metric._version import __version__
-from flame_metric.core.checks import CLIP, check_id, check_kind, items, of_sequence, paired_frames
+from flame_metric.core.checks import CLIP, check_id, check_kind, items, of_sequence, pair_frames
 from flame_metric.core.clock import Fps, Milliseconds
 from flame_metric.core.counting import (
     Counts,
@@ -291,7 +291,7 @@ class FlameMeter:
         timeline = None if schedule is None else ScheduleTimeline(schedule)
         line: Line[CodedMap] = Line(timeline or FixedOffset(self.frame_offset))
         total = Counts.zero(self._config.num_classes)
-        for frame, pred, target in paired_frames(preds, targets):
+        for frame, pred, target in pair_frames(preds, targets):
             place = f"frame {frame}{of}"
             with located(place):
                 shown, line = self._step(line, pred, labelled=target is not None)

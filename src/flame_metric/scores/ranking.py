@@ -61,7 +61,7 @@ class Ranking:
     def comparisons(self) -> Mapping[tuple[str, str], Comparison | None]:
         """FLAME of the better minus that of the other, for each pair of names; None with fewer than two sequences."""
         return {
-            (better.name, other.name): _compared(better.flame, other.flame)
+            (better.name, other.name): _compare(better.flame, other.flame)
             for better, other in itertools.combinations(self.contenders, 2)
         }
 
@@ -178,7 +178,7 @@ def _check_alike(one: Contender, other: Contender) -> None:
             )
 
 
-def _compared(better: FlameResult, other: FlameResult) -> Comparison | None:
+def _compare(better: FlameResult, other: FlameResult) -> Comparison | None:
     either = contributing(better.counts + other.counts)
     return compare(better, other) if len(either) > 1 else None
 

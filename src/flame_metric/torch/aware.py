@@ -27,7 +27,7 @@ from flame_metric.errors import ConfigError, FlameWarning, StateError
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.pairs import Line
 from flame_metric.torch.delay import DelayLines, Schedules
-from flame_metric.torch.rows import copied, has_rows, joined, rows_of
+from flame_metric.torch.rows import copy_tensors, has_rows, join_rows, rows_of
 
 __all__ = ["LatencyAware"]
 
@@ -131,7 +131,7 @@ class LatencyAware(WrapperMetric):
         if any(isinstance(part, LatencyAware) for part in parts):
             raise ConfigError("`metric` is latency-aware already, expected one that compares aligned pairs")
         if any(isinstance(getattr(part, "config", None), ScoreConfig) for part in parts):
-            self._offset = _checked_offset(frame_offset, latency_ms, fps, schedule)
+            self._offset = _check_offset(frame_offset, latency_ms, fps, schedule)
             own = metric.frame_offset if isinstance(getattr(metric, "config", None), ScoreConfig) else "inside"
             if own != self._offset:
                 raise ConfigError(
@@ -139,7 +139,7 @@ class LatencyAware(WrapperMetric):
                     "here, expected the same `latency_ms` and `fps`, or `frame_offset`, for both; by a schedule, or in "
                     "a collection, give whole clips to its `update_sequence`"
                 )
-        self._offset = _checked_offset(frame_offset, latency_ms, fps, schedule)
+        self._offset = _check_offset(frame_offset, latency_ms, fps, schedule)
         self._lines = DelayLines(self._offset, schedule, max_sequences)
         self.metric = metric.clone()
         self.metric.reset()
@@ -229,7 +229,7 @@ class LatencyAware(WrapperMetric):
     def _step(self, count: Callable[..., Any], preds: Any, target: Any, sequence: Any, rest: dict[str, Any]) -> Any:
         """Pair up, count, and only then move on."""
         self._require_unsynced()
-        ids = _checked_ids(sequence)
+        ids = _check_ids(sequence)
         alone = isinstance(sequence, str)
         pred_of = [preds] if alone else rows_of("preds", preds, len(ids))
         target_of = [target] if alone else rows_of("target", target, len(ids))
@@ -244,7 +244,7 @@ class LatencyAware(WrapperMetric):
         if ready and alone:
             value = count(on_screen[0], target, **rest, **self._sequence_option(sequence))
         elif ready:
-            pairs = joined([on_screen[row] for row in ready]), joined([target_of[row] for row in ready])
+            pairs = join_rows([on_screen[row] for row in ready]), join_rows([target_of[row] for row in ready])
             options = self._sequence_option([ids[row] for row in ready])
             value = count(*pairs, **_rows_of_rest(rest, len(ids), ready), **options)
         unshown: Callable[..., None] | None = getattr(self.metric, "update_unshown", None)
@@ -259,7 +259,7 @@ class LatencyAware(WrapperMetric):
 
     def _sequence_option(self, sequence: str | list[str]) -> dict[str, Any]:
         """Hand ids on to a metric that has a parameter for them."""
-        takes = any("sequence" in part._update_signature.parameters for part in _named(self.metric).values())
+        takes = any("sequence" in part._update_signature.parameters for part in _metrics_by_name(self.metric).values())
         return {"sequence": sequence} if takes else {}
 
     def end(self, sequence: str = "") -> None:
@@ -323,7 +323,7 @@ class LatencyAware(WrapperMetric):
             raise StateError(f"`incoming_state` is {type(incoming_state).__name__}, expected a LatencyAware")
         _same_offset(torch.stack([self.offset, incoming_state.offset.to(self.offset.device)]))
         merged = self.metric.clone()  # one of several metrics may refuse
-        mine, theirs = _named(merged), _named(incoming_state.metric)
+        mine, theirs = _metrics_by_name(merged), _metrics_by_name(incoming_state.metric)
         if mine.keys() != theirs.keys():
             raise StateError(f"the collections hold {sorted(mine)} and {sorted(theirs)}, expected the same metrics")
         for name, metric in mine.items():
@@ -404,7 +404,7 @@ class LatencyAware(WrapperMetric):
         return self
 
 
-def _checked_offset(
+def _check_offset(
     frame_offset: int | None, latency_ms: Milliseconds | None, fps: Fps | None, schedule: Schedules | None
 ) -> int | None:
     if schedule is not None:
@@ -419,7 +419,7 @@ def _checked_offset(
     return make_config(2, frame_offset=frame_offset, latency_ms=latency_ms, fps=fps).frame_offset
 
 
-def _checked_ids(sequence: str | Sequence[str]) -> list[str]:
+def _check_ids(sequence: str | Sequence[str]) -> list[str]:
     ids = [sequence] if isinstance(sequence, str) else sequence
     if not isinstance(ids, list | tuple) or not ids or not all(isinstance(name, str) for name in ids):
         raise ConfigError(f"`sequence` is {sequence!r}, expected a text id, or a list of them for parallel streams")
@@ -431,7 +431,7 @@ def _checked_ids(sequence: str | Sequence[str]) -> list[str]:
 def _time_step(sequence: str, line: Line[Any], pred: Any, *, labelled: bool) -> tuple[Any, Line[Any]]:
     """Return the prediction to compare with a frame's target, None while there is none yet, and the line after it."""
     frame, is_shown_later = line.frame, line.last_use > line.frame
-    shown, after = line.step(copied(pred) if is_shown_later else pred, labelled=labelled)
+    shown, after = line.step(copy_tensors(pred) if is_shown_later else pred, labelled=labelled)
     for source, found in shown.items():
         if found is None:
             raise StateError(
@@ -447,7 +447,7 @@ def _rows_of_rest(rest: dict[str, Any], streams: int, ready: list[int]) -> dict[
         chosen[name] = value
         if has_rows(value):
             rows = rows_of(name, value, streams)
-            chosen[name] = joined([rows[row] for row in ready])
+            chosen[name] = join_rows([rows[row] for row in ready])
     return chosen
 
 
@@ -455,7 +455,7 @@ def _metrics_in(metric: Metric | MetricCollection) -> list[Metric]:
     return [part for part in metric.modules() if isinstance(part, Metric)]
 
 
-def _named(metric: Metric | MetricCollection) -> dict[str, Metric]:
+def _metrics_by_name(metric: Metric | MetricCollection) -> dict[str, Metric]:
     if isinstance(metric, MetricCollection):
         return dict(metric.items(keep_base=True, copy_state=False))
     return {"": metric}

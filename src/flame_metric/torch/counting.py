@@ -61,7 +61,7 @@ class TensorCounts:
     faults: Tensor
 
     @classmethod
-    def of(cls, counts: Counts, device: torch.device) -> TensorCounts:
+    def from_counts(cls, counts: Counts, device: torch.device) -> TensorCounts:
         """Bring checked counts to a device."""
         return cls(
             *(

@@ -12,7 +12,7 @@ from flame_metric.core.checks import check_integer
 from flame_metric.core.schedule import FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.errors import ConfigError, StateError
 from flame_metric.scores.pairs import Line
-from flame_metric.torch.rows import mapped
+from flame_metric.torch.rows import map_tensors
 
 __all__ = ["DelayLines", "Schedules"]
 
@@ -103,4 +103,4 @@ class DelayLines:
     def move_to(self, device: torch.device) -> None:
         """Move what waits to another device."""
         for name, line in self._lines.items():
-            self._lines[name] = replace(line, waiting=mapped(lambda tensor: tensor.to(device), line.waiting))
+            self._lines[name] = replace(line, waiting=map_tensors(lambda tensor: tensor.to(device), line.waiting))

@@ -35,7 +35,7 @@ from flame_metric.torch.state import (
     ROW_STATES,
     SequenceIndex,
     SpareRows,
-    checked_state,
+    check_state,
     meter_of,
     state_of,
 )
@@ -189,7 +189,7 @@ class FlameMetric(Metric):
             counted = count_missing_on_device(target, self._config.space)
         else:
             page.update_missing(target, sequence=sequence)
-            counted = self._counted(page, sequence)
+            counted = self._count_page(page, sequence)
         self._add({sequence: counted}, page)
         self._note_update()
 
@@ -206,7 +206,7 @@ class FlameMetric(Metric):
             return
         page = self._page(sequence)
         nothing = Counts.zero(self._config.num_classes, labelled_frames=1)
-        self._add({sequence: TensorCounts.of(nothing, self.counts.device)}, page)
+        self._add({sequence: TensorCounts.from_counts(nothing, self.counts.device)}, page)
         self._note_update()
 
     def update_sequence(
@@ -229,7 +229,7 @@ class FlameMetric(Metric):
         """
         page = self._page(sequence)
         page.update_sequence(preds, targets, sequence=sequence, schedule=schedule)
-        self._add({sequence: self._counted(page, sequence)}, page)
+        self._add({sequence: self._count_page(page, sequence)}, page)
         self._note_update()
 
     @torch.jit.unused
@@ -274,7 +274,7 @@ class FlameMetric(Metric):
                 counted[name] = counted[name] + found if name in counted else found
             else:
                 page.update(pred, labels, sequence=name)
-        return counted if here else {name: self._counted(page, name) for name in dict.fromkeys(_ids(sequence))}
+        return counted if here else {name: self._count_page(page, name) for name in dict.fromkeys(_ids(sequence))}
 
     def _lies_here(self, maps: LabelMaps) -> bool:
         """Whether all maps are on the GPU on which the state is."""
@@ -294,8 +294,8 @@ class FlameMetric(Metric):
             page.require_open(name)
         return page
 
-    def _counted(self, page: FlameMeter, sequence: str) -> TensorCounts:
-        return TensorCounts.of(page.sequences[sequence], self.counts.device)
+    def _count_page(self, page: FlameMeter, sequence: str) -> TensorCounts:
+        return TensorCounts.from_counts(page.sequences[sequence], self.counts.device)
 
     def _add(self, counted: Mapping[str, TensorCounts], page: FlameMeter) -> None:
         """Add counts to the rows of their sequences, and take over what their page knows of them now."""
@@ -406,7 +406,7 @@ class FlameMetric(Metric):
     def _reduce_states(self, incoming_state: Mapping[str, Any]) -> None:
         self._require_unsynced()
         total = self.to_meter()
-        total.merge(meter_of(checked_state(incoming_state, self._config)))
+        total.merge(meter_of(check_state(incoming_state, self._config)))
         self._take(state_of(total, self.counts.device))
 
     def _sync_dist(
@@ -473,7 +473,7 @@ class FlameMetric(Metric):
         """Take over a saved state; one that was saved without it (``persistent(False)``) leaves the counts alone."""
         found = {name: state_dict.pop(prefix + name) for name in self._defaults if prefix + name in state_dict}
         if found:
-            state = checked_state(found, self._config)
+            state = check_state(found, self._config)
             device = self.counts.device
             self._take({name: value if name in HOST_STATES else value.to(device) for name, value in state.items()})
             self._note_update()

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from flame_metric.errors import ShapeError
 
-__all__ = ["copied", "has_rows", "joined", "mapped", "rows_of"]
+__all__ = ["copy_tensors", "has_rows", "join_rows", "map_tensors", "rows_of"]
 
 
 def has_rows(batch: object) -> bool:
@@ -65,7 +65,7 @@ def _row_of_list(item: Any) -> Any:
     return item[None] if isinstance(item, Tensor) else [item]
 
 
-def joined(rows: Sequence[Any]) -> Any:
+def join_rows(rows: Sequence[Any]) -> Any:
     """Make one batch of rows, at least one and all of one form.
 
     Raises
@@ -75,7 +75,7 @@ def joined(rows: Sequence[Any]) -> Any:
     """
     first = rows[0]
     if isinstance(first, Mapping):
-        return {key: joined([row[key] for row in rows]) for key in first}
+        return {key: join_rows([row[key] for row in rows]) for key in first}
     if not isinstance(first, Tensor):
         return [item for row in rows for item in row]
     if any(row.shape != first.shape for row in rows):
@@ -84,20 +84,20 @@ def joined(rows: Sequence[Any]) -> Any:
     return torch.cat(list(rows))
 
 
-def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
+def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     """Copy lists, tuples and dicts, with a function applied to every tensor in them; deep-copy anything else."""
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, Mapping):
-        return {key: mapped(function, value) for key, value in tree.items()}
+        return {key: map_tensors(function, value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        items = [mapped(function, item) for item in tree]
+        items = [map_tensors(function, item) for item in tree]
         if isinstance(tree, list):
             return items
         return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
     return deepcopy(tree)
 
 
-def copied(tree: Any) -> Any:
+def copy_tensors(tree: Any) -> Any:
     """Copy a prediction of any form, without its gradients: what the caller does to his leaves the copy alone."""
-    return mapped(lambda tensor: tensor.detach().clone(), tree)
+    return map_tensors(lambda tensor: tensor.detach().clone(), tree)

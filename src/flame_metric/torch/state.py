@@ -29,7 +29,7 @@ from flame_metric.scores.config import ScoreConfig
 from flame_metric.scores.meter import FlameMeter
 from flame_metric.scores.result import FlameResult
 
-__all__ = ["HOST_STATES", "ROW_STATES", "SequenceIndex", "SpareRows", "checked_state", "encode", "meter_of", "state_of"]
+__all__ = ["HOST_STATES", "ROW_STATES", "SequenceIndex", "SpareRows", "check_state", "encode", "meter_of", "state_of"]
 
 HOST_STATES = ("configuration", "sequence_index")
 ROW_STATES = ("counts", "tallies", "faults")
@@ -136,7 +136,7 @@ def state_of(meter: FlameMeter, device: torch.device) -> dict[str, Tensor]:
     }
 
 
-def checked_state(state: Mapping[str, Any], config: ScoreConfig) -> dict[str, Tensor]:
+def check_state(state: Mapping[str, Any], config: ScoreConfig) -> dict[str, Tensor]:
     """Return copies of a state from elsewhere, if it belongs to a configuration and may be what a metric held.
 
     Raises
