@@ -130,6 +130,12 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+def test_json_names_the_hardware_as_files_of_all_releases_do():
+    record = make_config(2, hardware="GPU").to_dict()
+    assert (record["device"], "hardware" in record) == ("GPU", False)
+    assert ScoreConfig.from_dict(record).hardware == "GPU"
+
+
 @given(OPTIONS)
 def test_law_any_configuration_survives_json(options):
     config = make_config(3, **options)
