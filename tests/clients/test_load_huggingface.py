@@ -76,7 +76,7 @@ def assert_equal(loaded, network, with_processor, dtype=torch.float32):
             labels, scores = by_hand(network, with_processor, frame, dtype)
             prepared = loaded.runner.prepare(frame)
             assert loaded.runner.run(prepared).tolist() == labels
-            assert torch.equal(loaded.runner.run.__self__._scores([prepared]), scores)
+            assert torch.equal(loaded.runner.run.__self__.scores(prepared), scores)
 
 
 # ── equal to a loop by hand ──

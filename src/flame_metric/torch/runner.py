@@ -270,7 +270,12 @@ class _ModuleCall:
     def end_to_end(self, frame: torch.Tensor) -> torch.Tensor:
         """From a raw frame (H, W, C) to labels (H, W), both in the memory of the host."""
         with torch.inference_mode():
-            return self._copy_to_host(self._check_output(self.forward(self._normalise(frame)), frame.shape[:2]))[0]
+            return self._copy_to_host(self.scores(frame))[0]
+
+    def scores(self, frame: torch.Tensor) -> torch.Tensor:
+        """From a raw frame (H, W, C) to scores (1, classes, H, W) or labels (1, H, W) on the device."""
+        with torch.inference_mode():
+            return self._check_output(self.forward(self._normalise(frame)), frame.shape[:2])
 
     def _normalise(self, frame: torch.Tensor) -> torch.Tensor:
         if self.preprocess is not None:
