@@ -16,7 +16,7 @@ from flame_metric.report.grid import OWN, Camera, Grid, NetworkScores
 from flame_metric.report.text import number
 from flame_metric.scores.result import FlameResult
 
-__all__ = ["Chart", "Key", "Line", "Mark", "RateLines", "has_chart", "make_chart", "make_legend"]
+__all__ = ["Chart", "ChartLine", "Key", "Mark", "RateLines", "has_chart", "make_chart", "make_legend"]
 
 _MARKS = (  # one for each network; the first eight differ
     "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z",
@@ -39,7 +39,7 @@ Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A path of one series of a network."""
 
     path: str
@@ -62,14 +62,14 @@ class RateLines:
         A path.
     band : str or None
         The path of an interval; None where there are several networks.
-    lines : tuple of Line
+    lines : tuple of ChartLine
     """
 
     borders: tuple[str, ...]
     offsets: tuple[Place, ...]
     persistence: str
     band: str | None
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
 
 
 @dataclass(frozen=True)
@@ -248,8 +248,8 @@ def _rate_lines(grid: Grid, every: int, plane: _Plane) -> RateLines | None:
     for place, network, camera in there:
         colour = _colour(grid, place)
         streams = " ".join(plane.path(run) for run in _stream(grid, network, every))
-        lines.append(Line(streams, "streaming", colour, is_one))
-        lines.append(Line(_steps(camera.flame, camera.fps, plane), "flame", colour, True))
+        lines.append(ChartLine(streams, "streaming", colour, is_one))
+        lines.append(ChartLine(_steps(camera.flame, camera.fps, plane), "flame", colour, True))
     persistence = _steps((None, *late[1:]), fps, plane)
     band = _band(there[0][2], plane) if is_one else None
     return RateLines(*_offsets(fps, plane), persistence, band, tuple(lines))

@@ -21,7 +21,7 @@ __all__ = [
     "SCORES",
     "ClassRow",
     "ClassTable",
-    "Table",
+    "PageTable",
     "Track",
     "class_columns",
     "make_best_table",
@@ -44,7 +44,7 @@ Cell = str | tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table whose rows begin with a heading; the other cells are numbers.
 
     Attributes
@@ -173,7 +173,7 @@ def _texts(values: npt.NDArray[np.float64] | None) -> list[str]:
 # ── sequences ──
 
 
-def make_sequence_table(network: NetworkScores) -> Table:
+def make_sequence_table(network: NetworkScores) -> PageTable:
     """Return the sequences that lose most to latency first; those without a score of their own are left out."""
     found = network.evaluation
     static = {} if found.static is None else found.static.by_sequence()
@@ -184,7 +184,7 @@ def make_sequence_table(network: NetworkScores) -> Table:
             rows.append((name, before, flame.miou, None if before is None else before - flame.miou))
     rows.sort(key=lambda row: (-math.inf if row[3] is None else -row[3], row[2]))
     more = f"the {_MOST_SEQUENCES} of {len(rows)} that lose most" if len(rows) > _MOST_SEQUENCES else "all"
-    return Table(
+    return PageTable(
         f"Mean IoU of each sequence alone: {more}, the greatest loss first",
         ("sequence", "static", "FLAME", "lost to latency"),
         tuple((name, tuple(map(number, values))) for name, *values in rows[:_MOST_SEQUENCES]),
@@ -194,7 +194,7 @@ def make_sequence_table(network: NetworkScores) -> Table:
 # ── the curve ──
 
 
-def make_curve_table(grid: Grid) -> Table:
+def make_curve_table(grid: Grid) -> PageTable:
     """Return FLAME of all networks at each offset."""
     fps = grid.networks[0].fps
     cameras = [network.cameras.get(1) for network in grid.networks]
@@ -206,7 +206,7 @@ def make_curve_table(grid: Grid) -> Table:
         rows.append((str(offset), (until, *cells, _late(cameras, offset))))
     names = [name for network in grid.networks for name in (network.name, "95 % interval")]
     at = "" if fps is None else f" at {rate(fps)}"
-    return Table(f"FLAME at each offset{at}", ("k", "latency up to", *names, "perfect, as late"), tuple(rows))
+    return PageTable(f"FLAME at each offset{at}", ("k", "latency up to", *names, "perfect, as late"), tuple(rows))
 
 
 def _curve_cells(camera: Camera | None, offset: int) -> tuple[str, str]:
@@ -223,7 +223,7 @@ def _late(cameras: list[Camera | None], offset: int) -> str:
 # ── networks side by side ──
 
 
-def make_ranking_table(ranking: Ranking) -> Table:
+def make_ranking_table(ranking: Ranking) -> PageTable:
     """Return the networks by FLAME, the best first."""
     rows = []
     for one in ranking.contenders:
@@ -233,10 +233,10 @@ def make_ranking_table(ranking: Ranking) -> Table:
         scores = (number(one.flame.miou), interval_text(one.flame) or UNKNOWN, *map(number, others))
         rows.append((one.name, (*scores, str(config.frame_offset), when)))
     columns = ("network", "FLAME", "95 % interval", "static", "streaming", "k", "latency")
-    return Table("Networks by FLAME, each with its own latency", columns, tuple(rows))
+    return PageTable("Networks by FLAME, each with its own latency", columns, tuple(rows))
 
 
-def make_best_table(grid: Grid) -> Table:
+def make_best_table(grid: Grid) -> PageTable:
     """Say which network is best by FLAME, each with its own latency, on other hardware and with slower cameras."""
     rows = []
     for scale in grid.scales:
@@ -245,4 +245,4 @@ def make_best_table(grid: Grid) -> Table:
         rows.append((scale_text(scale), tuple(cells)))
     fps = grid.networks[0].fps
     cameras = [f"1/{every} of the frames" if fps is None else rate(fps / every) for every in grid.every]
-    return Table("The best network by FLAME, by hardware and camera", ("hardware", *cameras), tuple(rows))
+    return PageTable("The best network by FLAME, by hardware and camera", ("hardware", *cameras), tuple(rows))
