@@ -185,10 +185,12 @@ def test_predictions_that_the_stream_needs_are_named(tmp_path: Path) -> None:
 
 def test_a_curve_needs_every_prediction(tmp_path: Path) -> None:
     paths = [write(tmp_path / "preds", dense(3, 4, 5)), write(tmp_path / "labels", dense(5))]
-    assert len(evaluate_folders(*paths, num_classes=2, fps=FPS, frame_offset=1, max_offset=2).curve.results) == 3
+    assert (
+        len(evaluate_folders(*paths, num_classes=2, fps=FPS, frame_offset=1, step=1, max_offset=2).curve.results) == 3
+    )
     paths = [write(tmp_path / "more", dense(1, 3, 4, 5)), tmp_path / "labels"]
     with pytest.raises(DatasetError, match=r"1 prediction\(s\) are missing, .*: s: 3 frame\(s\) before 005"):
-        evaluate_folders(*paths, num_classes=2, fps=FPS, frame_offset=1, max_offset=3)
+        evaluate_folders(*paths, num_classes=2, fps=FPS, frame_offset=1, step=1, max_offset=3)
 
 
 def test_a_sparse_bank_answers_what_it_can(tmp_path: Path) -> None:
