@@ -126,7 +126,7 @@ TORCHMETRICS = TorchMetrics()
 
 
 def void(_: Any) -> None:
-    """Drop what is no count."""
+    """Drop what is not a count."""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Faults, as one table: what makes each, what the command answers to it, and what the library raises.
 
 Each is put before the real command, as a process of its own, and before the library; the line is the same. Below the
-table stands what is no error though it looks like one, and what takes more than a file: copies, kills, Ctrl-C, bombs.
-A rank whose state is invalid is in torch/test_distributed.py, pickles are in test_security.py.
+table stands what is not an error though it looks like one, and what takes more than a file: copies, kills, Ctrl-C,
+bombs. A rank whose state is invalid is in torch/test_distributed.py, pickles are in test_security.py.
 """
 
 from __future__ import annotations
@@ -130,13 +130,13 @@ FAULTS = [
     # damaged, cut short, disguised
     Fault("a flipped bit", {f"{PRED}.png": flipped(png(A))}, "is damaged or cut short: …"),
     Fault("a PNG cut short", {f"{PRED}.png": png(A)[:-20]}, "is damaged or cut short: its end is missing"),
-    Fault("text named .png", {f"{LABEL}.png": b"0 1 2\n" * 20}, "is no PNG file, expected a PNG label map"),
+    Fault("text named .png", {f"{LABEL}.png": b"0 1 2\n" * 20}, "is not a PNG file, expected a PNG label map"),
     Fault(
         "a JPEG named .png",
         {f"{PRED}.png": jpeg(A)},
         "is a JPEG file: its compression changes labels, expected a PNG label map",
     ),
-    Fault("a folder named .png", {f"{PRED}.png": FOLDER}, "is no file, expected a label map"),
+    Fault("a folder named .png", {f"{PRED}.png": FOLDER}, "is not a file, expected a label map"),
     Fault("a signature", {f"{LABEL}.png": SIGNATURE}, "holds a PNG signature and no image, expected a PNG label map"),
     Fault("an empty file", {f"{LABEL}.png": b""}, "is empty, expected a PNG label map"),
     Fault("an array cut short", {f"{PRED}.npy": npy(A)[:-1]}, "is cut short: 47 bytes, expected 48"),
@@ -498,7 +498,7 @@ def test_a_job_goes_on_after_a_kill_and_no_other_job_does(world: Path, capsys: p
     (world / "job").write_bytes(whole.replace(b'"pairs":2', b'"pairs":1', 1))
     assert main(["evaluate", *evaluate(), "--journal", "job", "--resume"]) == 4
     message = (
-        "job: line 2 is damaged, or this is no journal; lines after it cannot be trusted: remove the file and begin"
+        "job: line 2 is damaged, or this is not a journal; lines after it cannot be trusted: remove the file and begin"
     )
     assert capsys.readouterr() == ("", f"flame-metric: error: {message} anew\n")
 

@@ -193,19 +193,19 @@ NO_ARRAY = "1.npy: cannot be read as an array of numbers"
 CARRIERS = [
     Carrier("an array of objects", "preds/1.npy", OBJECTS, FRAMES, 3, NO_ARRAY),
     Carrier("a pickle as a label map", "labels/1.npy", PICKLE, FRAMES, 3, "1.npy: is no .npy file"),
-    Carrier("a pickle as a PNG", "labels/1.png", PICKLE, FRAMES, 3, "1.png: is no PNG file", "PIL"),
+    Carrier("a pickle as a PNG", "labels/1.png", PICKLE, FRAMES, 3, "1.png: is not a PNG file", "PIL"),
     Carrier("a pickle as a bank", "bank.npz", PICKLE, BANK, 4, "File is not a zip file"),
     Carrier("a bank of objects", "bank.npz", lambda: bank_with("counts", OBJECTS), BANK, 4, "`counts` is object"),
     Carrier("a header of objects", "bank.npz", lambda: bank_with("header", OBJECTS), BANK, 4, "`header` is object"),
     Carrier(
         "a bank of pickles", "bank.npz", lambda: bank_with("counts", PICKLE), BANK, 4, "`counts` does not begin as"
     ),
-    Carrier("a pickle as a result", "a.json", PICKLE, ["compare", "a.json", "a.json"], 3, "a.json: is no text"),
-    Carrier("a pickle on a page", "a.json", PICKLE, PAGE, 3, "a.json: is no text"),
+    Carrier("a pickle as a result", "a.json", PICKLE, ["compare", "a.json", "a.json"], 3, "a.json: is not text"),
+    Carrier("a pickle on a page", "a.json", PICKLE, PAGE, 3, "a.json: is not text"),
     Carrier("a pickle as a journal", "job", PICKLE, [*FRAMES, "--journal", "job", "--resume"], 4, "job: "),
     Carrier("a pickle as a part", "job", PICKLE, ["merge", "job"], 4, "job: "),
     Carrier("a pickle as a trace", "t.json", PICKLE, [*EVALUATE, "--trace", "t.json"], 3, "t.json: "),
-    Carrier("a pickle as a description", "d.toml", PICKLE, FOLDERS, 3, "d.toml: is no TOML file", "PIL"),
+    Carrier("a pickle as a description", "d.toml", PICKLE, FOLDERS, 3, "d.toml: is not a TOML file", "PIL"),
     Carrier("a pickle as weights", "w.pth", PICKLE, WEIGHTS, 3, "w.pth cannot be read as weights", "torch"),
     Carrier("weights with an object", "w.pth", as_torch, WEIGHTS, 3, "w.pth cannot be read as weights", "torch"),
     Carrier("old weights with an object", "w.pth", old_torch, WEIGHTS, 3, "w.pth cannot be read as weights", "torch"),
@@ -252,7 +252,7 @@ def test_no_sealed_checkpoint_is_unpickled(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     for content in (PICKLE, as_torch(), old_torch(), b"\x80\x02}q\x00K", b"PK\3\4", b""):
         (tmp_path / "checkpoint.pt").write_bytes(content + seal(content))
-        with pytest.raises(FlameError, match=r"checkpoint\.pt is no checkpoint"):
+        with pytest.raises(FlameError, match=r"checkpoint\.pt is not a checkpoint"):
             read_checkpoint(tmp_path / "checkpoint.pt")
     assert not (tmp_path / "ran").exists()
 
@@ -299,8 +299,8 @@ BOMBS = [
     Carrier("a deep result", "a.json", DEEP, ["compare", "a.json", "a.json"], 4, "a.json: this is no"),
     Carrier("a deep result on a page", "a.json", DEEP, PAGE, 3, "a.json: is neither a result, a bank nor a trace"),
     Carrier("a deep trace", "t.json", b'{"a":' + DEEP, [*EVALUATE, "--trace", "t.json"], 3, "t.json: this is no"),
-    Carrier("a deep journal", "job", DEEP + b"\n", ["merge", "job"], 4, "job: is no journal"),
-    Carrier("a deep description", "d.toml", b"a = " + DEEP, FOLDERS, 3, "d.toml: is no TOML file", "PIL"),
+    Carrier("a deep journal", "job", DEEP + b"\n", ["merge", "job"], 4, "job: is not a journal"),
+    Carrier("a deep description", "d.toml", b"a = " + DEEP, FOLDERS, 3, "d.toml: is not a TOML file", "PIL"),
     Carrier("a deep config", "hf/config.json", DEEP, run("hf"), 3, "hf/config.json cannot be read", "transformers"),
     Carrier("a JPEG of 60,000x60,000", "frames/1.jpg", jpeg_header(60_000, 60_000), FOLDERS, 3, "60000x60000", "PIL"),
 ]

@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{target.name}: needs {', '.join(target.needs)}", flush=True)
         return 0
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a warning is no error, and must not hide one
+        warnings.simplefilter("ignore")  # a warning is not an error, and must not hide one
         if options.replay:
             target.seeds(Path(folder))
             target.run(options.replay.read_bytes(), Path(folder))

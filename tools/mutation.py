@@ -2,7 +2,7 @@
 
 ``python tools/mutation.py [MODULE ...]`` runs mutmut on the modules that its settings in ``pyproject.toml`` name, or on
 some of them; prints a table; and compares the mutants that no test noticed with ``benchmarks/mutants.md``, which says
-of each why it is no fault. It exits with 1 if one is missing there, or if less than 95 % of the mutants of a module
+of each why it is not a fault. It exits with 1 if one is missing there, or if less than 95 % of the mutants of a module
 were noticed.
 
 A mutant is named by its function and its lines that differ: ``iou._divide: np.divide(part, None, ...)``.

@@ -60,7 +60,7 @@ def test_errors(results, capsys):
     assert "other.json: " in capsys.readouterr().err
     other.write_bytes(b"\xff\xfe\x00")
     assert main(["compare", good, str(other)]) == 3
-    assert "is no text" in capsys.readouterr().err
+    assert "is not text" in capsys.readouterr().err
     assert main(["compare", good, good]) == 2
     assert "two networks named" in capsys.readouterr().err
 
@@ -74,6 +74,6 @@ def test_an_incomplete_result_is_said(results, capsys):
 
 
 def test_a_name_that_no_file_can_have(capsys):
-    """The system refuses to look for it; that is no traceback."""
+    """The system refuses to look for it; that is not a traceback."""
     assert main(["compare", "a" * 300, "b" * 300]) == 3
     assert "cannot be read: File name too long" in capsys.readouterr().err

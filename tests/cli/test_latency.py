@@ -184,7 +184,7 @@ def test_shapes_that_are_refused(shape: str, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as raised:
         main(["latency", "networks_here:classifier", "--shape", shape])
     assert raised.value.code == 2
-    assert f"argument --shape: {shape!r} is no shape, expected whole numbers >= 1" in capsys.readouterr().err
+    assert f"argument --shape: {shape!r} is not a shape, expected whole numbers >= 1" in capsys.readouterr().err
 
 
 def test_debug_shows_where_it_failed(capsys: pytest.CaptureFixture[str]) -> None:

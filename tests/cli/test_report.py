@@ -162,7 +162,7 @@ def test_frames(run, capsys) -> None:
         (["nothing.json"], 3, "nothing.json: cannot be read: No such file"),
         (["other.json"], 3, "other.json: is neither a result, a bank nor a trace, expected what --json"),
         (["table.csv"], 3, "table.csv: is neither a result, a bank nor a trace"),
-        (["bytes.json"], 3, "bytes.json: is no text"),
+        (["bytes.json"], 3, "bytes.json: is not text"),
         (["only.json"], 2, "only is a trace alone, expected a result or a bank of the same name"),
         (["broken.npz"], 4, "broken.npz: is no 'flame-metric bank 1' file"),
         (["a/result.json", "-o", "a/result.json"], 2, "--output a/result.json is one of the files to read"),

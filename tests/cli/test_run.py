@@ -278,7 +278,7 @@ def test_folders_of_another_run_are_kept(option, tmp_path, capsys) -> None:
     ("chosen", "message"),
     [
         ("street/1", "there is no video 'street' for 'street/1', expected VIDEO/FRAME of synthetic-0, synthetic-1"),
-        ("synthetic-0/8", "'8' is no labelled frame of synthetic-0, expected one of 000000"),
+        ("synthetic-0/8", "'8' is not a labelled frame of synthetic-0, expected one of 000000"),
         ("synthetic-0/1", "overlays of synthetic-0/1 are asked for, expected frames with 2 (k) before them"),
     ],
 )

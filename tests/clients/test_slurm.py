@@ -109,5 +109,5 @@ def test_what_fails_is_not_merged(submit):
     Path("job", "trace.json").write_text(LatencyTrace([76], replay="random").to_json())
     Path("job", "part2.jsonl").write_text("no journal\n")
     assert submit() == ["latency completed", "count failed", "merge cancelled"]
-    assert "part2.jsonl: is no journal" in logs()["count2.txt"]
+    assert "part2.jsonl: is not a journal" in logs()["count2.txt"]
     assert not Path("job", "result.json").exists()

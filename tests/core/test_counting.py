@@ -177,7 +177,7 @@ def test_all_void_counts_nothing():
     assert not confusion_matrix([[0, 1]], [[255, 255]], num_classes=2, ignore_index=255).any()
 
 
-# ── R1, R12: every label that is no class raises, wherever it stands ──
+# ── R1, R12: every label that is not a class raises, wherever it stands ──
 
 OUTSIDE = [
     *[(-1, dtype) for dtype in ("int8", "int16", "int32", "int64")],

@@ -148,7 +148,9 @@ def test_things_that_are_no_arrays(argument, values):
 @pytest.mark.parametrize("argument", ["pred", "target"])
 def test_ragged_lists(argument):
     maps = {"pred": zeros(2, 3), "target": zeros(2, 3), argument: [[0, 1, 2], [0, 1]]}
-    with pytest.raises(LabelError, match=f"^`{argument}` is no array of labels: setting an array element") as raised:
+    with pytest.raises(
+        LabelError, match=f"^`{argument}` is not an array of labels: setting an array element"
+    ) as raised:
         count(maps["pred"], maps["target"])
     assert raised.value.argument == argument
 
@@ -175,7 +177,7 @@ def test_float_target_with_scores():
 @pytest.mark.parametrize("frames", [(), (2,), (2, 3)])
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
 def test_integer_scores_are_refused_as_labels(dtype, frames):
-    # scores are floating; quantised or one-hot ones are no labels
+    # scores are floating; quantised or one-hot ones are not labels
     message = (
         f"`pred` holds {dtype} values of shape {(*frames, 19, 4, 6)}, expected integer labels {(*frames, 4, 6)} "
         "or floating scores; "

@@ -91,7 +91,7 @@ def test_the_same_name_twice_in_a_tar_file(tmp_path: Path) -> None:
     path = pack(tmp_path / "labels.tar", {"1.png": b"1"})
     with tarfile.open(path, "a") as archive:
         archive.addfile(tarfile.TarInfo("1.png"))
-    with pytest.raises(DatasetError, match=r"labels\.tar: is no tar archive, .*: it holds a file twice"):
+    with pytest.raises(DatasetError, match=r"labels\.tar: is not a tar archive, .*: it holds a file twice"):
         open_place(path)
 
 
@@ -116,7 +116,7 @@ def test_a_damaged_header_in_a_tar_file_does_not_end_it(number: int, tmp_path: P
     content = bytearray(path.read_bytes())
     content[number * 1024 + 150] ^= 0xFF  # in its checksum
     path.write_bytes(content)
-    with pytest.raises(DatasetError, match="is no tar archive, damaged or cut short"):
+    with pytest.raises(DatasetError, match="is not a tar archive, damaged or cut short"):
         open_place(path)
 
 
@@ -148,7 +148,7 @@ def test_a_file_without_a_name(tmp_path: Path) -> None:
     end = content[content.index(b"PK\5\6") :]
     size = (int.from_bytes(end[12:16], "little") - 1).to_bytes(4, "little")
     path.write_bytes(content[:start] + nameless + end[:12] + size + end[16:])
-    with pytest.raises(DatasetError, match=r"labels\.zip: is no zip archive, damaged or cut short: "):
+    with pytest.raises(DatasetError, match=r"labels\.zip: is not a zip archive, damaged or cut short: "):
         open_place(path)
 
 
@@ -240,7 +240,7 @@ def test_a_size_below_zero_is_no_circle(size: int, tmp_path: Path) -> None:
     head[148:156] = b" " * 8
     head[148:156] = b"%06o\0 " % sum(head)
     (tmp_path / "labels.tar").write_bytes(first.tobuf() + bytes(head) + bytes(1024))
-    with pytest.raises(DatasetError, match=r"labels\.tar: is no tar archive, damaged or cut short"):
+    with pytest.raises(DatasetError, match=r"labels\.tar: is not a tar archive, damaged or cut short"):
         open_place(tmp_path / "labels.tar")
 
 
@@ -290,12 +290,12 @@ def test_many_threads_read_one_archive(tmp_path: Path) -> None:
     [
         ("nothing.zip", "nothing.zip: is missing, expected a folder or an archive"),
         ("nothing", "nothing: is missing, expected a folder or an archive"),
-        ("text.png", "text.png: is no folder, expected a folder or an archive"),
+        ("text.png", "text.png: is not a folder, expected a folder or an archive"),
         ("zip::nothing.zip", "nothing.zip: is missing, expected a zip archive"),
-        ("zip::folder", "folder: is no file, expected a zip archive"),
-        ("zip::text.png", "text.png: is no zip archive, damaged or cut short: File is not a zip file"),
-        ("tar::text.png", "text.png: is no tar archive, damaged or cut short"),
-        ("text.zip", "text.zip: is no zip archive, damaged or cut short: File is not a zip file"),
+        ("zip::folder", "folder: is not a file, expected a zip archive"),
+        ("zip::text.png", "text.png: is not a zip archive, damaged or cut short: File is not a zip file"),
+        ("tar::text.png", "text.png: is not a tar archive, damaged or cut short"),
+        ("text.zip", "text.zip: is not a zip archive, damaged or cut short: File is not a zip file"),
     ],
 )
 def test_what_is_no_archive(address: str, message: str, tmp_path: Path, monkeypatch) -> None:

@@ -409,7 +409,7 @@ def test_missing_folders(tmp_path: Path) -> None:
         tmp_path / "nowhere",
     )
     (tmp_path / "file").write_text("")
-    refused("file: is no folder, expected the folder", tmp_path / "file")
+    refused("file: is not a folder, expected the folder", tmp_path / "file")
     refused("holds none of CamVid's folders, expected 701_StillsRaw_full and LabeledApproved_full, or train", tmp_path)
     (tmp_path / "labels").mkdir()
     refused("images: is missing, expected a folder of frames", tmp_path)

@@ -164,7 +164,7 @@ def refused(message: str, root: Path, **options: object) -> DatasetError:
 
 def test_missing_folders_name_their_download(root: Path, tmp_path: Path) -> None:
     refused("nowhere: is missing, expected the folder that holds leftImg8bit_sequence and gtFine", tmp_path / "nowhere")
-    refused("README: is no folder, expected", root / "README")
+    refused("README: is not a folder, expected", root / "README")
     frames = root / "leftImg8bit_sequence"
     refused(
         r"leftImg8bit_sequence.train: is missing, expected a folder for each city in it; unpack "
@@ -336,7 +336,7 @@ def test_r13_label_ids_are_not_scored_as_train_ids(labels: list[list[int]], tmp_
     ("labels", "kind", "classes"),
     [
         ([[7, 7, 11, 1, 3, 8, 4]], "labelIds", [0, 0, 2, 255, 255, 1, 255]),  # nothing above 18, but hardly void
-        ([[0, 0, 0, 23]], "labelIds", [255, 255, 255, 10]),  # void for the most part, but sky is no trainId
+        ([[0, 0, 0, 23]], "labelIds", [255, 255, 255, 10]),  # void for the most part, but sky is not a trainId
         ([[0, 1, 2, 13]], "labelTrainIds", [0, 1, 2, 13]),
         ([[255, 255]], "labelTrainIds", [255, 255]),
     ],

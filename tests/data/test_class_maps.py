@@ -1,4 +1,4 @@
-"""Label maps of one's own as classes: options, names of sequences, and labels that are no class."""
+"""Label maps of one's own as classes: options, names of sequences, and labels that are not class."""
 
 import pickle
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_names_and_numbers_of_classes(tmp_path: Path) -> None:
         ({"num_classes": 3, "class_names": ["a", "b"]}, "`class_names` holds 2 names, but `num_classes` is 3"),
         ({"class_names": "sky"}, "`class_names` is 'sky', expected a list of names"),
         ({"num_classes": 3, "ignore_index": 2.5}, "`ignore_index` is 2.5, expected an integer"),
-        ({"num_classes": 3, "label_map": "0=1"}, "`0=1` is no part of a label map"),
+        ({"num_classes": 3, "label_map": "0=1"}, "`0=1` is not part of a label map"),
     ],
 )
 def test_options_that_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:

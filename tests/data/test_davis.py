@@ -83,7 +83,7 @@ def test_the_release_of_2017(tmp_path: Path) -> None:
     assert (dataset.name, dataset.num_classes, dataset.ignore_index) == ("davis 2017 val", 2, 255)
     (video,) = dataset.sequences
     assert (video.name, video.fps) == ("gold-fish", 24)
-    assert video.targets[0].tolist() == [[0, 1, 1, 255]]  # numbers of objects are no classes; 255 is void
+    assert video.targets[0].tolist() == [[0, 1, 1, 255]]  # numbers of objects are not classes; 255 is void
     assert [video.name for video in davis(tmp_path, split="train").sequences] == ["bear"]
 
 

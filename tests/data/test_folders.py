@@ -72,7 +72,7 @@ def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is missing, expected a folder"):
         LabelFolder.scan(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="is no folder, expected a folder"):
+    with pytest.raises(DatasetError, match="is not a folder, expected a folder"):
         LabelFolder.scan(tmp_path / "file")
 
 
@@ -254,7 +254,7 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "2.npy")
     (tmp_path / "3.npy").mkdir()
     for name in ("2.npy", "3.npy"):
-        with pytest.raises(DatasetError, match=rf"{name}: is no file, expected a label map"):
+        with pytest.raises(DatasetError, match=rf"{name}: is not a file, expected a label map"):
             folder.read(tmp_path / name)
     with pytest.raises(DatasetError, match=r"4\.npy: is missing"):
         folder.read(tmp_path / "4.npy")

@@ -116,7 +116,7 @@ def test_a_number_between_others_makes_the_step_smaller(tmp_path: Path) -> None:
 def test_numbers_that_vote_for_no_step(tmp_path: Path) -> None:
     write(tmp_path, "street", [0, 3, 6, 10, 13])
     refused("the frame numbers of street are 3, 4 apart, expected gaps .*; give the `step` of", tmp_path, "street")
-    found = videos(tmp_path, "street", step=3)  # what lies between is no whole number of steps
+    found = videos(tmp_path, "street", step=3)  # what lies between is not a whole number of steps
     assert [(part.name, part.recording, part.start) for part in found] == [
         ("street[00000..00006]", None, 0),
         ("street[00010..00013]", None, 0),
@@ -256,7 +256,7 @@ def test_empty_folders(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "frames").write_text("")
-    with pytest.raises(DatasetError, match=r"frames: is no folder, expected a folder of frames"):
+    with pytest.raises(DatasetError, match=r"frames: is not a folder, expected a folder of frames"):
         FileFolder(tmp_path / "frames", "frames").files()
     with pytest.raises(DatasetError, match=r"nowhere: is missing, expected a folder of label maps"):
         FileFolder(tmp_path / "nowhere", "label maps").files()
@@ -275,7 +275,7 @@ def test_names_that_are_no_numbers(name: str, tmp_path: Path) -> None:
     trees.save(tmp_path / f"frames/a/{name}.jpg", trees.frame_of(0))
     with pytest.raises(DatasetError) as raised:
         videos(tmp_path, "a")
-    assert f"the frame name {name!r} is no number, expected digits alone" in str(raised.value)
+    assert f"the frame name {name!r} is not a number, expected digits alone" in str(raised.value)
     assert raised.value.path == str(tmp_path / f"frames/a/{name}.jpg")
 
 

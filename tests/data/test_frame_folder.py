@@ -238,7 +238,7 @@ def test_missing_folders(tmp_path: Path) -> None:
     save(tmp_path / "labels/a/1.png", label_of(1))
     refused("frames: is missing, expected a folder of frames", tmp_path)
     (tmp_path / "frames").write_text("")
-    refused("frames: is no folder, expected a folder of frames", tmp_path)
+    refused("frames: is not a folder, expected a folder of frames", tmp_path)
     with pytest.raises(DatasetError, match="is missing, expected a folder"):
         frame_folder(tmp_path / "a\0b", tmp_path / "labels", fps=30, num_classes=3)
     with pytest.raises(DatasetError, match="is missing, expected a folder"):
@@ -249,7 +249,7 @@ def test_empty_folders(tmp_path: Path) -> None:
     write(tmp_path, "a", range(2))
     (tmp_path / "labels/b").mkdir()
     refused(r"labels/b: is empty, expected label maps; remove the folder if there are none$", tmp_path)
-    (tmp_path / "labels/b/notes.txt").touch()  # without a label map it is no sequence
+    (tmp_path / "labels/b/notes.txt").touch()  # without a label map it is not a sequence
     assert [video.name for video in read(tmp_path).sequences] == ["a"]
     refused(r"labels: holds no label maps whose names begin with '' and end with '_x'", tmp_path, label_suffix="_x")
     refused(

@@ -161,7 +161,7 @@ GOOD = png(3, 2, 8, 2, [PIXELS[0].tobytes(), PIXELS[1].tobytes()])
         (SIGNATURE, "holds a PNG signature and no image"),
         (GOOD[:40], "is damaged or cut short"),
         (GOOD[:-1], "is damaged or cut short: its end is missing"),
-        (SIGNATURE + chunk(b"IDAT", bytes(20)), "is damaged: its first chunk is no header"),
+        (SIGNATURE + chunk(b"IDAT", bytes(20)), "is damaged: its first chunk is not a header"),
         (b"\xff\xd8\xff\xe0" + bytes(60), "is damaged or cut short: a JPEG file that does not say its size"),
         (b"\xff\xd8", "is damaged or cut short: a JPEG file that does not say its size"),
         (jpeg()[:-2], "is damaged or cut short: its end is missing"),

@@ -119,13 +119,13 @@ def test_interlacing_that_is_unknown(interlacing: int, tmp_path: Path) -> None:
 def test_a_header_that_is_too_long(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     file.write_bytes(SIGNATURE + chunk(b"IHDR", HEADER + b"\0") + GOOD[len(SIGNATURE) + 25 :])
-    with pytest.raises(DatasetError, match=r"a\.png: is damaged: its first chunk is no header"):
+    with pytest.raises(DatasetError, match=r"a\.png: is damaged: its first chunk is not a header"):
         read_label_png(file)
 
 
 @pytest.mark.parametrize("end", [b"\0\0\0\0IEND\0\0\0\0", b"\0\x80\0\0IEND\xaeB`\x82"])
 def test_an_end_that_is_none(end: bytes, tmp_path: Path) -> None:
-    """Pillow asks for neither checksum nor length of the last chunk; what stands behind it is no end either."""
+    """Pillow asks for neither checksum nor length of the last chunk; what stands behind it is not an end either."""
     file = tmp_path / "a.png"
     file.write_bytes(GOOD[:-12] + end + chunk(b"IEND", b""))
     with pytest.raises(DatasetError, match=r"a\.png: is damaged or cut short: its end is missing"):
@@ -178,14 +178,14 @@ def test_what_stands_behind_the_end_is_passed_over(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "is empty, expected a PNG label map"),
-        (b"0 1 1 0\n" * 10, "is no PNG file"),
+        (b"0 1 1 0\n" * 10, "is not a PNG file"),
         (b"\xff\xd8\xff\xe0" + bytes(60), "is a JPEG file: its compression changes labels"),
         (SIGNATURE, "holds a PNG signature and no image"),
         (GOOD[:40], "is damaged or cut short"),
         (GOOD[:-1], "is damaged or cut short"),
         (GOOD[:-12], "is damaged or cut short"),
         (GOOD[:-11] + b"\x3f" + GOOD[-10:], "is damaged or cut short: its end is missing"),
-        (SIGNATURE + chunk(b"IDAT", bytes(20)), "is damaged: its first chunk is no header"),
+        (SIGNATURE + chunk(b"IDAT", bytes(20)), "is damaged: its first chunk is not a header"),
     ],
 )
 def test_damage_is_named(content: bytes, message: str, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"b\.png: is missing, expected a PNG label map"):
         read_label_png(tmp_path / "b.png")
     (tmp_path / "c.png").mkdir()
-    with pytest.raises(DatasetError, match=r"c\.png: is no file, expected a PNG label map"):
+    with pytest.raises(DatasetError, match=r"c\.png: is not a file, expected a PNG label map"):
         read_label_png(tmp_path / "c.png")
     (tmp_path / "d.png").symlink_to(tmp_path / "gone.png")
     with pytest.raises(DatasetError, match=r"d\.png: is a link to nothing, expected a PNG label map"):
@@ -280,7 +280,7 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(DatasetError, match=r"a\.png: is no file, expected a PNG label map"):
+    with pytest.raises(DatasetError, match=r"a\.png: is not a file, expected a PNG label map"):
         read_label_png(tmp_path / "a.png")
 
 

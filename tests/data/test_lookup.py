@@ -88,7 +88,7 @@ def test_minus_one_would_wrap() -> None:
     ],
 )
 def test_text_that_is_no_label_map(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no part of a label map"):
+    with pytest.raises(ConfigError, match="is not part of a label map"):
         LabelLookup.parse(text)
 
 

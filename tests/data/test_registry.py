@@ -72,7 +72,7 @@ def test_splits_of_synthetic_share_no_video() -> None:
     ],
 )
 def test_no_option_of_synthetic(option: str) -> None:
-    with pytest.raises(ConfigError, match="is no option of synthetic, expected some of videos, num_frames, height"):
+    with pytest.raises(ConfigError, match="is not an option of synthetic, expected some of videos, num_frames, height"):
         open_dataset(f"synthetic:{option}")
 
 
@@ -95,7 +95,7 @@ def test_options_out_of_range(text: str, split: str | None, message: str) -> Non
 
 
 def test_cityscapes(tmp_path: Path) -> None:
-    root = cityscapes_tree(tmp_path / "a:b")  # colons in paths are no separators
+    root = cityscapes_tree(tmp_path / "a:b")  # colons in paths are not separators
     assert [video.name for video in open_dataset(f"cityscapes:{root}").sequences] == ["lindau_000000_000019"]
     assert open_dataset(f"cityscapes:{root}", split="train").name == "cityscapes train"
     with pytest.raises(DatasetError, match="nowhere: is missing"):
@@ -137,7 +137,7 @@ def test_folders(tmp_path: Path) -> None:
         assert (dataset.name, [video.name for video in dataset.sequences]) == (f"our,street {split}", [name])
     with pytest.raises(ConfigError, match=r"`split` is 'test', but .*toml lists the splits train, val alone, exp"):
         open_dataset(f"folders:{file}", split="test")
-    with pytest.raises(ConfigError, match=r"`step=2` is no option of folders, expected none behind FILE\.toml"):
+    with pytest.raises(ConfigError, match=r"`step=2` is not an option of folders, expected none behind FILE\.toml"):
         open_dataset(f"folders:{file},step=2")
 
 
@@ -201,17 +201,19 @@ def test_a_root_that_ends_like_an_option(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", ["fps=fast", "fps=17,fps=17", "fps="])
 def test_no_option_of_a_data_set_on_disk(tmp_path: Path, options: str) -> None:
     pytest.importorskip("PIL.Image", reason="reading image files needs Pillow")
-    with pytest.raises(ConfigError, match=r"`fps=.*` is no option of cityscapes, expected some of label_kind, classes"):
+    with pytest.raises(
+        ConfigError, match=r"`fps=.*` is not an option of cityscapes, expected some of label_kind, classes"
+    ):
         open_dataset(f"cityscapes:{tmp_path / 'data'},{options}")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("stp=2", r"`stp=2` is no option of camvid, expected some of classes, fps, step, each once"),
-        ("stp=2,step=2", r"`stp=2` is no option of camvid"),
-        ("step=2,stp=2", r"`stp=2` is no option of camvid"),
-        ("2", r"`2` is no option of camvid"),
+        ("stp=2", r"`stp=2` is not an option of camvid, expected some of classes, fps, step, each once"),
+        ("stp=2,step=2", r"`stp=2` is not an option of camvid"),
+        ("step=2,stp=2", r"`stp=2` is not an option of camvid"),
+        ("2", r"`2` is not an option of camvid"),
     ],
 )
 def test_what_follows_a_folder_is_an_option(tmp_path: Path, options: str, message: str) -> None:

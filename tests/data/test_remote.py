@@ -1,4 +1,4 @@
-"""Object stores and servers: files are read whole or not at all, and a list that is not whole is no list."""
+"""Object stores and servers: files are read whole or not at all, and a list that is not whole is not a list."""
 
 import os
 import threading
@@ -194,7 +194,7 @@ def test_what_is_final_is_asked_once(server):
 @pytest.mark.parametrize("folder", ["/labels/", "/labels/b%20clip/"])
 def test_a_folder_that_cannot_be_listed_is_an_error(server, folder, fault):
     """fsspec's walk leaves such a folder out, and the score would be one of fewer labels."""
-    if fault == "cut":  # a page is no file
+    if fault == "cut":  # a page is not a file
         server.give = lambda handler, _: handler.send_error(503)
     server.faults[folder] = (fault, 2)
     assert len(opened(server, fault=fault).files()) == 3

@@ -69,7 +69,7 @@ def test_the_folder_of_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"x: is missing, expected the folder that holds videos$"):
         dataset_root(tmp_path / "x", "videos")
     (tmp_path / "x").write_text("")
-    with pytest.raises(DatasetError, match=r"x: is no folder, expected the folder that holds videos$"):
+    with pytest.raises(DatasetError, match=r"x: is not a folder, expected the folder that holds videos$"):
         dataset_root(tmp_path / "x", "videos")
 
 

@@ -197,7 +197,7 @@ def test_splits_that_share_a_sequence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("fps = 15", "rate = 15"), "`rate` is no key, expected some of frames, labels, fps, classes, class_names"),
+        (("fps = 15", "rate = 15"), "`rate` is not a key, expected some of frames, labels, fps, classes, class_names"),
         (("fps = 15", "[fps]\na = 1"), r"`fps` is \{'a': 1\}, expected a number, or text such as '30000/1001'"),
         (("fps = 15", "fps = true"), "`fps` is True, expected a number, or text"),
         (("fps = 15", "fps = 1979-05-27"), r"`fps` is datetime\.date\(1979, 5, 27\), expected a number, or text"),
@@ -221,7 +221,7 @@ def test_splits_that_share_a_sequence(tmp_path: Path) -> None:
             "`class_names` holds 2 names, but `classes` is 3",
         ),
         (("255", "'255'"), "`ignore_index` is '255', expected a whole number"),
-        (("classes", "label_map = '0=1'\nclasses"), "`0=1` is no part of a label map"),
+        (("classes", "label_map = '0=1'\nclasses"), "`0=1` is not part of a label map"),
         (("classes", "label_map = 3\nclasses"), "`label_map` is 3, expected text"),
         (("classes", "step = 0\nclasses"), "`step` is 0, expected a whole number >= 1"),
         (("classes", "step = '1'\nclasses"), "`step` is '1', expected a whole number"),
@@ -255,10 +255,10 @@ def test_options_of_videos_that_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"frames = ", r"is no TOML file: Invalid value"),
-        (b"frames = 'a'\nframes = 'b'", "is no TOML file: Cannot overwrite a value"),
-        (b"\xff\xfe", "is no TOML file: .*can't decode byte"),
-        (b"a = " + b"[" * 100_000, "is no TOML file: "),
+        (b"frames = ", r"is not a TOML file: Invalid value"),
+        (b"frames = 'a'\nframes = 'b'", "is not a TOML file: Cannot overwrite a value"),
+        (b"\xff\xfe", "is not a TOML file: .*can't decode byte"),
+        (b"a = " + b"[" * 100_000, "is not a TOML file: "),
         (b"", "`frames` is missing"),
     ],
 )
@@ -272,7 +272,7 @@ def test_files_that_are_refused(tmp_path: Path, content: bytes, message: str) ->
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nothing\.toml: is missing, expected a TOML file"):
         toml_dataset(tmp_path / "nothing.toml")
-    with pytest.raises(DatasetError, match="is no file, expected a TOML file"):
+    with pytest.raises(DatasetError, match="is not a file, expected a TOML file"):
         toml_dataset(tmp_path)
     with pytest.raises(DatasetError, match="is missing, expected a TOML file"):
         toml_dataset("a\0b.toml")
@@ -373,5 +373,5 @@ def test_the_page_shows_video_files_that_are_read(tmp_path: Path) -> None:
 def test_a_home_that_no_name_can_hold(key: str, tmp_path: Path) -> None:
     paths = {"frames": ".", "labels": ".", key: "~nobody\\u0000"}
     text = f"""frames = "{paths["frames"]}"\nlabels = "{paths["labels"]}"\nfps = 15\nclasses = 2"""
-    with pytest.raises(DatasetError, match=r"is missing|is no folder|holds no"):
+    with pytest.raises(DatasetError, match=r"is missing|is not a folder|holds no"):
         described(tmp_path, text)

@@ -721,11 +721,11 @@ def test_packets_by_hand() -> None:
 
 def test_missing_files(tmp_path: Path) -> None:
     refused(rf"nothing\.mp4: is missing, expected {WANTED}$", tmp_path / "nothing.mp4")
-    refused("is no file, expected", tmp_path)
+    refused("is not a file, expected", tmp_path)
     refused("is missing, expected", tmp_path / "a\0b.mp4")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.mp4")
-        refused(r"pipe\.mp4: is no file, expected", tmp_path / "pipe.mp4")
+        refused(r"pipe\.mp4: is not a file, expected", tmp_path / "pipe.mp4")
 
 
 @pytest.mark.parametrize("content", [b"", b"no video" * 99, b"\x89PNG\r\n\x1a\n"])

@@ -164,7 +164,7 @@ def test_options_that_are_refused(tmp_path: Path, options: dict[str, object], me
         ("12", 0, r"12\.png: is of frame 12, but .*a\.mkv has frames 0\.\.11, expected one of them; `first_frame`"),
         ("13", 1, r"13\.png: is of frame 13, but .*a\.mkv has frames 1\.\.12"),
         ("0", 1, r"0\.png: is of frame 0, but .*a\.mkv has frames 1\.\.12"),
-        ("L3", 0, r"L3\.png: the name 'L3' is no number, expected that of a frame"),
+        ("L3", 0, r"L3\.png: the name 'L3' is not a number, expected that of a frame"),
     ],
 )
 def test_names_that_are_refused(tmp_path: Path, name: str, first: int, message: str) -> None:

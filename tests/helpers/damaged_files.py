@@ -55,7 +55,7 @@ def png_bomb(width: int, height: int) -> bytes:
     again = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)  # whatever came before: it can be repeated
     times, rest = divmod(total, len(block))
     if not times:
-        raise ValueError(f"{width}x{height} is no bomb")
+        raise ValueError(f"{width}x{height} is not a bomb")
     end = zlib.compressobj(9, zlib.DEFLATED, -15)
     last = end.compress(bytes(rest)) + end.flush()
     checksum = (total % 65_521) << 16 | 1  # Adler-32 of zeros

@@ -109,7 +109,7 @@ def texts(seeds: Sequence[bytes]) -> list[bytes]:
 
 
 def records(seeds: Sequence[bytes]) -> list[bytes]:
-    """Return JSON with depths, huge numbers, names that come twice, and what is no JSON."""
+    """Return JSON with depths, huge numbers, names that come twice, and what is not a JSON."""
     numbers = [
         b"1e999",
         b"-1e999",
@@ -198,7 +198,7 @@ def descriptions(seeds: Sequence[bytes]) -> list[bytes]:
 
 
 def arrays(seeds: Sequence[bytes]) -> list[bytes]:
-    """Return .npy files whose headers claim what the file does not hold, or what is no label map."""
+    """Return .npy files whose headers claim what the file does not hold, or what is not a label map."""
     heads = []
     for dtype in ("'|u1'", "'<i8'", "'|O'", "'|V0'", "'<U0'", "'|S0'", "'<M8[s]'", "'<f8'", "'<c16'", "[('a', '|u1')]"):
         for shape in (

@@ -51,7 +51,7 @@ def decoded(content: bytes) -> npt.NDArray[np.int64] | None:
     Raises
     ------
     ValueError
-        If it is no PNG file as the specification has it.
+        If it is not a PNG file as the specification has it.
     """
     chunks = _checked(content)
     width, height, bits, colour, _, _, interlacing = struct.unpack(">IIBBBBB", chunks[0][1])

@@ -181,7 +181,7 @@ def text_that_is_no_utf8(rank, world):
         metric.update(torch.tensor([[77]]), torch.tensor([[0]]), sequence="\ud800")
 
     def fail():
-        raise RuntimeError("\ud800 is no text")
+        raise RuntimeError("\ud800 is not text")
 
     if rank == 0:
         metric.to_meter = fail

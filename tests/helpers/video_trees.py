@@ -16,7 +16,7 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 def save_palette(path: Path, indices: np.ndarray) -> None:
-    """Write a PNG with a palette whose colours are no labels."""
+    """Write a PNG with a palette whose colours are not labels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(indices)
     image.putpalette([200 - value % 200 for value in range(3 * 256)])

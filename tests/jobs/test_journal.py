@@ -106,7 +106,7 @@ def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
     lines = written(tmp_path / "j").splitlines(keepends=True)
     (tmp_path / "j").write_bytes(b"".join([*lines[:2], lines[2][:-5] + b"\n", lines[3]]))
     with pytest.raises(
-        StateError, match=r"line 3 is damaged, or this is no journal; .* remove the file and begin anew"
+        StateError, match=r"line 3 is damaged, or this is not a journal; .* remove the file and begin anew"
     ):
         read(tmp_path / "j")
 
@@ -177,13 +177,13 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
         Journal("", {})
 
 
-# ── files that are no journals, disks that are full ──
+# ── files that are not journals, disks that are full ──
 
 
 @pytest.mark.parametrize("content", [b"precious", b"\x93NUMPY\x01\x00v\x00{", b'{"format":"x"}', b"\x00" * 64])
 def test_a_file_without_a_line_is_not_taken_for_one_that_was_cut(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "j").write_bytes(content)
-    with pytest.raises(StateError, match="is no journal"):
+    with pytest.raises(StateError, match="is not a journal"):
         read(tmp_path / "j")
     assert (tmp_path / "j").read_bytes() == content
 

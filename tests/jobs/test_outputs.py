@@ -99,5 +99,7 @@ def test_frames_by_name_or_number_or_the_middle_ones() -> None:
 
 @pytest.mark.parametrize("name", ["street/0", "street/6", "street", "lane/1", "street/f1"])
 def test_frames_that_are_not_labelled_or_not_there(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"there is no video|is no labelled frame of street, expected one of 000001"):
+    with pytest.raises(
+        ConfigError, match=r"there is no video|is not a labelled frame of street, expected one of 000001"
+    ):
         chosen_frames(dataset(video()), [name], frame_offset=0)

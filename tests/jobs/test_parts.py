@@ -536,7 +536,7 @@ def test_a_run_goes_on_with_the_latency_of_its_journal(tmp_path):
 
 def test_a_journal_is_refused_before_anything_is_timed(tmp_path):
     dataset = open_dataset(DATA)
-    (tmp_path / "j").touch()  # an empty file is no journal yet
+    (tmp_path / "j").touch()  # an empty file is not a journal yet
     run_network(NETWORK, dataset, journal=tmp_path / "j", timing={"samples": 30})
     calls = []
     network = Network("brightness", Runner(lambda frame: calls.append(frame) or frame[..., 0] // 32))

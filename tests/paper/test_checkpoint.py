@@ -256,7 +256,7 @@ def test_any_wrong_byte_is_found(checkpoint):
         damaged[place] ^= 0x10
         checkpoint.write_bytes(damaged)
         with pytest.raises(
-            StateError, match=r"checkpoint\.pt is no checkpoint, or damaged: its checksum is wrong; remove"
+            StateError, match=r"checkpoint\.pt is not a checkpoint, or damaged: its checksum is wrong; remove"
         ):
             read_checkpoint(checkpoint)
 
@@ -266,7 +266,7 @@ def test_half_a_checkpoint_is_refused(kept, checkpoint):
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[:kept])
     with pytest.raises(
-        StateError, match=r"checkpoint\.pt is no checkpoint, or damaged: .* pass resume=False, to start"
+        StateError, match=r"checkpoint\.pt is not a checkpoint, or damaged: .* pass resume=False, to start"
     ):
         train(ToyNetwork(), ToyPairs(), toy_recipe(), out=checkpoint.parent)
     assert checkpoint.read_bytes() == whole[:kept]
@@ -289,7 +289,7 @@ def test_another_file_of_torch_is_no_checkpoint(content, tmp_path):
     other = io.BytesIO()
     torch.save(content, other)
     sealed(tmp_path / "other.pt", other.getvalue())
-    with pytest.raises(StateError, match=r"other\.pt is no checkpoint of the format 'flame-metric checkpoint 1'"):
+    with pytest.raises(StateError, match=r"other\.pt is not a checkpoint of the format 'flame-metric checkpoint 1'"):
         read_checkpoint(tmp_path / "other.pt")
 
 
@@ -304,7 +304,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
     torch.save({"format": Opens()}, bad)
     for content in (bad.getvalue(), pickle.dumps(Opens(), protocol=2), b""):
         sealed(tmp_path / "bad.pt", content)
-        with pytest.raises(StateError, match=r"bad\.pt is no checkpoint: "):
+        with pytest.raises(StateError, match=r"bad\.pt is not a checkpoint: "):
             read_checkpoint(tmp_path / "bad.pt")
     assert not (tmp_path / "opened").exists()
 

@@ -243,7 +243,7 @@ def test_lower_precision(amp):
     assert record.epoch_losses[-1] < 0.7 * record.epoch_losses[0]
 
 
-# ── void, and what is no number ──
+# ── void, and what is not a number ──
 
 
 def test_a_batch_without_labels_changes_nothing():
@@ -284,7 +284,8 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
     pretrained, new = toy_recipe().learning_rates(4, steps_per_epoch=2)
     message = (
         f"the loss is nan at step 4 (learning rates {pretrained:.3g} pretrained, {new:.3g} new), expected finite "
-        "numbers: the training diverged, or an image holds what is no number; the checkpoint of step 3 is kept. Train"
+        "numbers: the training diverged, or an image holds what is not a number; the checkpoint of step 3 is kept. "
+        "Train"
     )
     with pytest.raises(StateError, match=re.escape(message)):
         train(ToyNetwork(), Poisoned(), toy_recipe(), out=tmp_path, checkpoint_every=3)

@@ -200,7 +200,7 @@ def test_transport_of_ones_own_is_used(outcomes):
 def test_text_that_is_no_utf8(outcomes):
     fine, kind, text = everywhere(outcomes, "text_that_is_no_utf8")
     assert (fine, kind) == (True, "StateError")
-    assert "rank 0: RuntimeError: \\ud800 is no text; rank 1: LabelError" in text
+    assert "rank 0: RuntimeError: \\ud800 is not text; rank 1: LabelError" in text
 
 
 # ── one process ──

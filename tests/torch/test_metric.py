@@ -95,7 +95,7 @@ def test_nothing_counted_is_nan():
     metric.update(A, torch.full((1, 3), 255))
     with pytest.warns(FlameWarning, match="every pixel of every target is void"):
         assert metric.compute().isnan()
-    assert metric(A, torch.full((1, 3), 255)).isnan()  # a batch alone is no score: no warning
+    assert metric(A, torch.full((1, 3), 255)).isnan()  # a batch alone is not a score: no warning
 
 
 def test_compute_before_update_warns_and_is_nan():

@@ -341,7 +341,7 @@ def test_options_that_are_refused(options: dict, message: str) -> None:
         ("forward", INPUTS[0, 0], r"holds float32 \(6, 8\)"),
         ("end_to_end", INPUTS[0], r"holds float32 \(3, 6, 8\), expected frames uint8 \(H, W, C\)"),
         ("end_to_end", FRAMES[0, :, :, :2], r"holds uint8 \(6, 8, 2\).*multiple of the 3 channels"),
-        ("forward", ["a"], "`inputs` holds what is no array"),
+        ("forward", ["a"], "`inputs` holds what is not an array"),
     ],
 )
 def test_inputs_that_are_refused(boundary: str, item: object, message: str) -> None:

@@ -159,7 +159,7 @@ def _label_tar(content: bytes, folder: Path) -> None:
 def _stored(path: Path) -> dict[str, str]:
     """Return digests of what an archive holds, by the names that it uses."""
     place = open_place(path)
-    require(not isinstance(place, Path), "an archive is no folder")
+    require(not isinstance(place, Path), "an archive is not a folder")
     files = [] if isinstance(place, Path) else place.files()
     require(len({file.path for file in files}) == len(files), "each name comes once")
     require(

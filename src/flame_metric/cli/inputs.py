@@ -140,4 +140,4 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: is no text, expected what `evaluate --json` wrote", path=path) from error
+        raise DatasetError(f"{path}: is not text, expected what `evaluate --json` wrote", path=path) from error

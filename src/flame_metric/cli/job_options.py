@@ -63,8 +63,8 @@ def check_job(arguments: argparse.Namespace, *inputs: str | None, **files: str |
     Raises
     ------
     ConfigError
-        If one of them cannot be written, is another one or an input, is no file where it has to be one, or would hold
-        the scores of a share.
+        If one of them cannot be written, is another one or an input, is not a file where it has to be one, or would
+        hold the scores of a share.
     """
     check_outputs(*inputs, journal=arguments.journal, **files)
     for option in ("journal", "bank"):
@@ -110,5 +110,5 @@ def partial_table(arguments: argparse.Namespace, *, part: bool = False) -> Itera
 def _shard(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no share, expected I/N with 1 <= I <= N, such as 2/4")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share, expected I/N with 1 <= I <= N, such as 2/4")
     return int(found[1]), int(found[2])

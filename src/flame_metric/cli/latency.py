@@ -97,7 +97,7 @@ def _shape(text: str) -> tuple[int, ...]:
     except ValueError:
         shape = ()
     if not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape, expected whole numbers >= 1 such as 3,1024,2048")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape, expected whole numbers >= 1 such as 3,1024,2048")
     return shape
 
 

@@ -178,7 +178,7 @@ def read_arrivals(path: str) -> list[Fraction]:
     Raises
     ------
     DatasetError
-        If the file cannot be read, has no such column, or its times are no numbers >= 0 that ascend.
+        If the file cannot be read, has no such column, or its times are not numbers >= 0 that ascend.
     """
     text = _read_text(path)
     try:
@@ -193,7 +193,7 @@ def _read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")  # spreadsheets begin a CSV with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
         raise DatasetError(f"{path}: cannot be read: {reason}", path=path) from error
 
 

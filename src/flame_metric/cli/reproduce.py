@@ -220,4 +220,4 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no whole numbers, expected such as 128,256") from None
+        raise argparse.ArgumentTypeError(f"{text!r} are not whole numbers, expected such as 128,256") from None

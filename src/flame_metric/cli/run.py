@@ -281,4 +281,4 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers, expected such as 0.485,0.456,0.406") from None
+        raise argparse.ArgumentTypeError(f"{text!r} are not numbers, expected such as 0.485,0.456,0.406") from None

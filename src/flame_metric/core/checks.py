@@ -76,7 +76,7 @@ def check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None
 
 
 def check_id(sequence: object, *, least: int = 0) -> None:
-    """Refuse a sequence id that is no text, or shorter than ``least`` characters.
+    """Refuse a sequence id that is not text, or shorter than ``least`` characters.
 
     Raises
     ------

@@ -71,7 +71,7 @@ def as_fps(fps: Fps) -> Fraction:
     Raises
     ------
     ConfigError
-        If it is no number, not finite, not above zero, or beyond 1e-9..1e9.
+        If it is not a number, not finite, not above zero, or beyond 1e-9..1e9.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def milliseconds_to_ns(value: Milliseconds, argument: str = "latency_ms") -> int
     Raises
     ------
     ConfigError
-        If it is no number, not finite, negative or above 1e12.
+        If it is not a number, not finite, negative or above 1e12.
 
     Examples
     --------

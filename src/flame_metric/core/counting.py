@@ -153,7 +153,7 @@ def confusion_matrix(
     Raises
     ------
     LabelError
-        If a label is no class and not ``ignore_index``; if labels are no integers; if scores hold NaN.
+        If a label is not a class and not ``ignore_index``; if labels are not integers; if scores hold NaN.
     ShapeError
         If shapes do not belong together (nothing is resized) or there is no pixel.
     ConfigError
@@ -335,13 +335,13 @@ def sequences_from_list(records: Any, num_classes: int) -> dict[str, Counts]:
     Raises
     ------
     StateError
-        If an id comes twice, or counts are no integers >= 0 or contradict each other.
+        If an id comes twice, or counts are not integers >= 0 or contradict each other.
     """
     sequences: dict[str, Counts] = {}
     for entry in records:
         name = entry["id"]
         if not isinstance(name, str) or name in sequences:
-            raise StateError(f"sequence id {name!r} is no text or comes twice")
+            raise StateError(f"sequence id {name!r} is not text or comes twice")
         sequences[name] = _counts_of(entry, name, num_classes)
     for total in ("all_pixels", "labelled_frames"):  # the largest pixel and map counts: no sum of others exceeds them
         if sum(entry[total] for entry in records) > MAX_COUNT:

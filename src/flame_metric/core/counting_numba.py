@@ -75,7 +75,7 @@ def _find_starts(pixels: Any, before: Any, after: Any, starts: Any) -> Any:
     ``before`` and ``after`` are the pixels as words, and those one further on: equal words hold no start.
     """
     starts[0] = 0
-    found = np.uint64(1)  # without a sign it is no index from the end, which need not be looked for then
+    found = np.uint64(1)  # without a sign it is not an index from the end, which need not be looked for then
     room = np.uint64(starts.size - _WORD)
     for word in range(before.size):
         if before[word] != after[word]:

@@ -95,7 +95,7 @@ def load_record(text: str | bytes, format: str) -> dict[str, Any]:
     Raises
     ------
     StateError
-        If it is no JSON, names something twice in one object, or is of another format.
+        If it is not a JSON, names something twice in one object, or is of another format.
     """
     try:
         record = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
@@ -130,7 +130,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no count")
+    raise ValueError(f"{name} is not a count")
 
 
 # ── arrays in one .npz file ──

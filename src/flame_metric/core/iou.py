@@ -37,7 +37,7 @@ def iou_per_class(counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises
     ------
     ShapeError, LabelError
-        If the counts have another shape or are no integers.
+        If the counts have another shape or are not integers.
 
     Examples
     --------

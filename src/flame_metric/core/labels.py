@@ -64,7 +64,7 @@ class LabelSpace:
     Raises
     ------
     ConfigError
-        If one of them is no integer or out of range.
+        If one of them is not an integer or out of range.
     """
 
     num_classes: int
@@ -190,7 +190,7 @@ def class_numbers(labels: Array, space: LabelSpace) -> npt.NDArray[np.int64]:
 
 
 def pair_up(pred: LabelMaps, target: LabelMaps) -> Iterator[tuple[Any, Any]]:
-    """Take lists of label maps apart into (prediction, target); what is no list is one pair already.
+    """Take lists of label maps apart into (prediction, target); what is not a list is one pair already.
 
     Raises
     ------
@@ -296,7 +296,7 @@ def _as_array(maps: Any, argument: str) -> Array:
             maps = maps.cpu().numpy()
         return np.asarray(maps)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise LabelError(f"`{argument}` is no array of labels: {error}", argument=argument) from error
+        raise LabelError(f"`{argument}` is not an array of labels: {error}", argument=argument) from error
 
 
 def _is_tensor(maps: Any) -> bool:

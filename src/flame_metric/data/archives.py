@@ -199,7 +199,7 @@ def open_archive(opened: IO[bytes], address: str, kind: str, *, version: str = "
     Raises
     ------
     DatasetError
-        If it is no such archive, damaged or cut short.
+        If it is not such an archive, damaged or cut short.
     """
     try:
         archive = _Zip(opened) if kind == "zip" else _Tar(opened, version)

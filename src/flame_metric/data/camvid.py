@@ -313,7 +313,7 @@ def read_colours(path: str | os.PathLike[str]) -> dict[int, str]:
     Raises
     ------
     DatasetError
-        If a line is no colour with the name of a class, a colour comes twice, or there is none.
+        If a line is not a colour with the name of a class, a colour comes twice, or there is none.
     """
     path = Path(path)
     if not exists(path):

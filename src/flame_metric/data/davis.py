@@ -15,7 +15,7 @@ release  background  objects           void
 =======  ==========  ================  ====
 
 In 2016's label maps 255 *is* the object; in 2017's it marks pixels that are not to be counted. 2017's numbers count the
-objects of one video (its object 1 is a bear, another's a bicycle): they are no classes, and no network could learn them
+objects of one video (its object 1 is a bear, another's a bicycle): they are not classes, no network can learn them
 as such. What both releases can score is foreground against background, so there are two classes, and every number of
 an object becomes 1.
 """

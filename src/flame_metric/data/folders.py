@@ -93,7 +93,7 @@ class LabelFolder:
         root : str or path
             A folder, or what else :func:`~flame_metric.data.places.open_place` opens.
         prefix, suffix : str
-            Beginning and end of file names that are no part of the frame's name, such as ``"_gtFine_labelIds"``; the
+            Beginning and end of file names that are not part of the frame's name, such as ``"_gtFine_labelIds"``; the
             suffix with or without the extension. Files without them are passed over.
         lookup : LabelLookup, optional
             From labels in the files to classes.
@@ -315,7 +315,7 @@ def find_step(
     Raises
     ------
     DatasetError
-        If the step does not follow from the numbers, or a number is no whole number of steps from another.
+        If the step does not follow from the numbers, or a number is not a whole number of steps from another.
 
     Examples
     --------

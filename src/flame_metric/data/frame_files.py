@@ -61,8 +61,8 @@ class FileFolder:
     what : str
         What the files are, for messages: ``"frames"``, ``"label maps"``.
     prefix, suffix : str
-        Beginning and end of their names that are no part of the frame's name, the suffix with or without the extension;
-        files without them are passed over.
+        Beginning and end of their names that are not part of the frame's name, the suffix with or without the
+        extension; files without them are passed over.
     extensions : tuple of str
         In lower case; other files are passed over.
     """
@@ -309,7 +309,7 @@ def open_numbered_videos(
     ConfigError
         If there is no such rate or step.
     DatasetError
-        If a folder is missing, holds no frame or no label map, labels without a frame, a name that is no number or a
+        If a folder is missing, holds no frame or no label map, labels without a frame, a name that is not a number or a
         number twice; if there is no video of that step, or it is needed and not given.
     """
     if step is not None:
@@ -359,7 +359,7 @@ def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
     for frame in frames:
         if frame.pattern != ("", ""):
             raise DatasetError(
-                f"{frame.image}: the frame name {frame.name!r} is no number, expected digits alone", path=frame.image
+                f"{frame.image}: the frame name {frame.name!r} is not a number, expected digits alone", path=frame.image
             )
     (found,) = recordings(frames).values()
     return found

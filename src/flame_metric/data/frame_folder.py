@@ -68,7 +68,7 @@ def frame_folder(
     num_classes, class_names, ignore_index, label_map
         As :meth:`ClassMaps.scan` takes them.
     frame_prefix, frame_suffix, label_prefix, label_suffix : str
-        Beginning and end of file names that are no part of the frame's name, the suffixes with or without the
+        Beginning and end of file names that are not part of the frame's name, the suffixes with or without the
         extension. Files without them are passed over.
     step : int, optional
         Difference of frame numbers from one step to the next; default: as

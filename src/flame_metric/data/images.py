@@ -413,13 +413,13 @@ def _rest(path: str | os.PathLike[str], file: IO[bytes]) -> bytes:
 
 def _png_header(path: str | os.PathLike[str], head: bytes, wanted: str, jpeg: str | None) -> ImageHeader:
     if len(head) < _HEADER.size or not head.startswith(_SIGNATURE):
-        found = "is no PNG file" if jpeg else "is neither a PNG nor a JPEG file"
+        found = "is not a PNG file" if jpeg else "is neither a PNG nor a JPEG file"
         found = f"is a JPEG file: {jpeg}" if head.startswith(_JPEG_START) else found
         found = "is empty" if not head else "holds a PNG signature and no image" if head[:8] == _SIGNATURE else found
         raise DatasetError(f"{path}: {found}, expected {wanted}", path=path)
     _, length, chunk, width, height, bits, colour, interlacing = _HEADER.unpack(head)
     if (length, chunk) != (_HEADER_BYTES, b"IHDR"):
-        raise DatasetError(f"{path}: is damaged: its first chunk is no header", path=path)
+        raise DatasetError(f"{path}: is damaged: its first chunk is not a header", path=path)
     if interlacing > 1:
         raise DatasetError(f"{path}: is damaged: there is no interlacing {interlacing}, expected 0 or 1", path=path)
     colours, samples = _COLOURS.get(colour, (f"of unknown colour type {colour}", 1))

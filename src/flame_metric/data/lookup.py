@@ -76,7 +76,7 @@ class LabelLookup:
             keeps = source == target == KEEP
             if not colon or not (_is_number(source) or source == KEEP) or not (_is_number(target) or keeps):
                 raise ConfigError(
-                    f"`{item.strip()[:40]}` is no part of a label map, expected such as '0:0,255:1' or '0:0,*:1'"
+                    f"`{item.strip()[:40]}` is not part of a label map, expected such as '0:0,255:1' or '0:0,*:1'"
                 )
             source = source if source == KEEP else str(int(source))
             if source in mapping:
@@ -111,7 +111,7 @@ class LabelLookup:
         Raises
         ------
         LabelError
-            If labels are no integers, out of range, or not mentioned and there is no default.
+            If labels are not integers, out of range, or not mentioned and there is no default.
         """
         if labels.dtype.kind not in "iub":
             raise LabelError(f"a label map needs integer labels, found {labels.dtype}")

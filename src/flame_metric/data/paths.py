@@ -40,7 +40,7 @@ def exists(path: Path) -> bool:
 
 
 def check_folder(path: Path, expected: str) -> None:
-    """Refuse what is no folder.
+    """Refuse what is not a folder.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def check_folder(path: Path, expected: str) -> None:
 
 
 def check_file(path: Path, expected: str) -> None:
-    """Refuse what is no file: a pipe would be waited for, and never end; otherwise as :func:`check_folder`."""
+    """Refuse what is not a file: a pipe would be waited for, and never end; otherwise as :func:`check_folder`."""
     if not is_file(path):
         raise DatasetError(f"{path}: is {_found(path, 'no file')}, expected {expected}", path=path)
 

@@ -155,7 +155,7 @@ def _root_and_options(name: str, kind: DatasetKind, parts: list[str]) -> tuple[s
         if value is None:
             some = f"some of {', '.join(kind.options)}, each once"
             wanted = some if kind.options else f"none behind {kind.form.partition(':')[2]}"
-            raise ConfigError(f"`{parts[-1]}` is no option of {name}, expected {wanted}, such as {kind.example!r}")
+            raise ConfigError(f"`{parts[-1]}` is not an option of {name}, expected {wanted}, such as {kind.example!r}")
         found[key] = value
         parts = parts[:-1]
     root = ",".join(parts)

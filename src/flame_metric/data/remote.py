@@ -176,7 +176,7 @@ class RemoteFolder:
         return files, [folder for folder in folders if not folder[1].name.startswith(".")]
 
     def _check_page(self, where: str, links: list[str], files: list[StoredFile] | None, folders: Sequence[Any]) -> None:
-        """Refuse a page of a server that is no whole list of a clip: what it leaves out would not be scored."""
+        """Refuse a page of a server that is not a whole list of a clip: what it leaves out would not be scored."""
         if files is not None and not folders and all(file.suffix.lower() in _PAGES for file in files):
             raise DatasetError(
                 f"{where}: is a page without links to files, such as one that asks for a password; expected the list "

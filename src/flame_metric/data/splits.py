@@ -16,7 +16,7 @@ _SPLITS = ("train", "val")
 
 
 def check_split(split: object) -> None:
-    """Refuse what is no split with labels.
+    """Refuse what is not a split with labels.
 
     Raises
     ------

@@ -133,7 +133,7 @@ def synthetic_video(
     Raises
     ------
     ConfigError
-        If a number is no integer or too small, or the frame rate is not above zero.
+        If a number is not an integer or too small, or the frame rate is not above zero.
 
     Examples
     --------

@@ -112,14 +112,14 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: is no TOML file: {error}", path=path) from error
+        raise DatasetError(f"{path}: is not a TOML file: {error}", path=path) from error
 
 
 def _check(path: Path, record: Mapping[str, Any]) -> None:
     """Refuse keys that are unknown, of a wrong kind, or missing, and sequences in two splits."""
     for key, value in record.items():
         if key not in _KEYS:
-            raise DatasetError(f"{path}: `{key}` is no key, expected some of {', '.join(_KEYS)}", path=path)
+            raise DatasetError(f"{path}: `{key}` is not a key, expected some of {', '.join(_KEYS)}", path=path)
         if not _is_of_kind(value, _KEYS[key]):
             raise DatasetError(f"{path}: `{key}` is {value!r}, expected {_KEYS[key]}", path=path)
     for key, example in (("frames", "frames = 'frames'"), ("labels", "labels = 'labels'")):

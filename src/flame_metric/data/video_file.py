@@ -2,7 +2,7 @@
 
 A file is opened by going through its packets, undecoded: their times say which frames there are, in which order they
 are shown, and where decoding can begin (key frames). Frames that the file itself leaves out (an edit list) and those
-before the first key frame, which nothing can decode, are no frames. From then on, one frame after the other costs what
+before the first key frame, which nothing can decode, are not frames. From then on, one frame after the other costs what
 decoding costs, however many threads ask for them, and any other frame costs decoding from the key frame before it. What
 comes out of the decoder is compared with the time that was asked for: it is that very frame, or an error.
 
@@ -227,7 +227,7 @@ class _Decoder:
                 self._place = index
                 return found
         reason = _reason(error) if error else "no whole frame of its time comes"
-        if not isinstance(error, OSError):  # that is no fault of what the file holds
+        if not isinstance(error, OSError):  # that is not a fault of what the file holds
             reason += (
                 "; the file is damaged, has changed since it was opened, or does not say rightly when frames are shown"
             )

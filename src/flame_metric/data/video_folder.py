@@ -160,7 +160,7 @@ def _by_number(maps: Mapping[str, Path], video: VideoFile, first_frame: int) -> 
     for name, path in maps.items():
         pattern, number = split_name(name, path)
         if pattern != ("", ""):
-            raise DatasetError(f"{path}: the name {name!r} is no number, expected that of a frame", path=path)
+            raise DatasetError(f"{path}: the name {name!r} is not a number, expected that of a frame", path=path)
         if number not in there:
             raise DatasetError(
                 f"{path}: is of frame {number}, but {video.path} has frames {there[0]}..{there[-1]}, expected one of "

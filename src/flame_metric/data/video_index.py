@@ -2,7 +2,7 @@
 
 What a container says of its packets is enough: the time at which each is shown, whether decoding can begin at it (a key
 frame), and whether it is left out (an edit list). Packets before the first key frame, in the order of the file or in
-time, cannot be decoded: they are no frames.
+time, cannot be decoded: they are not frames.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def plain(name: str) -> str:
 
 
 def tidy(ax: Axes, *, title: str = "", x: str = "", y: str = "", grid: str = "y") -> None:
-    """Write title and axis labels, and take away what is no data."""
+    """Write title and axis labels, and take away what is not data."""
     ax.set_title(title, loc="left", fontsize=_POINTS + 2, color=INK)
     ax.set_xlabel(x, fontsize=_POINTS + 1)
     ax.set_ylabel(y, fontsize=_POINTS + 1)

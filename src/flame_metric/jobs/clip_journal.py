@@ -135,7 +135,7 @@ def read_part(path: str | os.PathLike[str]) -> Part:
     DatasetError
         If it cannot be read.
     StateError
-        If it is no journal of clips, damaged, or its counts contradict each other.
+        If it is not a journal of clips, damaged, or its counts contradict each other.
     """
     return _part(os.fspath(path), *read_journal(path))
 
@@ -312,7 +312,7 @@ def _check_kinds(
 
 def _whole(value: object) -> int:
     if type(value) is not int or value < 0:
-        raise StateError(f"{value!r} is no number of frames")
+        raise StateError(f"{value!r} is not a number of frames")
     return value
 
 

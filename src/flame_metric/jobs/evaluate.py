@@ -84,7 +84,7 @@ def evaluate_folders(
     Raises
     ------
     DatasetError
-        If a file is missing, damaged, of another size, or holds a label that is no class; or if k reaches beyond the
+        If a file is missing, damaged, of another size, or holds a label that is not a class; or if k reaches beyond the
         first frame of a sequence with one label.
     ConfigError
         If an option is missing, unknown or out of range, not exactly one of latency, offset and trace is given, a

@@ -54,7 +54,7 @@ class Journal:
     Raises
     ------
     StateError
-        If it is no journal, damaged, of another configuration, being written by another process, or holds sequences
+        If it is not a journal, damaged, of another configuration, being written by another process, or holds sequences
         without ``resume``.
     DatasetError
         If it cannot be read or written.
@@ -252,7 +252,7 @@ def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     DatasetError
         If it cannot be read.
     StateError
-        If it is no journal, or damaged.
+        If it is not a journal, or damaged.
     """
     file = check_path(path)
     return parse_journal(_content_of(file), file)
@@ -264,7 +264,7 @@ def parse_journal(content: bytes, file: str | os.PathLike[str]) -> tuple[dict[st
     Raises
     ------
     StateError
-        If it is no journal, or damaged.
+        If it is not a journal, or damaged.
     """
     configuration, records, _ = _parsed(content, file)
     if configuration is None:
@@ -303,10 +303,10 @@ def _parsed(
         if record is None:
             foreign = number == 1 and not line.startswith(_BEGINNING[: len(line)])
             if foreign:
-                raise StateError(f"{path}: is no journal, expected {_FORMAT!r}; give another file")
+                raise StateError(f"{path}: is not a journal, expected {_FORMAT!r}; give another file")
             if position + len(line) < len(content) or (line.endswith(b"\n") and number == 1):
                 raise StateError(
-                    f"{path}: line {number} is damaged, or this is no journal; lines after it cannot be trusted: "
+                    f"{path}: line {number} is damaged, or this is not a journal; lines after it cannot be trusted: "
                     "remove the file and begin anew"
                 )
             break

@@ -43,7 +43,7 @@ def code_output(output: LabelMaps, space: LabelSpace) -> npt.NDArray[np.uint16]:
     Raises
     ------
     LabelError, ShapeError
-        If it is no label map (H, W) and no scores (C, H, W).
+        If it is not a label map (H, W) and no scores (C, H, W).
     """
     return _pixels(code_map(output, space))
 

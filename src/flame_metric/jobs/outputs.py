@@ -172,7 +172,7 @@ def _labelled_frame(video: VideoSequence, text: str) -> int:
     numbers = {str(frame): frame for frame in video.labelled}
     found = names.get(text, numbers.get(text))
     if found is None:
-        raise ConfigError(f"{text!r} is no labelled frame of {video.name}, expected one of {shortened(names)}")
+        raise ConfigError(f"{text!r} is not a labelled frame of {video.name}, expected one of {shortened(names)}")
     return found
 
 

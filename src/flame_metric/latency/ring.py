@@ -103,7 +103,7 @@ def _check_device(leaf: Any, index: int, timer: Timer) -> None:
 
 
 def _content(item: Any) -> bytes | None:
-    """Return a digest of an input, or None if a part of it is no array."""
+    """Return a digest of an input, or None if a part of it is not an array."""
     digest = hashlib.blake2b()
     for leaf in _leaves(item):
         array = _array(leaf)

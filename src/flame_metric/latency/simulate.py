@@ -170,7 +170,7 @@ class StreamStatistics:
         Raises
         ------
         ConfigError
-            If a number is no count, or more labelled frames show something than there are.
+            If a number is not a count, or more labelled frames show something than there are.
         """
         names = ("runs", "dropped", "overruns", "labelled_frames")
         numbers = {name: check_integer(name, record[name], 0) for name in names}
@@ -358,7 +358,7 @@ def ascending_ns(argument: str, given: Iterable[Milliseconds], *, apart: int = T
     Raises
     ------
     ConfigError
-        If one is no number >= 0, or they do not ascend by more than ``apart`` nanoseconds.
+        If one is not a number >= 0, or they do not ascend by more than ``apart`` nanoseconds.
     """
     times = [milliseconds_to_ns(time, argument) for time in items(argument, given, "a list of times in milliseconds")]
     for index, (before, time) in enumerate(pairwise(times), 1):

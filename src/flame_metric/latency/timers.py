@@ -70,7 +70,7 @@ class HostTimer:
         start = self.clock()
         output = run(item)
         end = self.clock()
-        del output  # not before: to free it is no part of the call
+        del output  # not before: to free it is not part of the call
         return Sample(end - start)
 
     def describe(self) -> Mapping[str, Any]:

@@ -248,8 +248,8 @@ class LatencyTrace:
         Raises
         ------
         ConfigError
-            If the seed is no whole number >= 0, or the sequence's id no text; and, from the function, if the trace ends
-            before.
+            If the seed is not a whole number >= 0, or the sequence's id no text; and, from the function, if the trace
+            ends before.
         """
         seed = check_integer("seed", seed, 0)
         check_id(sequence)
@@ -290,7 +290,7 @@ class LatencyTrace:
         Raises
         ------
         StateError
-            If the text is no such trace.
+            If the text is not such a trace.
         """
         record = load_record(text, _FORMAT)
         with reading(_FORMAT):
@@ -312,7 +312,7 @@ class LatencyTrace:
         Raises
         ------
         ConfigError
-            If there is no such column, or an entry is no latency.
+            If there is no such column, or an entry is not a latency.
         """
         return cls(numbers_from_csv(text, _CSV_COLUMN), **options)
 
@@ -347,7 +347,7 @@ def numbers_from_csv(text: str, column: str) -> list[Fraction]:
     Raises
     ------
     ConfigError
-        If there is no such column or more than one, an entry is no number, or this is no CSV.
+        If there is no such column or more than one, an entry is not a number, or this is not a CSV.
     """
     check_kind("text", text, str, "CSV text")
     rows = csv.DictReader(io.StringIO(text, newline=""))  # line ends are for the reader to find

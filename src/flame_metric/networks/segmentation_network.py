@@ -59,7 +59,7 @@ class SegmentationNetwork(nn.Module):
         ShapeError
             If the input has other axes or channels, or no pixels.
         ConfigError
-            If it is no tensor, or holds whole numbers.
+            If it is not a tensor, or holds whole numbers.
         """
         if not isinstance(frames, Tensor):
             raise ConfigError(f"`frames` is {type(frames).__name__}, expected a torch.Tensor")

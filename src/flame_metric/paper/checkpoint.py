@@ -98,15 +98,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     remedy = "remove it, or pass resume=False, to start over"
     inside = unseal(path.read_bytes())
     if inside is None:
-        raise StateError(f"{path} is no checkpoint, or damaged: its checksum is wrong; {remedy}")
+        raise StateError(f"{path} is not a checkpoint, or damaged: its checksum is wrong; {remedy}")
     try:
         values = load_tensors(io.BytesIO(inside))
     except Exception as error:  # a reader may raise anything on bytes from outside
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise StateError(f"{path} is no checkpoint: {reason}; {remedy}") from error
+        raise StateError(f"{path} is not a checkpoint: {reason}; {remedy}") from error
     names = {"format", *(part.name for part in fields(Checkpoint))}
     if not isinstance(values, dict) or values.get("format") != CHECKPOINT_FORMAT or values.keys() != names:
-        raise StateError(f"{path} is no checkpoint of the format {CHECKPOINT_FORMAT!r}; {remedy}")
+        raise StateError(f"{path} is not a checkpoint of the format {CHECKPOINT_FORMAT!r}; {remedy}")
     del values["format"]
     return Checkpoint(**values)
 

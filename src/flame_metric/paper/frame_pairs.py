@@ -2,7 +2,7 @@
 
 With k = 0 a network learns to segment what it sees; with the k of its latency, what will be there when it is done. A
 second frame, t - 1, shows it how fast things move. Items are the labelled frames j of the videos, in order, each as the
-target of the frames j - k - (frames - 1) to j - k; labelled frames that are too early for that are no items.
+target of the frames j - k - (frames - 1) to j - k; labelled frames that are too early for that are not items.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class FramePairs(Dataset[tuple[Tensor, Tensor]]):
         ShapeError
             If frames and label map differ in size.
         DatasetError
-            If a frame is no RGB image of bytes.
+            If a frame is not an RGB image of bytes.
         """
         epoch, number = index if isinstance(index, tuple) else (0, index)
         epoch = check_integer("epoch", epoch, 0)

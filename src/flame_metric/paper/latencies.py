@@ -30,7 +30,7 @@ def paper_latencies(networks: Iterable[str]) -> dict[str, float]:
     known = paper_table().networks
     chosen = list(networks)
     if unknown := [name for name in chosen if name not in known]:
-        raise ConfigError(f"{unknown[0]!r} is no network of the paper, expected some of {', '.join(known)}")
+        raise ConfigError(f"{unknown[0]!r} is not a network of the paper, expected some of {', '.join(known)}")
     return {name: known[name].latency_ms for name in chosen}
 
 

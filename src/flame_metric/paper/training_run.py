@@ -230,8 +230,8 @@ class TrainingRun:
         kept = f"; the checkpoint of step {self._saved_at} is kept" if self._saved_at >= 0 else ""
         return StateError(
             f"{found} at step {step} (learning rates {pretrained:.3g} pretrained, {new:.3g} new), "
-            f"expected finite numbers: the training diverged, or an image holds what is no number{kept}. Train with a "
-            "smaller learning rate, or without amp"
+            f"expected finite numbers: the training diverged, or an image holds what is not a number{kept}. Train with "
+            "a smaller learning rate, or without amp"
         )
 
     def _write_log(self) -> None:

@@ -95,7 +95,7 @@ def read_clip(
     DatasetError
         If a file is missing or damaged, or a folder has no label map of the clip.
     ShapeError, LabelError
-        If label maps are no label maps of the frames.
+        If label maps are not label maps of the frames.
     MissingExtraError
         If Pillow is not installed.
     """

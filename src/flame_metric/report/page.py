@@ -102,7 +102,7 @@ def report_page(
     DatasetError
         If a file is missing or damaged, or a folder has no label map of the clip.
     ShapeError, LabelError
-        If label maps are no label maps of the frames.
+        If label maps are not label maps of the frames.
     MissingExtraError
         If jinja2 is not installed; or if there are pictures, and Pillow is not installed.
 

@@ -171,7 +171,7 @@ class OffsetBank:
         Raises
         ------
         LabelError, ShapeError
-            If a label is no class, shapes do not belong together, or one iterable is longer; nothing is kept then.
+            If a label is not a class, shapes do not belong together, or one iterable is longer; nothing is kept then.
         ConfigError
             If an argument is of another kind, or there is a map where ``holes`` names a frame.
         StateError
@@ -328,7 +328,7 @@ class OffsetBank:
         DatasetError
             If the file cannot be read.
         StateError
-            If it is no bank, or its counts contradict each other.
+            If it is not a bank, or its counts contradict each other.
         """
         place = check_path(path)
         try:
@@ -344,7 +344,7 @@ class OffsetBank:
         Raises
         ------
         StateError
-            If it is no bank, or its counts contradict each other.
+            If it is not a bank, or its counts contradict each other.
         """
         return cls._from_file(io.BytesIO(content), "these bytes")
 
@@ -572,7 +572,7 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If no frame rate is known, or ``miou`` is no number.
+            If no frame rate is known, or ``miou`` is not a number.
         """
         rate, least = self._rate(fps), float(exact_fraction("miou", miou, "a number", text=False))
         for offset in range(self.max_offset + 1):

@@ -133,7 +133,7 @@ def read_bank(file: BinaryIO, name: str) -> tuple[BankSettings, list[str], Offse
     OSError
         If the file cannot be read.
     StateError
-        If it is no bank, or its counts contradict each other.
+        If it is not a bank, or its counts contradict each other.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -183,6 +183,6 @@ def _check_names(names: Any) -> list[str]:
     known: set[str] = set()
     for name in names:
         if not isinstance(name, str) or not name or name in known:
-            raise StateError(f"the sequence id {name!r} is no text, is empty or comes twice")
+            raise StateError(f"the sequence id {name!r} is not text, is empty or comes twice")
         known.add(name)
     return names

@@ -201,7 +201,7 @@ class Evaluation:
         Raises
         ------
         StateError
-            If the text is no such record, or its counts contradict each other.
+            If the text is not such a record, or its counts contradict each other.
         """
         record = load_record(text, _FORMAT)
         with reading(_FORMAT):

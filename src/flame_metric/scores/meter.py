@@ -188,7 +188,7 @@ class FlameMeter:
         Raises
         ------
         LabelError, ShapeError
-            If a label is no class, or shapes do not belong together; nothing is counted then.
+            If a label is not a class, or shapes do not belong together; nothing is counted then.
         StateError
             If the sequence is closed.
 
@@ -241,7 +241,7 @@ class FlameMeter:
         Raises
         ------
         LabelError, ShapeError
-            If a label is no class, shapes do not belong together, or one iterable is longer; nothing is counted then.
+            If a label is not a class, shapes do not belong together, or one iterable is longer. Nothing is counted.
         ConfigError
             If the schedule does not fit the clip, or an argument is of another kind.
         StateError
@@ -355,7 +355,7 @@ class FlameMeter:
         Raises
         ------
         ConfigError
-            If the id is no text.
+            If the id is not text.
         StateError
             If the sequence is closed.
         """
@@ -463,7 +463,7 @@ class FlameMeter:
         Raises
         ------
         StateError
-            If the text is no such state, or its counts contradict each other.
+            If the text is not such a state, or its counts contradict each other.
         """
         record = load_record(text, _FORMAT)
         with reading(_FORMAT):

@@ -235,7 +235,7 @@ class FlameResult:
         Raises
         ------
         StateError
-            If the text is no such result, or its counts contradict each other.
+            If the text is not such a result, or its counts contradict each other.
         """
         return cls.from_dict(load_record(text, _FORMAT))
 

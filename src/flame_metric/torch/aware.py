@@ -207,7 +207,7 @@ class LatencyAware(WrapperMetric):
         Raises
         ------
         ConfigError
-            If an id is no text or is there twice, or the schedule says nothing of a labelled frame.
+            If an id is not text or is there twice, or the schedule says nothing of a labelled frame.
         ShapeError
             If there are not as many rows as ids, or rows of one batch differ in shape.
         StateError

@@ -99,7 +99,9 @@ class FlameMetric(Metric):
         **kwargs: Any,
     ) -> None:
         if "device" in kwargs:
-            raise ConfigError("`device` is no option here: use .to(device) for the state, `hardware` for the signature")
+            raise ConfigError(
+                "`device` is not an option here: use .to(device) for the state, `hardware` for the signature"
+            )
         super().__init__(**{"compute_with_cache": False, **kwargs})
         self._config = make_config(
             num_classes,
@@ -162,7 +164,7 @@ class FlameMetric(Metric):
             If shapes or dtypes do not belong together, there are not as many rows as ids or, off the GPU, a label is
             no class; nothing is counted then.
         ConfigError
-            If an id is no text.
+            If an id is not text.
         StateError
             If a sequence is closed, or the metric is synced.
 

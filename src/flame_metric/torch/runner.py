@@ -347,7 +347,7 @@ def _tensor(item: Any) -> torch.Tensor:
     try:
         return torch.from_numpy(np.array(item))
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"`inputs` holds what is no array: {error}") from error
+        raise ConfigError(f"`inputs` holds what is not an array: {error}") from error
 
 
 def _name_of(dtype: torch.dtype) -> str:

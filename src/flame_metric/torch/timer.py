@@ -35,7 +35,7 @@ class CudaTimer:
     Raises
     ------
     ConfigError
-        If it is no CUDA device, or there is none.
+        If it is not a CUDA device, or there is none.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class CudaTimer:
         self._last.record(stream)
         torch.cuda.synchronize(self._device)
         end = self._clock()
-        del output  # not before: to free it is no part of the call
+        del output  # not before: to free it is not part of the call
         return Sample(end - start, round(self._first.elapsed_time(self._last) * _NS_PER_MS))
 
     def describe(self) -> Mapping[str, Any]:
