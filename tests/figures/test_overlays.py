@@ -275,7 +275,7 @@ def test_what_cannot_be_shown(preds, schedule, error, message):
 
 def test_pictures_need_no_package_but_numpy(run_python):
     program = (
-        "import sys, flame_metric.report; flame_metric.figures.palette; "
+        "import sys, flame_metric.figures; flame_metric.figures.palette; "
         "print({name.split('.')[0] for name in sys.modules} & {'matplotlib', 'PIL', 'scipy', 'torch'})"
     )
     assert run_python(program) == "set()"
