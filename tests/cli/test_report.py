@@ -164,7 +164,7 @@ def test_frames(run, capsys) -> None:
         (["table.csv"], 3, "table.csv: is neither a result, a bank nor a trace"),
         (["bytes.json"], 3, "bytes.json: is not text"),
         (["only.json"], 2, "only is a trace alone, expected a result or a bank of the same name"),
-        (["broken.npz"], 4, "broken.npz: is no 'flame-metric bank 1' file"),
+        (["broken.npz"], 4, "broken.npz: is not a 'flame-metric bank 1' file"),
         (["a/result.json", "-o", "a/result.json"], 2, "--output a/result.json is one of the files to read"),
         (["X=a/result.json", "-o", "b/../a/result.json"], 2, "is one of the files to read"),
         (["a/result.json", "-o", "nowhere/page.html"], 2, "nowhere/page.html: cannot be written"),

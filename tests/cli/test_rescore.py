@@ -124,7 +124,7 @@ def test_damaged_traces_and_banks(bank, trace, tmp_path, capsys) -> None:
     assert f"{trace}: " in capsys.readouterr().err
     Path(bank).write_text("no bank")
     assert main(["rescore", bank, "--latency-ms", "1"]) == 4
-    assert f"{bank}: is no 'flame-metric bank 1' file" in capsys.readouterr().err
+    assert f"{bank}: is not a 'flame-metric bank 1' file" in capsys.readouterr().err
     assert main(["rescore", str(tmp_path / "none.npz"), "--latency-ms", "1"]) == 3
 
 

@@ -222,7 +222,7 @@ def test_options_that_argparse_refuses(option: str, capsys: pytest.CaptureFixtur
     [
         (None, "cannot be read: No such file or directory"),
         (b"\xff\xfe\x00", "cannot be read: is not text"),
-        (b'{"format": "flame-metric latency tr', "is no 'flame-metric latency trace 1' record"),
+        (b'{"format": "flame-metric latency tr', "is not a 'flame-metric latency trace 1' record"),
         (b'{"format": "another"}', "this is a record of format 'another', expected 'flame-metric latency trace 1'"),
         (b"ms\n5\n", "the CSV has the columns ['ms'], expected one named latency_ms"),
         (b"latency_ms\n5\n-1\n", "`latency_ms in line 3` is '-1'"),

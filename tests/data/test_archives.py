@@ -106,7 +106,7 @@ def test_cut_anywhere_it_is_an_error(ending: str, tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         if length >= end:
             continue
-        with pytest.raises(DatasetError, match=r"labels\.\S+: (is no \w+ archive, damaged|is damaged) or cut short"):
+        with pytest.raises(DatasetError, match=r"labels\.\S+: (is not a \w+ archive, damaged|is damaged) or cut short"):
             assert {str(file.path): file.read() for file in open_place(path).files()} == FILES
 
 

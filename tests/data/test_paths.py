@@ -54,9 +54,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     check_folder(tmp_path, "a folder")
     check_file(tmp_path / "file", "a file")
     for check, name, found in (
-        (check_folder, "file", "no folder"),
+        (check_folder, "file", "not a folder"),
         (check_folder, "nothing", "missing"),
-        (check_file, "", "no file"),
+        (check_file, "", "not a file"),
         (check_file, "nothing", "missing"),
         (check_file, "link", "a link to nothing"),
     ):

@@ -84,7 +84,7 @@ def result_seeds(_: Path) -> list[bytes]:
 
 
 def meter_seeds(_: Path) -> list[bytes]:
-    return [_meter().to_json().encode(), _meter((), device="GTX").to_json().encode()]
+    return [_meter().to_json().encode(), _meter((), hardware="GTX").to_json().encode()]
 
 
 def _bank(names: Sequence[str], *, persistence: bool) -> OffsetBank:

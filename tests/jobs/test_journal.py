@@ -114,7 +114,7 @@ def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["hello\n", '{"format": "flame-metric bank 1"}\n', "[1]\n", "\n", "{}\nmore"])
 def test_another_file_is_not_written_into(tmp_path: Path, text: str) -> None:
     (tmp_path / "j").write_text(text)
-    with pytest.raises(StateError, match="no journal"):
+    with pytest.raises(StateError, match="not a journal"):
         read(tmp_path / "j")
     assert (tmp_path / "j").read_text() == text
 

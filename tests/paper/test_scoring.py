@@ -201,7 +201,7 @@ def with_record(folder, record):
         ),
         (lambda records: {}, "'bank' is missing"),
         (lambda records: {"bank": "?"}, "is incomplete or damaged"),
-        (lambda records: {"bank": base64.b64encode(b"PK").decode()}, "is no 'flame-metric bank 1' file"),
+        (lambda records: {"bank": base64.b64encode(b"PK").decode()}, "is not a 'flame-metric bank 1' file"),
         (lambda records: {"bank": base64.b64encode(empty().to_bytes()).decode()}, "'synthetic-1' is not in the bank"),
     ],
 )

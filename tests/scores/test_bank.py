@@ -320,7 +320,7 @@ def test_an_empty_bank_survives(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x93NUMPY\x01\x00"])
 def test_files_that_are_no_bank(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bank.npz").write_bytes(content)
-    with pytest.raises(StateError, match=r"bank\.npz: is no 'flame-metric bank 1' file"):
+    with pytest.raises(StateError, match=r"bank\.npz: is not a 'flame-metric bank 1' file"):
         OffsetBank.load(tmp_path / "bank.npz")
     with pytest.raises(DatasetError, match="cannot be read: No such file"):
         OffsetBank.load(tmp_path / "none.npz")

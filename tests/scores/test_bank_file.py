@@ -65,7 +65,7 @@ def refused(file: Path, message: str) -> None:
         OffsetBank.load(file)
 
 
-NO_BANK = r"is no 'flame-metric bank \d' file: "
+NO_BANK = r"is not a 'flame-metric bank \d' file: "
 DAMAGED = r"this 'flame-metric bank \d' record is incomplete or damaged: "
 CONTRADICT = "the counts of sequence 'a' contradict each other; was the file edited or damaged"
 
@@ -451,7 +451,7 @@ def test_every_field_of_the_header_is_needed(saved: bytes, file: Path) -> None:
 )
 def test_headers_that_are_no_json(saved: bytes, file: Path, text: bytes) -> None:
     np.savez(file, **arrays_of(saved) | {"header": np.frombuffer(text, np.uint8)})
-    refused(file, r"this is no 'flame-metric bank \d' record|this is a record of format")
+    refused(file, r"this is not a 'flame-metric bank \d' record|this is a record of format")
 
 
 def header_of(saved: bytes) -> dict[str, Any]:

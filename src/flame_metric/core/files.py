@@ -100,7 +100,7 @@ def load_record(text: str | bytes, format: str) -> dict[str, Any]:
     try:
         record = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (ValueError, TypeError, RecursionError) as error:
-        raise StateError(f"this is no {format!r} record: {error}") from error
+        raise StateError(f"this is not a {format!r} record: {error}") from error
     found = record.get("format") if isinstance(record, dict) else type(record).__name__
     if found != format:
         raise StateError(f"this is a record of format {found!r}, expected {format!r}")

@@ -261,7 +261,7 @@ class _AnnotatedClip:
         k = ANNOTATED - index
         use = f"an offset of {k} needs it" if k >= 0 else f"it is {-k} frame(s) after the annotated one"
         raise DatasetError(
-            f"{path}: is {'no file' if exists(path) else 'missing'}: frame {index} of 0..{CLIP_FRAMES - 1} of clip "
+            f"{path}: is {'not a file' if exists(path) else 'missing'}: frame {index} of 0..{CLIP_FRAMES - 1} of clip "
             f"{self.name}; {use}; {_what_is_left(there, index)}",
             path=path,
         )

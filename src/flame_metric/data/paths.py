@@ -54,13 +54,13 @@ def check_folder(path: Path, expected: str) -> None:
         If there is none, or that cannot be found out.
     """
     if not is_folder(path):
-        raise DatasetError(f"{path}: is {_found(path, 'no folder')}, expected {expected}", path=path)
+        raise DatasetError(f"{path}: is {_found(path, 'not a folder')}, expected {expected}", path=path)
 
 
 def check_file(path: Path, expected: str) -> None:
     """Refuse what is not a file: a pipe would be waited for, and never end; otherwise as :func:`check_folder`."""
     if not is_file(path):
-        raise DatasetError(f"{path}: is {_found(path, 'no file')}, expected {expected}", path=path)
+        raise DatasetError(f"{path}: is {_found(path, 'not a file')}, expected {expected}", path=path)
 
 
 def expand_home(path: str) -> str:
