@@ -133,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if resource is not None:
             resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         command = [MUTMUT, "run", "--max-children", str(options.jobs)]
-        command += [f"flame_metric.{module}.*" for module in options.modules]
+        names = (known[module].removeprefix("src/").removesuffix(".py") for module in options.modules)
+        command += [f"{name.replace('/', '.')}.*" for name in names]
         order = {"PYTHONHASHSEED": "0"}  # mutmut has the tests in a set, and the first that fails ends the search
         subprocess.run(command, cwd=ROOT, env=os.environ | order, check=True)
 

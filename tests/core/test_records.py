@@ -22,7 +22,13 @@ VOID = 255
 
 def make_meter():
     meter = FlameMeter(
-        2, latency_ms=26, fps="50/3", ignore_index=VOID, class_names=("road", "car"), hardware="GPU", before_first="skip"
+        2,
+        latency_ms=26,
+        fps="50/3",
+        ignore_index=VOID,
+        class_names=("road", "car"),
+        hardware="GPU",
+        before_first="skip",
     )
     meter.update_sequence(
         [[[0, 1, 1]], [[1, VOID, 1]], [[0, 0, 0]]], [[[0, 0, 0]], [[0, 1, 0]], [[1, 1, VOID]]], sequence="clip"

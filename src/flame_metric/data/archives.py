@@ -208,7 +208,9 @@ def open_archive(opened: IO[bytes], address: str, kind: str, *, version: str = "
         if isinstance(error, DatasetError):  # of a store that cannot be reached
             raise
         reason = str(error) or type(error).__name__
-        raise DatasetError(f"{address}: is not a {kind} archive, damaged or cut short: {reason}", path=address) from error
+        raise DatasetError(
+            f"{address}: is not a {kind} archive, damaged or cut short: {reason}", path=address
+        ) from error
     weakref.finalize(archive, opened.close)
     return archive
 
