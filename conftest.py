@@ -1,6 +1,10 @@
-"""A file that needs an extra is searched for doctests only where the extra is installed."""
+"""What tests of files and doctests share: which extras each file needs, and a Ctrl-C that is heard."""
 
+import signal
 from importlib.util import find_spec
+
+# A shell has commands in the background ignore Ctrl-C, and what they start too; tests of it send the signal themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEEDS = {  # files: packages
     "src/flame_metric/core/counting_numba.py": ("numba",),

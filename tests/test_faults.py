@@ -679,6 +679,7 @@ def test_names_stay_text_in_every_format(world: Path, capsys: pytest.CaptureFixt
         out = capsys.readouterr().out
         assert all(name in out for name in wanted), out
     assert main(["evaluate", *evaluate(), "--class-names", ",".join(names), "--json", "result.json"]) == 0
+    pytest.importorskip("jinja2", reason="a report needs jinja2")
     assert main(["report", "result.json", "--output", "report.html"]) == 0
     page = (world / "report.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;road|&lt;/b&gt;" in page

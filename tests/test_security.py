@@ -201,7 +201,7 @@ CARRIERS = [
         "a bank of pickles", "bank.npz", lambda: bank_with("counts", PICKLE), BANK, 4, "`counts` does not begin as"
     ),
     Carrier("a pickle as a result", "a.json", PICKLE, ["compare", "a.json", "a.json"], 3, "a.json: is not text"),
-    Carrier("a pickle on a page", "a.json", PICKLE, PAGE, 3, "a.json: is not text"),
+    Carrier("a pickle on a page", "a.json", PICKLE, PAGE, 3, "a.json: is not text", "jinja2"),
     Carrier("a pickle as a journal", "job", PICKLE, [*FRAMES, "--journal", "job", "--resume"], 4, "job: "),
     Carrier("a pickle as a part", "job", PICKLE, ["merge", "job"], 4, "job: "),
     Carrier("a pickle as a trace", "t.json", PICKLE, [*EVALUATE, "--trace", "t.json"], 3, "t.json: "),
@@ -297,7 +297,9 @@ BOMBS = [
     Carrier("a bank of zeros", "bank.npz", large_header, BANK, 4, "the header takes 200,000,000 bytes, expected"),
     Carrier("a bank that claims 10**12", "bank.npz", false_header, BANK, 4, "holds 10 bytes, expected 1000000000000"),
     Carrier("a deep result", "a.json", DEEP, ["compare", "a.json", "a.json"], 4, "a.json: this is no"),
-    Carrier("a deep result on a page", "a.json", DEEP, PAGE, 3, "a.json: is neither a result, a bank nor a trace"),
+    Carrier(
+        "a deep result on a page", "a.json", DEEP, PAGE, 3, "a.json: is neither a result, a bank nor a trace", "jinja2"
+    ),
     Carrier("a deep trace", "t.json", b'{"a":' + DEEP, [*EVALUATE, "--trace", "t.json"], 3, "t.json: this is no"),
     Carrier("a deep journal", "job", DEEP + b"\n", ["merge", "job"], 4, "job: is not a journal"),
     Carrier("a deep description", "d.toml", b"a = " + DEEP, FOLDERS, 3, "d.toml: is not a TOML file", "PIL"),

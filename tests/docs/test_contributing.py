@@ -87,7 +87,9 @@ def ways():
 
 
 def test_the_way_of_a_prediction(ways, tmp_path, monkeypatch):
-    write_png = pytest.importorskip("flame_metric.data.images", reason="PNG files need Pillow").write_png
+    pytest.importorskip("PIL", reason="PNG files need Pillow")
+    from flame_metric.data.images import write_png  # noqa: PLC0415  Pillow may be missing
+
     monkeypatch.chdir(tmp_path)
     for side in ("predictions", "labels"):
         Path(side, "clip").mkdir(parents=True)

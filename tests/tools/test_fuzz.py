@@ -4,9 +4,11 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import fuzz
 import numpy as np
 import pytest
+
+pytest.importorskip("PIL", reason="the files of targets are written with Pillow")
+import fuzz
 from fuzzing import changes, targets
 
 import hostile_files
