@@ -29,7 +29,6 @@ import png_files as png
 import sound_files as sound
 from flame_metric import FlameMeter, FlameResult, LatencyTrace, OffsetBank, StreamConfig, confusion_matrix
 from flame_metric.cli.inputs import read_evaluation
-from flame_metric.cli.options import read_arrivals, read_trace
 from flame_metric.core.clock import MAX_NS
 from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
@@ -40,6 +39,7 @@ from flame_metric.errors import ConfigError, FlameError
 from flame_metric.jobs.clip_journal import read_part
 from flame_metric.jobs.evaluate import merge_parts
 from flame_metric.jobs.journal import Journal
+from flame_metric.latency.formats import read_arrivals, read_trace
 from flame_metric.scores.offset_counts import ARRAYS
 from flame_metric.scores.ranking import Ranking
 from fuzzing import changes
@@ -251,12 +251,12 @@ def _journal(content: bytes, folder: Path) -> None:
 def _trace(content: bytes, folder: Path) -> None:
     path = _file(folder, "trace", content)
     if content.startswith(b"arrival_ms"):
-        arrivals = read_arrivals(str(path))
+        arrivals = read_arrivals(path)
         require(arrivals == _column(content, "arrival_ms"), "times are as written")
         return
     with contextlib.suppress(FlameError):
         LatencyTrace.from_csv(_text(content))
-    trace = read_trace(str(path))
+    trace = read_trace(path)
     require(all(0 <= sample <= MAX_NS for sample in (*trace.samples_ns, *trace.warmup_ns)), "latencies are in range")
     require(LatencyTrace.from_json(trace.to_json()) == trace, "what is written is read again")
     require(LatencyTrace.from_csv(trace.to_csv()).samples_ns == trace.samples_ns, "and as CSV")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flame_metric.cli.options import read_trace
 from flame_metric.errors import ConfigError, DatasetError, StateError
+from flame_metric.latency.formats import read_trace
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.evaluation import Evaluation
@@ -97,7 +97,7 @@ def read_networks(texts: Sequence[str], *, replay: str | None = None) -> dict[st
         elif kind == "bank":
             networks[name] = replace(found, bank=OffsetBank.load(path))
         else:
-            networks[name] = replace(found, trace=read_trace(str(path), replay))
+            networks[name] = replace(found, trace=read_trace(path, replay))
     return networks
 
 

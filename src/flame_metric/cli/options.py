@@ -6,14 +6,13 @@ import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import fields
-from fractions import Fraction
-from pathlib import Path
 
 from flame_metric.cli.output import write
 from flame_metric.core.tables import FORMATS
-from flame_metric.errors import ConfigError, DatasetError, FlameError
-from flame_metric.latency.simulate import StreamConfig, ascending_ns
-from flame_metric.latency.trace import LatencyTrace, numbers_from_csv
+from flame_metric.errors import ConfigError
+from flame_metric.latency.formats import read_trace
+from flame_metric.latency.simulate import StreamConfig
+from flame_metric.latency.trace import LatencyTrace
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.evaluation import Evaluation
 
@@ -25,8 +24,6 @@ __all__ = [
     "bank_note",
     "given_trace",
     "names",
-    "read_arrivals",
-    "read_trace",
     "stream_config",
     "write_evaluation",
 ]
@@ -154,47 +151,6 @@ def stream_config(arguments: argparse.Namespace) -> StreamConfig | None:
     given = {name: getattr(arguments, name) for name in _STREAM_FIELDS if getattr(arguments, name) is not None}
     unlimited = {name: None for name, value in given.items() if value == _UNLIMITED}
     return StreamConfig(**{**given, **unlimited}) if given else None
-
-
-def read_trace(path: str, replay: str | None = None) -> LatencyTrace:
-    """Read a latency trace, JSON or CSV.
-
-    Raises
-    ------
-    DatasetError
-        If the file cannot be read or holds no trace.
-    """
-    text = _read_text(path)
-    try:
-        trace = LatencyTrace.from_json(text) if text.lstrip()[:1] == "{" else LatencyTrace.from_csv(text)
-    except FlameError as error:
-        raise DatasetError(f"{path}: {error}", path=path) from error
-    return trace if replay is None else trace.replayed(replay)
-
-
-def read_arrivals(path: str) -> list[Fraction]:
-    """Read the times at which frames arrive, in milliseconds, from a CSV with a column ``arrival_ms``.
-
-    Raises
-    ------
-    DatasetError
-        If the file cannot be read, has no such column, or its times are not numbers >= 0 that ascend.
-    """
-    text = _read_text(path)
-    try:
-        arrivals = numbers_from_csv(text, "arrival_ms")
-        ascending_ns("arrival_ms", arrivals)  # here an error can name the file
-    except FlameError as error:
-        raise DatasetError(f"{path}: {error}", path=path) from error
-    return arrivals
-
-
-def _read_text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")  # spreadsheets begin a CSV with a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text"
-        raise DatasetError(f"{path}: cannot be read: {reason}", path=path) from error
 
 
 def _count(text: str) -> int | str:

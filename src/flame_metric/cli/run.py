@@ -17,7 +17,6 @@ from flame_metric.cli.options import (
     add_stream_options,
     bank_note,
     names,
-    read_trace,
     stream_config,
     write_evaluation,
 )
@@ -29,6 +28,7 @@ from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
 from flame_metric.jobs.outputs import evaluate_line
 from flame_metric.jobs.run import Display, NetworkRun, measure_network, read_latency, run_network
+from flame_metric.latency.formats import read_trace
 from flame_metric.latency.report import latency_report
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.load import MODEL_FORMS, load_network

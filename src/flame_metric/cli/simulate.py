@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from flame_metric.cli.options import add_stream_options, read_arrivals, read_trace, stream_config
+from flame_metric.cli.options import add_stream_options, stream_config
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, write
 from flame_metric.core.clock import milliseconds_to_ns
 from flame_metric.errors import ConfigError
+from flame_metric.latency.formats import read_arrivals, read_trace
 from flame_metric.latency.simulate import StreamConfig, simulate_stream
 from flame_metric.latency.stream_report import stream_record, stream_table, stream_title
 from flame_metric.latency.timeline import stream_timeline

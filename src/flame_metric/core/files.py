@@ -9,6 +9,7 @@ nothing is ever unpickled.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -25,9 +27,20 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from flame_metric.errors import FlameError, StateError
+from flame_metric.core.checks import check_kind
+from flame_metric.core.clock import exact_fraction
+from flame_metric.errors import ConfigError, FlameError, StateError
 
-__all__ = ["check_members", "digest_of", "load_record", "pack_arrays", "read_array", "reading", "write_whole"]
+__all__ = [
+    "check_members",
+    "digest_of",
+    "load_record",
+    "numbers_from_csv",
+    "pack_arrays",
+    "read_array",
+    "reading",
+    "write_whole",
+]
 
 _MOST = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}  # bytes that one byte of the file can stand for
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -131,6 +144,41 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a count")
+
+
+# ── CSV ──
+
+
+def numbers_from_csv(text: str, column: str) -> list[Fraction]:
+    """Read the numbers >= 0 of one column, exactly; other columns are passed over.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column or more than one, an entry is not a number, or this is not a CSV.
+    """
+    check_kind("text", text, str, "CSV text")
+    rows = csv.DictReader(io.StringIO(text, newline=""))  # line ends are for the reader to find
+    try:
+        names = list(rows.fieldnames or ())
+        if column not in names:
+            raise ConfigError(f"the CSV has the columns {names}, expected one named {column}")
+        if names.count(column) > 1:
+            raise ConfigError(f"the CSV has {names.count(column)} columns named {column}, expected one")
+        return [exact_fraction(f"{column} in line {rows.line_num}", _cell(row, column, rows)) for row in rows]
+    except csv.Error as error:
+        raise ConfigError(f"the CSV is damaged in line {rows.line_num}: {error}") from error
+
+
+def _cell(row: Mapping[str | None, Any], column: str, rows: csv.DictReader[str]) -> str:
+    """Return what a row has in a column; a decimal comma would make two cells of one, and be read as another number."""
+    if None in row:
+        raise ConfigError(
+            f"line {rows.line_num} of the CSV has {len(row) - 1 + len(row[None])} cells, expected {len(row) - 1}; "
+            "decimals are written with a point"
+        )
+    text: str = row[column]
+    return text
 
 
 # ── arrays in one .npz file ──

@@ -7,8 +7,6 @@ apart. FLAME's l (Eq. 5) is the *median* of a trace.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +18,7 @@ from typing import Any
 
 from flame_metric.core.checks import check_choice, check_id, check_integer, check_kind, items, of_sequence
 from flame_metric.core.clock import MAX_NS, Milliseconds, exact_fraction, milliseconds_to_ns
-from flame_metric.core.files import load_record, reading
+from flame_metric.core.files import load_record, numbers_from_csv, reading
 from flame_metric.core.statistics import upper_bound_rank
 from flame_metric.errors import ConfigError, StateError
 
@@ -328,35 +326,3 @@ def as_trace(latency: Milliseconds | LatencyTrace) -> LatencyTrace:
     if isinstance(latency, LatencyTrace):
         return latency
     return LatencyTrace.from_ns([milliseconds_to_ns(latency, "latency")], replay="random")
-
-
-def _cell(row: Mapping[str | None, Any], column: str, rows: csv.DictReader[str]) -> str:
-    """Return what a row has in a column; a decimal comma would make two cells of one, and be read as another number."""
-    if None in row:
-        raise ConfigError(
-            f"line {rows.line_num} of the CSV has {len(row) - 1 + len(row[None])} cells, expected {len(row) - 1}; "
-            "decimals are written with a point"
-        )
-    text: str = row[column]
-    return text
-
-
-def numbers_from_csv(text: str, column: str) -> list[Fraction]:
-    """Read the numbers >= 0 of one column, exactly; other columns are passed over.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such column or more than one, an entry is not a number, or this is not a CSV.
-    """
-    check_kind("text", text, str, "CSV text")
-    rows = csv.DictReader(io.StringIO(text, newline=""))  # line ends are for the reader to find
-    try:
-        names = list(rows.fieldnames or ())
-        if column not in names:
-            raise ConfigError(f"the CSV has the columns {names}, expected one named {column}")
-        if names.count(column) > 1:
-            raise ConfigError(f"the CSV has {names.count(column)} columns named {column}, expected one")
-        return [exact_fraction(f"{column} in line {rows.line_num}", _cell(row, column, rows)) for row in rows]
-    except csv.Error as error:
-        raise ConfigError(f"the CSV is damaged in line {rows.line_num}: {error}") from error
