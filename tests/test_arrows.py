@@ -110,6 +110,22 @@ def faults_of(file, source, known):
             yield f"{file} imports {name}: expected in {' and '.join(allowed) or 'no file'}"
 
 
+def names_given_twice(sources):
+    """Names of classes that several places define, with the files; an underscore in front makes no other name."""
+    places = {}
+    for file, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name.lstrip("_"), []).append(file)
+    yield from ((name, *found) for name, found in places.items() if len(found) > 1)
+
+
+def functions_of(source):
+    """Names of the functions and methods that a file defines."""
+    nodes = ast.walk(ast.parse(source))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
 def circles(graph):
     """The first circle of a graph of files, or None."""
     try:
@@ -135,6 +151,14 @@ def test_file_imports_only_from_packages_below(file):
 def test_within_a_package_files_import_downwards():
     known = set(files())
     assert circles({file: arrows(file, (SOURCE / file).read_text(encoding="utf-8"), known) for file in known}) is None
+
+
+def test_no_two_classes_have_one_name():
+    assert list(names_given_twice({file: (SOURCE / file).read_text(encoding="utf-8") for file in files()})) == []
+
+
+def test_names_of_functions_say_something():
+    assert [file for file in files() if "of" in functions_of((SOURCE / file).read_text(encoding="utf-8"))] == []
 
 
 def test_few_files_lie_at_the_root():
@@ -200,6 +224,15 @@ def test_arrows_are_found(file, source, found):
 )
 def test_faults_are_found(file, source, number):
     assert len(list(faults_of(file, source, KNOWN))) == number
+
+
+def test_a_class_that_is_named_twice_is_found():
+    sources = {"a.py": "class Job: ...", "b.py": "def f():\n    class _Job: ...", "c.py": "class Jobs: ..."}
+    assert list(names_given_twice(sources)) == [("Job", "a.py", "b.py")]
+
+
+def test_methods_are_found():
+    assert functions_of("class Job:\n    def of(self): ...\nasync def wait(): ...") == {"of", "wait"}
 
 
 def test_a_circle_is_found():

@@ -172,26 +172,26 @@ class _Folders:
     root: Path
     split: str
 
-    def of(self, kind: str, city: str = "") -> Path:
+    def folder(self, kind: str, city: str = "") -> Path:
         return self.root / kind / self.split / city
 
     def check(self, *, timestamps: bool) -> None:
         """Refuse a root without a download that is needed, and say what to unpack there."""
         for kind in (_FRAMES, _LABELS, _TIMES)[: 3 if timestamps else 2]:
-            _check_download(self.of(kind), kind)
+            _check_download(self.folder(kind), kind)
 
     def cities(self) -> list[str]:
-        return sorted(name for name in _names(self.of(_LABELS)) if not name.startswith("."))
+        return sorted(name for name in _names(self.folder(_LABELS)) if not name.startswith("."))
 
     def annotated(self, label_kind: str | None, cities: list[str]) -> list[tuple[str, str, int, str]]:
         """Return (city, seq, frame, kind of label) of the annotated frames; each folder is listed once."""
-        labels = {city: list(self._labels(city, _names(self.of(_LABELS, city)))) for city in cities}
+        labels = {city: list(self._labels(city, _names(self.folder(_LABELS, city)))) for city in cities}
         found = {of_label[-1] for of_city in labels.values() for of_label in of_city}
         wanted = label_kind or next((kind for kind in LABEL_KINDS if kind in found), LABEL_KINDS[0])
         chosen = [of_label for city in cities for of_label in labels[city] if of_label[-1] == wanted]
         unlike = {of_label[:-1] for of_city in labels.values() for of_label in of_city} - {one[:-1] for one in chosen}
         if unlike or not chosen:
-            where = self.of(_LABELS)
+            where = self.folder(_LABELS)
             others = f", but other labels of {len(unlike)} frame(s)" if unlike else ""
             raise DatasetError(
                 f"{where}: holds {len(chosen)} *_gtFine_{wanted}.png in {len(cities)} folder(s) of cities{others}; "
@@ -210,19 +210,19 @@ class _Folders:
                     continue
                 numbers = _NUMBERS.fullmatch(name.removeprefix(start).removesuffix(end))
                 if numbers is None or not name.startswith(start):
-                    where = self.of(_LABELS, city) / name
+                    where = self.folder(_LABELS, city) / name
                     raise DatasetError(
                         f"{where}: is not named as its city, expected {start}<6 digits>_<6 digits>{end}", path=where
                     )
                 yield city, numbers["seq"], int(numbers["frame"]), kind
 
     def _check_frames(self, annotated: list[tuple[str, str, int, str]], cities: list[str]) -> None:
-        there = {city: set(_names(self.of(_FRAMES, city), or_none=True)) for city in cities}
+        there = {city: set(_names(self.folder(_FRAMES, city), or_none=True)) for city in cities}
         missing = [
             name for city, seq, frame, _ in annotated if (name := _file(city, seq, frame, "png")) not in there[city]
         ]
         if missing:
-            where = self.of(_FRAMES)
+            where = self.folder(_FRAMES)
             raise DatasetError(
                 f"{where}: has no frame for {len(missing)} of {len(annotated)} annotated frame(s): {shortened(missing)}"
                 f"; unpack all of {_FRAMES}_trainvaltest.zip, or choose `cities`",
@@ -247,7 +247,7 @@ class _AnnotatedClip:
         return f"{self.city}_{self.seq}_{self._number(index):06}"
 
     def _path(self, index: int) -> Path:
-        return self.folders.of(_FRAMES, self.city) / _file(self.city, self.seq, self._number(index), "png")
+        return self.folders.folder(_FRAMES, self.city) / _file(self.city, self.seq, self._number(index), "png")
 
     def _number(self, index: int) -> int:
         return self.annotated - ANNOTATED + index
@@ -270,12 +270,12 @@ class _AnnotatedClip:
         """Read the labels of the annotated frame, as classes."""
         if index != ANNOTATED:
             return None
-        path = self.folders.of(_LABELS, self.city) / f"{self.name}_gtFine_{self.kind}.png"
+        path = self.folders.folder(_LABELS, self.city) / f"{self.name}_gtFine_{self.kind}.png"
         return read_cityscapes_labels(path, self.kind, self.classes)
 
     def timestamps_ns(self) -> tuple[int, ...]:
         """Read when the frames were recorded."""
-        folder = self.folders.of(_TIMES, self.city)
+        folder = self.folders.folder(_TIMES, self.city)
         paths = [folder / _file(self.city, self.seq, self._number(index), "txt") for index in range(CLIP_FRAMES)]
         times = tuple(_read_timestamp(path) for path in paths)
         for path, (before, after) in zip(paths[1:], pairwise(times), strict=True):

@@ -212,7 +212,7 @@ class _Materials(NamedTuple):
     labels: _Bytes
 
     @classmethod
-    def of(cls, label: int | Sequence[int], *colours: _Colour) -> _Materials:
+    def from_colours(cls, label: int | Sequence[int], *colours: _Colour) -> _Materials:
         labels = np.zeros(len(colours) + 1, np.uint8)
         labels[1:] = label
         return cls(np.array([(0, 0, 0), *colours], float), labels)
@@ -578,7 +578,9 @@ class _CellBuilder:
             else:
                 wall = self._like(*_FRONTS)
                 yield _Building(
-                    materials=_Materials.of(_BUILDING, wall, _GLASS, 0.62 * wall, 0.8 * wall, self._like(*_CLOTHES)),
+                    materials=_Materials.from_colours(
+                        _BUILDING, wall, _GLASS, 0.62 * wall, 0.8 * wall, self._like(*_CLOTHES)
+                    ),
                     x=side * (_FACADES + self.rng.choice((0.0, 0.0, 1.2, 2.5))),
                     z=z,
                     side=side,
@@ -595,14 +597,14 @@ class _CellBuilder:
     def _pavement(self, side: int) -> Iterator[_Thing]:
         uniform = self.rng.uniform
         metal = uniform(0.6, 1.2) * np.array((96, 100, 102))
-        lamp = _Materials.of(_POLE, metal, (210, 206, 190))
+        lamp = _Materials.from_colours(_POLE, metal, (210, 206, 190))
         z = self.start + uniform(1.0, 4.0)
         yield _Lamp(materials=lamp, x=side * 6.3, z=z, width=4.0, height=uniform(6.0, 7.5), side=side)
         if self._chance(0.7):
-            sign = _Materials.of(_POLE, metal, _BOARDS[self.rng.integers(len(_BOARDS))], (224, 224, 222))
+            sign = _Materials.from_colours(_POLE, metal, _BOARDS[self.rng.integers(len(_BOARDS))], (224, 224, 222))
             yield _Sign(materials=sign, x=side * 6.4, z=self._paved(), width=0.9, height=uniform(2.5, 3.2))
         if self._chance(0.4):
-            green = _Materials.of(VOID, (56, 74, 62), (30, 34, 32))
+            green = _Materials.from_colours(VOID, (56, 74, 62), (30, 34, 32))
             yield _Bin(materials=green, x=side * uniform(6.5, 8.8), z=self._paved(), width=0.7, height=1.1)
         if self._chance(0.6):
             yield self._tree(side * uniform(6.6, 7.4), self.start + uniform(17.5, 23.5))
@@ -653,7 +655,7 @@ class _CellBuilder:
 
     def _tree(self, x: float, z: float) -> _Tree:
         leaf = np.array((84, 104, 52)) + self.rng.normal(0, 10, 3)
-        leaves = _Materials.of(_TREE, 0.5 * leaf, 0.85 * leaf, 1.25 * leaf, (74, 62, 52))
+        leaves = _Materials.from_colours(_TREE, 0.5 * leaf, 0.85 * leaf, 1.25 * leaf, (74, 62, 52))
         radius, phase, tile = self.rng.uniform(1.5, 2.3), self.rng.uniform(0, 2 * math.pi), self.drive.blotches
         width, height = 2.8 * radius, self.rng.uniform(3.8, 5.2) + 1.25 * radius
         return _Tree(materials=leaves, x=x, z=z, width=width, height=height, radius=radius, phase=phase, tile=tile)
@@ -661,14 +663,14 @@ class _CellBuilder:
     def _person(self, x: float, z: float, vx: float = 0.0, vz: float = 0.0) -> _Pedestrian:
         skin = self.rng.uniform(0.5, 1.05) * np.array((214, 170, 142))
         hair = self.rng.uniform(0.3, 1.3) * np.array((70, 52, 38))
-        looks = _Materials.of(_PEDESTRIAN, skin, self._like(*_CLOTHES), 0.7 * self._like(*_CLOTHES), hair)
+        looks = _Materials.from_colours(_PEDESTRIAN, skin, self._like(*_CLOTHES), 0.7 * self._like(*_CLOTHES), hair)
         height, phase = self.rng.uniform(1.5, 1.9), self.rng.uniform(0, 2 * math.pi)
         when = self.drive.pace.arrival(z)
         return _Pedestrian(materials=looks, x=x, z=z, when=when, vx=vx, vz=vz, width=1.0, height=height, phase=phase)
 
     def _car(self, x: float, z: float, vx: float = 0.0, vz: float = 0.0, early: float = 0.0) -> _Car:
         colours = self._like(*_PAINTS), _GLASS, (22, 22, 24), (236, 232, 214), (196, 34, 28), (34, 34, 36)
-        body = _Materials.of([*[_CAR] * 5, _ROAD], *colours)
+        body = _Materials.from_colours([*[_CAR] * 5, _ROAD], *colours)
         scale, height = self.rng.uniform(0.94, 1.12), self.rng.uniform(1.42, 1.75)
         length, width, when = 4.3 * scale, 1.8 * scale, self.drive.pace.arrival(z) - early
         return _Car(materials=body, x=x, z=z, when=when, vx=vx, vz=vz, length=length, width=width, height=height)

@@ -67,7 +67,7 @@ def plot_timeline(schedule: Schedule, *, draw: int = 24, ax: Axes | None = None)
     rows += ["on screen", "frames old"]
     fig, ax = axes_for(ax, max(6.4, 1.5 + _INCHES * drawn), 1.5 + 0.42 * len(rows))
     run = np.sort(log.frame[is_drawn]).tolist()
-    chart = _Chart(ax, {frame: _TINTS[place % len(_TINTS)] for place, frame in enumerate(run)})
+    chart = _TimelineBars(ax, {frame: _TINTS[place % len(_TINTS)] for place, frame in enumerate(run)})
     chart.camera(log, drawn)
     runs = zip(*(column[is_drawn].tolist() for column in (log.frame, log.start_ns, log.finish_ns)), strict=True)
     for (frame, start, finish), row in zip(runs, (worker + 1).tolist(), strict=True):
@@ -94,7 +94,7 @@ def _end(log: StreamLog, drawn: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Chart:
+class _TimelineBars:
     """Axes with rows 0, 1, ... from above, and the tint of each frame that is run."""
 
     ax: Axes

@@ -90,7 +90,7 @@ def load_huggingface(
         )
     _check_weights(found, path)
     _check_classes(network.config, num_classes, class_names, path)
-    pixels = _Pixels.of(processor)
+    pixels = _Pixels.from_processor(processor)
     runner = torch_runner(
         _Segmenter(network, pixels),
         boundary="end_to_end",
@@ -204,7 +204,7 @@ class _Pixels:
     reversed: bool
 
     @classmethod
-    def of(cls, processor: Any) -> _Pixels:
+    def from_processor(cls, processor: Any) -> _Pixels:
         normalise = bool(getattr(processor, "do_normalize", False))
         return cls(
             factor=float(processor.rescale_factor) if getattr(processor, "do_rescale", False) else None,

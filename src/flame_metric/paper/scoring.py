@@ -78,12 +78,12 @@ def count_videos(
         counting = _Counting(predict, empty, frames, progress)
         videos = test.sequences[ranks.rank :: ranks.number]
         if folder is None:
-            return counting.of(videos, None)
+            return counting.count(videos, None)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (_JOURNAL if ranks.number == 1 else f"{_JOURNAL}.{ranks.rank + 1}-of-{ranks.number}")
         of = {"version": __version__, "bank": _digest(empty().to_bytes()), "videos": _names(test), **about}
         with Journal(path, of, resume=True, replace=True) as journal:
-            return counting.of(videos, journal)
+            return counting.count(videos, journal)
 
     if ranks.number == 1:
         return share()
@@ -102,7 +102,7 @@ class _Counting:
     frames: int
     progress: Callable[[int, int], object]
 
-    def of(self, videos: Sequence[VideoSequence], journal: Journal | None) -> OffsetBank:
+    def count(self, videos: Sequence[VideoSequence], journal: Journal | None) -> OffsetBank:
         """Return a bank of what the journal has of the videos, and of the others, which it then has too."""
         bank = self.empty()
         kept = {} if journal is None else journal.records
