@@ -29,6 +29,7 @@ __all__ = [
     "ScheduleTimeline",
     "StreamLog",
     "fixed_source",
+    "fixed_staleness",
     "staleness_of",
 ]
 
@@ -58,6 +59,17 @@ def staleness_of(frame: npt.ArrayLike, source: npt.ArrayLike) -> npt.NDArray[np.
     array([-1, -1,  2,  3])
     """
     return np.where(np.equal(source, NOTHING_YET), NOTHING_YET, np.subtract(frame, source))
+
+
+def fixed_staleness(frame: npt.ArrayLike, frame_offset: int) -> npt.NDArray[np.int64]:
+    """Return how many frames old the predictions on screen at frames are at a fixed offset, -1 where there is none yet.
+
+    Examples
+    --------
+    >>> fixed_staleness([0, 1, 2, 3], 2)
+    array([-1, -1,  2,  2])
+    """
+    return staleness_of(frame, fixed_source(frame, frame_offset))
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ import numpy as np
 from flame_metric.core.checks import check_choice, check_integer, check_kind
 from flame_metric.core.clock import Fps, as_fps
 from flame_metric.core.counting import Counts
-from flame_metric.core.schedule import Schedule, fixed_source, staleness_of
+from flame_metric.core.schedule import Schedule, fixed_staleness
 from flame_metric.core.tables import rate_text
 from flame_metric.data.folders import Clip, LabelFolder, match_folders
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, shortened
@@ -414,7 +414,7 @@ def evaluate_bank(
     }
     schedules, offset = _simulate(request, empty), request.config.frame_offset or 0
     bank.check_reach(offset)
-    picks = {FLAME: {name: staleness_of(clip.frame, fixed_source(clip.frame, offset)) for name, clip in clips.items()}}
+    picks = {FLAME: {name: fixed_staleness(clip.frame, offset) for name, clip in clips.items()}}
     if not any(clip.without_own for clip in empty.values()):
         picks[STATIC] = {name: np.zeros_like(clip.frame) for name, clip in clips.items()}
     if request.stream is not None:

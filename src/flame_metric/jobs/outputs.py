@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
+from flame_metric.core.schedule import NOTHING_YET, fixed_source
 from flame_metric.core.tables import rate_text
 from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import ConfigError, DatasetError, shortened
@@ -154,7 +155,8 @@ def chosen_frames(dataset: VideoDataset, names: Sequence[str], *, frame_offset: 
     chosen: dict[str, list[int]] = {}
     if not names:
         for video in dataset.sequences:
-            late = [frame for frame in video.labelled if frame >= frame_offset]
+            sources = fixed_source(video.labelled, frame_offset).tolist()
+            late = [frame for frame, source in zip(video.labelled, sources, strict=True) if source != NOTHING_YET]
             if late and len(chosen) < _CHOSEN_VIDEOS:
                 chosen[video.name] = [late[len(late) // 2]]
         return chosen

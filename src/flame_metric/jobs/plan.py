@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_source, staleness_of
+from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_staleness
 from flame_metric.data.folders import Clip, Frame
 from flame_metric.data.stored import StoredFolder
 from flame_metric.errors import DatasetError, FlameWarning, shortened
@@ -24,12 +24,6 @@ from flame_metric.errors import DatasetError, FlameWarning, shortened
 __all__ = ["FLAME", "STATIC", "STREAMING", "ClipPlan", "Plan"]
 
 STATIC, FLAME, STREAMING = "static", "FLAME", "streaming"
-
-
-def _fixed(frames: Sequence[int], offset: int) -> list[int]:
-    """Return the offset at each labelled frame: a fixed one, -1 where nothing is on screen yet."""
-    ages: list[int] = staleness_of(frames, fixed_source(frames, offset)).tolist()
-    return ages
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ class ClipPlan:
 
     def picks(self, frame: int) -> dict[str, int]:
         """Return the offset that each score picks at a labelled frame; -1 where nothing is on screen yet."""
-        picks = {STATIC: 0, FLAME: _fixed([frame], self.frame_offset)[0]}
+        picks = {STATIC: 0, FLAME: int(fixed_staleness(frame, self.frame_offset))}
         if self.staleness is not None:
             picks[STREAMING] = self.staleness[frame]
         return picks
@@ -171,7 +165,7 @@ class Plan:
         if any(plan.schedule is not None for plan in self.clips):
             notes += self._check_score(STREAMING)
         for offset in range(self.curve + 1 if self.curve is not None else 0):
-            fixed = (_fixed([frame.index for frame in plan.labelled], offset) for plan in self.clips)
+            fixed = (fixed_staleness([frame.index for frame in plan.labelled], offset).tolist() for plan in self.clips)
             self._check_given([self._find(plan, offsets) for plan, offsets in zip(self.clips, fixed, strict=True)])
         return notes
 

@@ -34,7 +34,7 @@ from flame_metric.core.clock import (
 from flame_metric.core.counting import MAX_COUNT, Counts, count_coded
 from flame_metric.core.files import write_whole
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map
-from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_source, staleness_of
+from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_staleness
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
 from flame_metric.latency.simulate import StreamConfig, as_stream, simulate_clips, stream_text
 from flame_metric.latency.trace import LatencyTrace, as_trace
@@ -396,35 +396,13 @@ class OffsetBank:
         FlameWarning
             If the network scores no pair of a labelled sequence, or NaN. So do the other questions for one score.
         """
-        result = self._score(
-            frame_offset=frame_offset,
-            latency_ms=latency_ms,
-            fps=fps,
-            before_first=before_first,
-            persistence=persistence,
-        )
-        return result if persistence else _warn_of_nothing(result)
-
-    def _score(
-        self,
-        *,
-        frame_offset: int | None = None,
-        latency_ms: Milliseconds | None = None,
-        fps: Fps | None = None,
-        before_first: str = "skip",
-        persistence: bool = False,
-    ) -> FlameResult:
         if frame_offset is None and latency_ms is None:
             raise ConfigError("`frame_offset` and `latency_ms` are both missing, expected one of them")
-        config = make_config(
-            self.config.num_classes,
-            frame_offset=frame_offset,
-            latency_ms=latency_ms,
-            fps=self._settings.fps if fps is None else as_fps(fps),
-            ignore_index=self.config.ignore_index,
-            class_names=self.config.class_names,
-            before_first=before_first,
-        )
+        fixed = self._fixed_settings(frame_offset=frame_offset, latency_ms=latency_ms, fps=fps)
+        result = self._score(replace(fixed, before_first=before_first), persistence=persistence)
+        return result if persistence else _warn_of_nothing(result)
+
+    def _score(self, config: ScoreConfig, *, persistence: bool = False) -> FlameResult:
         offset = config.frame_offset or 0
         self.check_reach(offset)
         return self._result(config, [(1, self._fixed_offsets(offset))], persistence=persistence)
@@ -439,14 +417,11 @@ class OffsetBank:
         """
         last = self.max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
         self.check_reach(last)
-        offsets = range(last + 1)
+        first = replace(self._fixed_settings(frame_offset=0, fps=fps), before_first=before_first)
+        asked = [replace(first, frame_offset=offset) for offset in range(last + 1)]
         return Curve(
-            tuple(self._score(frame_offset=offset, fps=fps, before_first=before_first) for offset in offsets),
-            tuple(
-                self._score(frame_offset=offset, fps=fps, before_first=before_first, persistence=True)
-                for offset in offsets
-                if self.has_persistence
-            ),
+            tuple(self._score(config) for config in asked),
+            tuple(self._score(config, persistence=True) for config in asked if self.has_persistence),
         )
 
     def schedules(
@@ -504,27 +479,18 @@ class OffsetBank:
         StateError
             If a prediction that is on screen was not given.
         """
-        result = self._stream(latency, config, fps, before_first, seed, persistence=persistence)
+        settings, offsets = self._simulate(latency, config, fps, seed)
+        result = self._result(replace(settings, before_first=before_first), [(1, offsets)], persistence=persistence)
         return result if persistence else _warn_of_nothing(result)
 
-    def _stream(
-        self,
-        latency: Milliseconds | LatencyTrace,
-        config: StreamConfig | None,
-        fps: Fps | None,
-        before_first: str,
-        seed: int,
-        *,
-        persistence: bool,
-    ) -> FlameResult:
+    def _simulate(
+        self, latency: Milliseconds | LatencyTrace, config: StreamConfig | None, fps: Fps | None, seed: int
+    ) -> tuple[ScoreConfig, Offsets]:
+        """Return the settings of a stream, and how old what it shows is at each labelled frame."""
         trace, config = as_trace(latency), as_stream(config)
         schedules = self.schedules(trace, config, fps=fps, seed=seed)
         offsets = np.concatenate([np.zeros(0, np.int64), *(schedules[name].staleness for name in self.sequences)])
-        settings = replace(
-            self._stream_settings(trace.median_ns, self._rate(fps), stream_text(config, latency, seed)),
-            before_first=before_first,
-        )
-        return self._result(settings, [(1, offsets)], persistence=persistence)
+        return self._stream_settings(trace.median_ns, self._rate(fps), stream_text(config, latency, seed)), offsets
 
     def expected(self, trace: LatencyTrace, *, fps: Fps | None = None) -> FlameResult:
         """Return FLAME under a distribution of latencies: each sample's offset counts as often as it occurs.
@@ -575,8 +541,9 @@ class OffsetBank:
             If no frame rate is known, or ``miou`` is not a number.
         """
         rate, least = self._rate(fps), float(exact_fraction("miou", miou, "a number", text=False))
+        first = replace(self._fixed_settings(frame_offset=0), before_first=before_first)
         for offset in range(self.max_offset + 1):
-            if not self._score(frame_offset=offset, before_first=before_first).miou >= least:
+            if not self._score(replace(first, frame_offset=offset)).miou >= least:
                 return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
         return Budget(self.max_offset, float(self.max_offset * 1000 / rate), True)
 
@@ -594,15 +561,18 @@ class OffsetBank:
         Parameters, errors, warnings: those of :meth:`stream`.
         """
         rate, trace = self._rate(fps), as_trace(latency)
+        static = self._fixed_settings(frame_offset=0, fps=rate)
+        flame = replace(self._fixed_settings(latency_ms=trace.median_ns / 10**6, fps=rate), before_first=before_first)
+        self.check_reach(flame.frame_offset or 0)
+        settings, offsets = self._simulate(trace, config, rate, seed)
+        streaming = replace(settings, before_first=before_first)
 
         def split(*, persistence: bool) -> Losses:
-            fixed = (
-                self._score(frame_offset=0, fps=rate, persistence=persistence),
-                self._score(
-                    latency_ms=trace.median_ns / 10**6, fps=rate, before_first=before_first, persistence=persistence
-                ),
+            return Losses(
+                self._score(static, persistence=persistence),
+                self._score(flame, persistence=persistence),
+                self._result(streaming, [(1, offsets)], persistence=persistence),
             )
-            return Losses(*fixed, self._stream(trace, config, rate, before_first, seed, persistence=persistence))
 
         losses = split(persistence=False)
         _warn_of_nothing(losses.streaming)
@@ -653,14 +623,25 @@ class OffsetBank:
             raise ConfigError("`fps` is missing, expected the frame rate here or when the bank is made")
         return rate
 
+    def _fixed_settings(
+        self, *, frame_offset: int | None = None, latency_ms: Milliseconds | None = None, fps: Fps | None = None
+    ) -> ScoreConfig:
+        return make_config(
+            self.config.num_classes,
+            frame_offset=frame_offset,
+            latency_ms=latency_ms,
+            fps=self._settings.fps if fps is None else fps,
+            ignore_index=self.config.ignore_index,
+            class_names=self.config.class_names,
+        )
+
     def _stream_settings(self, latency_ns: int | Fraction, rate: Fraction, schedule: str) -> ScoreConfig:
         latency_ms = round(latency_ns) / 1e6
         return replace(self.config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
 
     def _fixed_offsets(self, offset: int) -> Offsets:
         """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
-        frames = self._join_clips().frame
-        return staleness_of(frames, fixed_source(frames, offset))
+        return fixed_staleness(self._join_clips().frame, offset)
 
     def _mixture(self, config: ScoreConfig, times: Mapping[int, int]) -> FlameResult:
         """Return the score in which offset k counts ``times[k]`` times."""
