@@ -193,7 +193,7 @@ def test_the_test_split_has_no_labels(root: Path) -> None:
         ({"label_kind": "color"}, "`label_kind` is 'color', expected one of labelIds, labelTrainIds"),
         ({"classes": 19}, "`classes` is 19, expected one of 19, categories"),
         ({"cities": "lindau"}, "`cities` is 'lindau', expected a list of names"),
-        ({"cities": ["lindau", "paris"]}, r"`cities` names paris, expected some of bad-honnef, frankfurt, lindau"),
+        ({"cities": ["lindau", "paris"]}, r"`cities` names 'paris', expected some of bad-honnef, frankfurt, lindau"),
         ({"cities": ["lindau", 5]}, r"`cities` names 5, expected some of bad-honnef, frankfurt, lindau"),
         ({"cities": []}, r"`cities` names none, expected some of bad-honnef, frankfurt, lindau"),
         ({"cities": 5}, "`cities` is 5, expected a list of names"),

@@ -27,6 +27,7 @@ __all__ = [
     "CodedMap",
     "LabelMaps",
     "LabelSpace",
+    "as_numpy",
     "bad_labels",
     "check_pair",
     "class_numbers",
@@ -289,14 +290,25 @@ def _as_array(maps: Any, argument: str) -> Array:
             f"`{argument}` is a masked array, expected plain labels; use .filled(ignore_index)", argument=argument
         )
     try:
-        if _is_tensor(maps):
-            maps = maps.detach()
-            if maps.is_floating_point() and maps.element_size() == 2:  # NumPy has no bfloat16; float32 holds all of it
-                maps = maps.float()
-            maps = maps.cpu().numpy()
-        return np.asarray(maps)
+        return as_numpy(maps)
     except (ValueError, TypeError, RuntimeError) as error:
         raise LabelError(f"`{argument}` is not an array of labels: {error}", argument=argument) from error
+
+
+def as_numpy(values: Any) -> npt.NDArray[Any]:
+    """Return an array, a nested list or a PyTorch tensor on any device as an array; copied only where it must be.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        As NumPy and PyTorch raise it for what is not an array.
+    """
+    if _is_tensor(values):
+        values = values.detach()
+        if values.is_floating_point() and values.element_size() == 2:  # NumPy has no bfloat16; float32 holds all of it
+            values = values.float()
+        values = values.cpu().numpy()
+    return np.asarray(values)
 
 
 def _is_tensor(maps: Any) -> bool:

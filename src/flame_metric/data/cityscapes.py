@@ -38,9 +38,9 @@ from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data.images import read_frame_image, read_label_png
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import exists, is_file, is_folder
-from flame_metric.data.splits import check_split, dataset_root
+from flame_metric.data.splits import check_chosen, check_split, dataset_root
 from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
-from flame_metric.errors import ConfigError, DatasetError, LabelError, shortened
+from flame_metric.errors import DatasetError, LabelError, shortened
 
 __all__ = [
     "ANNOTATED",
@@ -291,12 +291,7 @@ def _chosen(cities: Collection[str] | None, folders: _Folders) -> list[str]:
     there = folders.cities()
     if cities is None:
         return there
-    if isinstance(cities, str) or not isinstance(cities, Collection):
-        raise ConfigError(f"`cities` is {cities!r}, expected a list of names")
-    unknown = [city for city in cities if city not in there]
-    if unknown or not cities:
-        found = shortened(map(str, unknown)) or "none"
-        raise ConfigError(f"`cities` names {found}, expected some of {', '.join(there)}")
+    check_chosen("cities", cities, there)
     return sorted(set(cities))
 
 

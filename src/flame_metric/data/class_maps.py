@@ -15,6 +15,7 @@ from flame_metric.core.labels import LabelSpace
 from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import check_folder
+from flame_metric.data.splits import check_chosen
 from flame_metric.errors import ConfigError, DatasetError, shortened
 from flame_metric.scores.config import check_class_names
 
@@ -157,10 +158,5 @@ class ClassMaps:
             )
         if chosen is None:
             return there
-        if isinstance(chosen, str) or not isinstance(chosen, Collection):
-            raise ConfigError(f"`sequences` is {chosen!r}, expected a list of names")
-        unknown = [name for name in chosen if name not in there]
-        if unknown or not chosen:
-            found = shortened(map(repr, unknown)) or "none"
-            raise ConfigError(f"`sequences` names {found}, expected some of {shortened(sorted(there), 20)}")
+        check_chosen("sequences", chosen, there)
         return {name: maps for name, maps in there.items() if name in chosen}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from flame_metric.core.checks import check_choice
 from flame_metric.data.paths import check_folder
-from flame_metric.errors import ConfigError, DatasetError
+from flame_metric.errors import ConfigError, DatasetError, shortened
 
-__all__ = ["check_split", "dataset_root", "read_video_names"]
+__all__ = ["check_chosen", "check_split", "dataset_root", "read_video_names"]
 
 _SPLITS = ("train", "val")
 
@@ -26,6 +26,30 @@ def check_split(split: object) -> None:
     if split == "test":
         raise ConfigError("`split` is 'test', whose annotations are not public, expected train or val")
     check_choice("split", split, _SPLITS)
+
+
+def check_chosen(argument: str, chosen: object, there: Collection[str]) -> None:
+    """Refuse a choice that is not a list of names, or names what is not there.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    chosen : collection of str
+    there : collection of str
+        What can be chosen.
+
+    Raises
+    ------
+    ConfigError
+        If it is anything else, empty, or has a name that is not among ``there``.
+    """
+    if isinstance(chosen, str) or not isinstance(chosen, Collection):
+        raise ConfigError(f"`{argument}` is {chosen!r}, expected a list of names")
+    unknown = [name for name in chosen if name not in there]
+    if unknown or not chosen:
+        found = shortened(map(repr, unknown)) or "none"
+        raise ConfigError(f"`{argument}` names {found}, expected some of {shortened(sorted(there), 20)}")
 
 
 def dataset_root(root: str | os.PathLike[str], holds: str) -> Path:

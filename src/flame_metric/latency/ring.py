@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from flame_metric.core.checks import check_integer
+from flame_metric.core.labels import as_numpy
 from flame_metric.errors import ConfigError, FlameWarning
 from flame_metric.latency.timers import Timer
 
@@ -90,12 +91,8 @@ def _leaves(item: Any) -> Iterator[Any]:
         yield item
 
 
-def _is_tensor(leaf: Any) -> bool:
-    return hasattr(leaf, "detach")  # PyTorch is not imported here
-
-
 def _check_device(leaf: Any, index: int, timer: Timer) -> None:
-    if _is_tensor(leaf) and leaf.device.type not in ("cpu", timer.device):
+    if hasattr(leaf, "detach") and leaf.device.type not in ("cpu", timer.device):
         raise ConfigError(
             f"`inputs[{index}]` lies on {leaf.device}, for which {type(timer).__name__} does not wait, expected a timer"
             " that does: time a torch_runner, or pass timer=CudaTimer()"
@@ -116,12 +113,7 @@ def _content(item: Any) -> bytes | None:
 
 def _array(leaf: Any) -> np.ndarray[Any, Any] | None:
     try:
-        if _is_tensor(leaf):
-            leaf = leaf.detach()
-            if leaf.is_floating_point() and leaf.element_size() == 2:  # NumPy has no bfloat16; float32 holds all of it
-                leaf = leaf.float()
-            leaf = leaf.cpu().numpy()
-        array = np.asarray(leaf)
+        array = as_numpy(leaf)
     except (ValueError, TypeError, RuntimeError):
         return None
     return None if array.dtype.hasobject else array
