@@ -28,8 +28,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
-from flame_metric.data.arrays import read_array
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.npy import read_npy
 from flame_metric.data.paths import check_file, exists
 from flame_metric.data.places import open_place
 from flame_metric.data.stored import StoredFile, StoredFolder, empty_folder
@@ -171,7 +171,7 @@ class LabelFolder:
 
             labels: npt.NDArray[Any] = read_label_png(file, content=content, shape=shape)
         else:
-            labels = read_array(file, content=content, shape=shape, scores=scores)
+            labels = read_npy(file, content=content, shape=shape, scores=scores)
         if self.lookup is None:
             return labels
         try:

@@ -15,10 +15,10 @@ from flame_metric.data import MAX_PIXELS
 from flame_metric.data.stored import StoredFile
 from flame_metric.errors import DatasetError
 
-__all__ = ["read_array"]
+__all__ = ["read_npy"]
 
 
-def read_array(
+def read_npy(
     file: Path | StoredFile,
     *,
     content: bytes | None = None,
