@@ -15,7 +15,7 @@ from flame_metric.cli.options import (
     bank_note,
     given_trace,
     names,
-    stream_config,
+    score_options,
     write_evaluation,
 )
 from flame_metric.cli.output import save_bank, write
@@ -120,16 +120,11 @@ def _evaluate(arguments: argparse.Namespace, *, rank: int = 0) -> Evaluation:
             num_classes=arguments.num_classes,
             fps=arguments.fps,
             latency_ms=arguments.latency_ms,
-            frame_offset=arguments.frame_offset,
             trace=given_trace(arguments),
-            stream=stream_config(arguments),
-            seed=arguments.seed,
-            before_first=arguments.before_first,
-            max_offset=arguments.max_offset,
             keep_bank=arguments.bank is not None,
             ignore_index=arguments.ignore_index,
             class_names=arguments.class_names,
-            hardware=arguments.hardware,
+            **score_options(arguments),
             files=Files(**{field.name: getattr(arguments, field.name) for field in fields(Files)}),
             job=make_job(arguments, progress=step),
         )

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import fields
+from typing import TypedDict
 
 from flame_metric.cli.output import write
 from flame_metric.core.tables import FORMATS
@@ -24,6 +25,7 @@ __all__ = [
     "bank_note",
     "given_trace",
     "names",
+    "score_options",
     "stream_config",
     "write_evaluation",
 ]
@@ -124,6 +126,29 @@ def given_trace(arguments: argparse.Namespace) -> LatencyTrace | None:
     if arguments.replay is not None:
         raise ConfigError(f"--replay {arguments.replay} is given without --trace, expected the samples to replay")
     return None
+
+
+class AskedScores(TypedDict):
+    """What the commands that score ask for in the same words."""
+
+    frame_offset: int | None
+    stream: StreamConfig | None
+    seed: int
+    before_first: str
+    max_offset: int | None
+    hardware: str | None
+
+
+def score_options(arguments: argparse.Namespace) -> AskedScores:
+    """Return what the options of latency, stream and scores ask for, by the names of the library's options."""
+    return {
+        "frame_offset": arguments.frame_offset,
+        "stream": stream_config(arguments),
+        "seed": arguments.seed,
+        "before_first": arguments.before_first,
+        "max_offset": arguments.max_offset,
+        "hardware": arguments.hardware,
+    }
 
 
 def write_evaluation(

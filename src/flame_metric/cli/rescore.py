@@ -9,7 +9,7 @@ from flame_metric.cli.options import (
     add_score_options,
     add_stream_options,
     given_trace,
-    stream_config,
+    score_options,
     write_evaluation,
 )
 from flame_metric.cli.output import check_outputs
@@ -73,15 +73,10 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation = evaluate_bank(
         bank,
         latency_ms=latency_ms,
-        frame_offset=arguments.frame_offset,
         trace=trace,
-        stream=stream_config(arguments),
         fps=arguments.fps,
         every=arguments.every,
-        seed=arguments.seed,
-        before_first=arguments.before_first,
-        max_offset=arguments.max_offset,
-        hardware=arguments.hardware,
+        **score_options(arguments),
     )
     target = arguments.target_miou
     write_evaluation(evaluation, arguments, *([] if target is None else [_budget(evaluation, target)]))

@@ -17,7 +17,7 @@ from flame_metric.cli.options import (
     add_stream_options,
     bank_note,
     names,
-    stream_config,
+    score_options,
     write_evaluation,
 )
 from flame_metric.cli.output import save_bank, write, writing
@@ -163,7 +163,6 @@ def _run(
             network,
             dataset,
             latency_ms=arguments.latency_ms,
-            frame_offset=arguments.frame_offset,
             trace=trace,
             replay=arguments.replay or "random",
             timing=_timing(arguments, dataset),
@@ -172,12 +171,8 @@ def _run(
             overlays=arguments.overlays,
             overlay_frames=arguments.overlay_frames,
             display=display,
-            stream=stream_config(arguments),
-            seed=arguments.seed,
-            before_first=arguments.before_first,
-            max_offset=arguments.max_offset,
             keep_bank=arguments.bank is not None,
-            hardware=arguments.hardware,
+            **score_options(arguments),
             about=_about(arguments),
             job=make_job(arguments),
         )
