@@ -120,7 +120,7 @@ def test_a_given_step_rules(tmp_path: Path) -> None:
 )
 def test_the_step_is_what_both_sides_vote_for(preds: dict, labels: dict, step: int | None) -> None:
     if step is None:
-        with pytest.raises(DatasetError, match=r"sequence b: frame numbers are up to 5 .*step 10; --step 5 fits"):
+        with pytest.raises(DatasetError, match=r"sequence b: frame numbers of .* are up to 5 .*step 10; --step 5 fits"):
             find_step(Path("labels"), labels, preds)
     else:
         assert find_step(Path("labels"), labels, preds) == step

@@ -346,7 +346,7 @@ def test_one_label_says_no_step(tmp_path: Path) -> None:
 def test_labels_on_some_frames(tmp_path: Path) -> None:
     write(tmp_path, "a", range(11), labelled=[0, 5, 10])
     assert [video.step for video in read(tmp_path).sequences] == [1]
-    refused(r"sequence a: frame numbers are up to 1 .* of the step 5; step = 1", tmp_path, step=5)
+    refused(r"sequence a: frame numbers of frames are up to 1 .* of the step 5; step = 1", tmp_path, step=5)
 
 
 def test_damage_is_named_on_access(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import flame_metric as library
 from flame_metric import ConfigError, DatasetError, FlameWarning, StateError
 from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
@@ -308,3 +309,28 @@ def test_per_sequence_scores_are_in_the_json(tmp_path: Path) -> None:
     found = json.loads(evaluate(tmp_path, clip, {"s/1": A, "t/1": A}, frame_offset=0).to_json())
     assert found["flame"]["scores"]["by_sequence"]["s"] == {"miou": 1.0, "iou": [1.0, 1.0]}
     assert found["flame"]["scores"]["by_sequence"]["t"]["iou"] == [0.5, 0.5]
+
+
+# ── what both sides number ──
+
+
+@pytest.mark.parametrize(
+    ("preds", "labels", "said"),
+    [
+        (range(4), range(1, 5), 1),
+        (range(4), range(4), 0),
+        (range(5), range(1, 5), 0),  # predictions of all frames, and no label of the first one
+        (range(2), range(1, 3), 0),  # too few to say
+    ],
+)
+def test_numbers_that_begin_one_apart_are_remarked(preds, labels, said, tmp_path: Path) -> None:
+    maps = [{f"s/{number}": A for number in numbers} for numbers in (preds, labels)]
+    found = evaluate(tmp_path, *maps, frame_offset=1)
+    assert sum("each pair is one frame off" in note for note in found.notes) == said
+
+
+def test_records_of_another_kind_are_refused(tmp_path: Path) -> None:
+    for name in ("files", "job", "stream", "trace"):
+        options = {"latency_ms": 10} if name != "trace" else {}
+        with pytest.raises(ConfigError, match=f"`{name}`"):
+            library.evaluate_folders(tmp_path, tmp_path, num_classes=2, fps=10, **options, **{name: 3})

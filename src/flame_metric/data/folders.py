@@ -358,9 +358,11 @@ def find_step(
     for name, numbers in united.items():
         off_grid = [gap for gap in _gaps([numbers]) if gap % step]
         if off_grid:
+            own = {"labels": labels[name], what: others.get(name, ())}
+            sides = [side for side, given in own.items() if any(gap % step for gap in _gaps([sorted(given)]))]
             raise DatasetError(
-                f"{where}: sequence {name}: frame numbers are up to {max(off_grid)} apart, expected multiples of the "
-                f"step {step}; {remedy}",
+                f"{where}: sequence {name}: frame numbers of {' and '.join(sides or own)} are up to {max(off_grid)} "
+                f"apart, expected multiples of the step {step}; {remedy}",
                 path=where,
             )
     return step

@@ -114,6 +114,8 @@ def evaluate_folders(
     check_names(options, RequestOptions, files=Files, job=Job)
     request = make_request(request, options)
     files, job = files or Files(), job or Job()
+    check_kind("files", files, Files, "a record of Files")
+    check_kind("job", job, Job, "a Job")
     pred_folder, label_folder = files.scan(predictions, labels)
     clips = match_folders(pred_folder, label_folder, step=files.step)
     source = FolderSource(pred_folder, label_folder, request.config.space, job.skip)
@@ -545,7 +547,23 @@ def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip], fps
         unlabelled = sum(1 for clip in clips for frame in clip.frames if frame.pred and not frame.label)
         if unlabelled:
             remarks.append(f"{unlabelled} predicted frame(s) have no label.")
+    if clips and all(map(_begin_one_apart, clips)):
+        remarks.append(
+            "Predictions begin and end one frame before the labels: if both number the same frames, each pair is one "
+            "frame off."
+        )
     extra = sorted(preds.sequences.keys() - {clip.name for clip in clips})
     if extra and len(clips) != len(preds.sequences):
         remarks.append(f"{len(extra)} sequence(s) of predictions have no labels: {shortened(extra)}.")
     return remarks
+
+
+def _begin_one_apart(clip: Clip) -> bool:
+    """Whether predictions have the numbers of the labels less one, as if both counted the same frames from 0 and from 1.
+
+    The other way round, the prediction for the first label is missing, which is an error.
+    """
+    preds = [frame.index for frame in clip.frames if frame.pred]
+    labels = [frame.index for frame in clip.frames if frame.label]
+    as_many = len(preds) == len(labels) >= 3
+    return as_many and all(label - pred == 1 for pred, label in zip(preds, labels, strict=True))

@@ -278,6 +278,10 @@ def _latency_and_stream(
     if len(names) != 1:
         found = f"{' and '.join(names)} are given together" if names else f"none of {', '.join(given)} is given"
         raise ConfigError(f"{found}, expected one of them")
+    if stream is not None:
+        check_kind("stream", stream, StreamConfig, "a StreamConfig")
+    if trace is not None:
+        check_kind("trace", trace, LatencyTrace, "a LatencyTrace")
     if frame_offset is not None and stream is not None:
         raise ConfigError("`stream` is given with `frame_offset`, expected a latency: a stream needs its time")
     if trace is not None:

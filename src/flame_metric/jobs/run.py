@@ -365,7 +365,7 @@ def _clip(name: str, parts: Sequence[VideoSequence]) -> Clip:
 
 
 def _remarks(dataset: VideoDataset, plan: Plan, request: Request) -> list[str]:
-    needed = sum(len(clip.needed) for clip in plan.clips)
+    needed = sum(len(clip.needed.keys() & clip.frames.keys()) for clip in plan.clips)  # nothing is recorded in a hole
     there = sum(len(video.frames) for video in dataset.sequences)
     remarks = [f"The network ran on {needed:,} of {there:,} frames."]
     if remark := step_remark(request.config.fps, [clip.clip.step for clip in plan.clips]):
