@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 LOAD = "from pathlib import Path; from flame_metric.networks import load_network; Path('{0}').{1}; "
 LOAD += "load_network('{0}', num_classes=3)"
 PROBES = {  # extra: a program that needs it; it may say that a file is damaged
-    "cli": "import rich; import flame_metric.data.images",
+    "cli": "import flame_metric.data.images; import rich",
     "fast": "import flame_metric.core.counting_numba",
     "huggingface": LOAD.format("network", "mkdir(); Path('network/config.json').write_text('{}')"),
     "onnx": LOAD.format("network.onnx", "touch()"),

@@ -38,6 +38,7 @@ def test_the_loop_runs(run_python):
     assert " | k 2 | 76.0 ms | 15 fps | 8 classes | ignore 255 | coverage 0.87 | flame-metric 0.1.0" in printed
 
 
+@pytest.mark.slow
 def test_the_tables_are_what_the_commands_print(capsys, tmp_path, monkeypatch):
     """All but the line of this machine; persistence to the last digit, as it comes from labels only."""
     pytest.importorskip("PIL", reason="label maps are written with Pillow")
