@@ -321,11 +321,12 @@ def test_per_sequence_scores_are_in_the_json(tmp_path: Path) -> None:
         (range(4), range(4), 0),
         (range(5), range(1, 5), 0),  # predictions of all frames, and no label of the first one
         (range(2), range(1, 3), 0),  # too few to say
+        (range(0, 8, 2), range(1, 9, 2), 0),  # a network that runs on every second frame, and labels between them
     ],
 )
 def test_numbers_that_begin_one_apart_are_remarked(preds, labels, said, tmp_path: Path) -> None:
     maps = [{f"s/{number}": A for number in numbers} for numbers in (preds, labels)]
-    found = evaluate(tmp_path, *maps, frame_offset=1)
+    found = evaluate(tmp_path, *maps, frame_offset=1, step=1)
     assert sum("each pair is one frame off" in note for note in found.notes) == said
 
 

@@ -559,11 +559,13 @@ def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip], fps
 
 
 def _begin_one_apart(clip: Clip) -> bool:
-    """Whether predictions have the numbers of the labels less one, as if both counted the same frames from 0 and from 1.
+    """Whether predictions have the numbers of the labels, but one lower: as if two programs counted from 0 and from 1.
 
-    The other way round, the prediction for the first label is missing, which is an error.
+    Each side then lacks just the first or last number of the other. The other way round, the prediction for the first
+    label is missing, which is an error.
     """
     preds = [frame.index for frame in clip.frames if frame.pred]
     labels = [frame.index for frame in clip.frames if frame.label]
-    as_many = len(preds) == len(labels) >= 3
-    return as_many and all(label - pred == 1 for pred, label in zip(preds, labels, strict=True))
+    if len(preds) != len(labels) or len(labels) < 3 or len({*preds} - {*labels}) != 1:
+        return False
+    return all(label - pred == 1 for pred, label in zip(preds, labels, strict=True))
