@@ -116,7 +116,7 @@ _ON_FIRST_USE: dict[str, tuple[str, str | None, str]] = {  # name: (module, what
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name on first use (PEP 562), so that importing this package loads NumPy alone."""
+    """Load a name on first use (PEP 562), so that importing this package loads only NumPy."""
     if name not in _ON_FIRST_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, package, extra = _ON_FIRST_USE[name]

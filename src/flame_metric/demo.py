@@ -3,7 +3,7 @@
 The segmenter is run once on each frame; an offset bank answers for all latencies and streams.
 
 The segmenter models the colours of each class, at each height of the image, as a Gaussian, and takes the likeliest
-class of each pixel (quadratic discriminant analysis). It needs NumPy alone and is fitted in a second.
+class of each pixel (quadratic discriminant analysis). It needs only NumPy and is fitted in a second.
 """
 
 from __future__ import annotations

@@ -146,9 +146,9 @@ def test_frames(run, capsys) -> None:
         (
             ["a/bank.npz"],
             2,
-            "bank is a bank alone, which knows no latency: expected its result too, under the same name",
+            "bank is only a bank, which knows no latency: expected its result too, under the same name",
         ),
-        (["a/result.json", "x=b/bank.npz"], 2, "x is a bank alone"),
+        (["a/result.json", "x=b/bank.npz"], 2, "x is only a bank"),
         (
             ["a/result.json", "--latency-ms", "5"],
             2,
@@ -163,7 +163,7 @@ def test_frames(run, capsys) -> None:
         (["other.json"], 3, "other.json: is neither a result, a bank nor a trace, expected what --json"),
         (["table.csv"], 3, "table.csv: is neither a result, a bank nor a trace"),
         (["bytes.json"], 3, "bytes.json: is not text"),
-        (["only.json"], 2, "only is a trace alone, expected a result or a bank of the same name"),
+        (["only.json"], 2, "only is only a trace, expected a result or a bank of the same name"),
         (["broken.npz"], 4, "broken.npz: is not a 'flame-metric bank 1' file"),
         (["a/result.json", "-o", "a/result.json"], 2, "--output a/result.json is one of the files to read"),
         (["X=a/result.json", "-o", "b/../a/result.json"], 2, "is one of the files to read"),

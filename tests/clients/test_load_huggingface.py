@@ -152,7 +152,7 @@ def test_another_network_whose_processor_crops_and_reverses(tmp_path):
     cropping.save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"has do_resize, do_center_crop on"):
         load_network(str(tmp_path), num_classes=CLASSES)
-    with pytest.raises(ConfigError, match="expected do_resize alone: what it cuts off or adds has no place in a label"):
+    with pytest.raises(ConfigError, match="expected only do_resize: what it cuts off or adds has no place in a label"):
         load_network(str(tmp_path), num_classes=CLASSES, resize="processor")
     plain = transformers.MobileViTImageProcessor(do_resize=False, do_center_crop=False)
     frames = FRAMES[:, :48, :64]

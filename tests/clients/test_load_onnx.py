@@ -214,11 +214,11 @@ def test_several_outputs(saved):
             "float32",
             [(1, 4, "h", "w")],
             ConfigError,
-            r"\[1, 4, 'h', 'w'\], expected a multiple of 3 channels on axis 1 a",
+            r"\[1, 4, 'h', 'w'\], expected a multiple of 3 channels, on axis 1 o",
         ),
-        ("uint8", [(1, "a", "b", "c")], ConfigError, "expected a multiple of 3 channels on axis 1 or 3 alone"),
-        ("uint8", [(1, 3, 3, 3)], ConfigError, "expected a multiple of 3 channels on axis 1 or 3 alone"),
-        ("uint8", [(1, 6, 9, 9)], ConfigError, "expected a multiple of 3 channels on axis 1 or 3 alone"),
+        ("uint8", [(1, "a", "b", "c")], ConfigError, "expected a multiple of 3 channels, on axis 1 or 3 only"),
+        ("uint8", [(1, 3, 3, 3)], ConfigError, "expected a multiple of 3 channels, on axis 1 or 3 only"),
+        ("uint8", [(1, 6, 9, 9)], ConfigError, "expected a multiple of 3 channels, on axis 1 or 3 only"),
     ],
 )
 def test_models_that_are_refused(kind, shapes, error, message, saved):
@@ -230,7 +230,7 @@ def test_models_that_are_refused(kind, shapes, error, message, saved):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frames": 2}, "expected 6, for `frames` 2 channels on axis 1"),
+        ({"frames": 2}, "expected 6, for `frames` 2 channels, on axis 1"),
         ({"num_classes": 19}, "returns scores of 5 classes, expected 19"),
         ({"upsample": "nearest"}, "`upsample` is 'nearest'"),
         ({"threads": 0}, "`threads` is 0"),
@@ -267,7 +267,7 @@ def test_metadata_and_threads(saved):
 
 def test_cuda_that_is_not_there(saved, monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(ConfigError, match=r"`device` is 'cuda:1', and this ONNX Runtime [\d.]+ has CPUExecution"):
+    with pytest.raises(ConfigError, match=r"`device` is 'cuda:1', and this ONNX Runtime [\d.]+ has only CPUExecution"):
         load_network(saved(model()), num_classes=CLASSES, device="cuda:1")
 
 

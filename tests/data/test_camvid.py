@@ -371,7 +371,7 @@ def test_runs_of_one_step(tmp_path: Path) -> None:
         camvid(root, fps=15)
     with pytest.raises(DatasetError, match="holds no run of step 1; it holds 1 of step 2, 1 of step 30"):
         camvid(root, step=1)
-    with pytest.raises(DatasetError, match="holds no run of step 1; it holds lone frames alone"):
+    with pytest.raises(DatasetError, match="holds no run of step 1; it holds only single frames"):
         camvid(plain(tmp_path / "b", "0006R0_f00930"), step=1)
 
 

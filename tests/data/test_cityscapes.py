@@ -175,7 +175,7 @@ def test_missing_folders_name_their_download(root: Path, tmp_path: Path) -> None
     (frames / "train").mkdir()
     refused(r"gtFine.train: is missing, .* unpack gtFine_trainvaltest\.zip into", root, split="train")
     frames.rename(root / "leftImg8bit")
-    refused("leftImg8bit_sequence.val: is missing, .*; leftImg8bit holds the annotated frames alone", root)
+    refused("leftImg8bit_sequence.val: is missing, .*; leftImg8bit holds only the annotated frames", root)
     (root / "leftImg8bit").rename(frames)
     (root / "timestamp_sequence").rename(root / "times")
     refused(r"timestamp_sequence.val: is missing, .* timestamp_sequence_trainvaltest\.zip", root, timestamps=True)

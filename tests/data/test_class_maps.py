@@ -107,5 +107,5 @@ def test_sequences_of_a_flat_folder(tmp_path: Path) -> None:
     assert list(ClassMaps.scan(write(tmp_path / "truth", "1", "2"), num_classes=3).sequences()) == ["truth"]
     assert list(ClassMaps.scan(write(tmp_path / "two", "a_1", "b_1"), num_classes=3).sequences()) == ["a", "b"]
     mixed = ClassMaps.scan(write(tmp_path / "street", "1", "street_1"), num_classes=3)
-    with pytest.raises(DatasetError, match="holds frames called by numbers alone and others called street, expected"):
+    with pytest.raises(DatasetError, match="holds frames named only by numbers and others named street, expected"):
         mixed.sequences()

@@ -275,7 +275,7 @@ def test_names_that_are_no_numbers(name: str, tmp_path: Path) -> None:
     trees.save(tmp_path / f"frames/a/{name}.jpg", trees.frame_of(0))
     with pytest.raises(DatasetError) as raised:
         videos(tmp_path, "a")
-    assert f"the frame name {name!r} is not a number, expected digits alone" in str(raised.value)
+    assert f"the frame name {name!r} is not a number, expected only digits" in str(raised.value)
     assert raised.value.path == str(tmp_path / f"frames/a/{name}.jpg")
 
 

@@ -135,7 +135,7 @@ def test_folders(tmp_path: Path) -> None:
     for split, name in (("train", "a,b"), ("val", "c")):
         dataset = open_dataset(f"folders:{file}", split=split)
         assert (dataset.name, [video.name for video in dataset.sequences]) == (f"our,street {split}", [name])
-    with pytest.raises(ConfigError, match=r"`split` is 'test', but .*toml lists the splits train, val alone, exp"):
+    with pytest.raises(ConfigError, match=r"`split` is 'test', but .*toml lists only the splits train, val, exp"):
         open_dataset(f"folders:{file}", split="test")
     with pytest.raises(ConfigError, match=r"`step=2` is not an option of folders, expected none behind FILE\.toml"):
         open_dataset(f"folders:{file},step=2")

@@ -168,9 +168,9 @@ def test_splits_of_videos(tmp_path: Path) -> None:
             "val",
             r"`split` is 'val', but .*street\.toml lists no splits, expected one of train, val, test; add a",
         ),
-        ("train = ['a']", "val", r"`split` is 'val', but .* lists the split train alone, expected one of train; add"),
-        ("train = ['a']\ntest = ['b']", "val", "lists the splits train, test alone, expected one of train, test; add"),
-        ("train = ['a']", "classes", "`split` is 'classes', but .* lists the split train alone"),
+        ("train = ['a']", "val", r"`split` is 'val', but .* lists only the split train, expected one of train; add"),
+        ("train = ['a']\ntest = ['b']", "val", "lists only the splits train, test, expected one of train, test; add"),
+        ("train = ['a']", "classes", "`split` is 'classes', but .* lists only the split train"),
         ("train = ['a']", 3, "`split` is 3, but"),
     ],
 )

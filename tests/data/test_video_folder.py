@@ -129,7 +129,7 @@ def test_a_rate_that_is_not_constant(tmp_path: Path) -> None:
 def test_one_frame_has_no_rate(tmp_path: Path) -> None:
     write_video(tmp_path / "videos/a.mkv", FRAMES[:1])
     trees.save(tmp_path / "labels/a/0.png", label_of(0))
-    refused(r"a\.mkv: holds one frame alone; give `fps`", tmp_path)
+    refused(r"a\.mkv: holds only one frame; give `fps`", tmp_path)
     assert read(tmp_path, fps=30).sequences[0].fps == 30
 
 

@@ -115,7 +115,7 @@ def test_output_that_is_not_computed_yet_is_computed_while_it_is_timed(factories
             "the network is 'swiftnet', expected one of swiftnet-r18, .*, MODULE:FACTORY, pt2:FILE, a FILE.onnx",
         ),
         ("net.pt2", {}, "'net.pt2', a program .* is code from a file: write pt2:net.pt2 if you trust it"),
-        ("best.pth", {}, "weights alone are not a network: give best.pth as `weights` of one, expected one of"),
+        ("best.pth", {}, "weights need a network: give best.pth as `weights` of one, expected one of"),
         ("nowhere_here:build", {}, "there is no module 'nowhere_here'"),
         ("factories_here:failing", {}, r"factories_here:failing\(\) failed: ValueError: no weights here"),
         ("factories_here:plain", {"num_classes": 0}, "`num_classes` is 0"),

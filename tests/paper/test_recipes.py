@@ -198,14 +198,14 @@ def test_what_the_paper_leaves_open_is_named():
     assert lines[0] == "recipe 'paper' of deeplab-r101"
     for line in (
         "batch size: 10 (paper)",
-        "schedule per: iteration (ours; the paper names the schedule alone)",
+        "schedule per: iteration (ours; the paper names only the schedule)",
         "blur kernel: 5 (ours)",
         "loss: cross-entropy of full-size logits, mean over the labelled pixels of a batch (ours)",
         "class weights, hard example mining, auxiliary heads: none (ours)",
         "weights that are scored: those after the last step (ours)",
         "test: whole frames, one scale, no flip (ours)",
         "start of the trainings that are compared: the same weights, none goes on from another's end (ours)",
-        "image pooling: yes (ours; as DeepLabV3+ was published; this paper names the four rates alone)",
+        "image pooling: yes (ours; as DeepLabV3+ was published; this paper names only the four rates)",
     ):
         assert line in lines
     assert not [line for line in lines if line.startswith(("betas", "iterations", "minimum"))]  # not of this recipe

@@ -96,7 +96,7 @@ def test_json():
         ([], r"holds 0 network\(s\), expected two or more"),
         ([FAST], r"holds 1 network\(s\)"),
         ([FAST, FAST], "two networks named 'fast'"),
-        ([FAST, contender("b", (1, 2), (1, 2), names=("video 0", "x"))], "one of them alone has video 1, x"),
+        ([FAST, contender("b", (1, 2), (1, 2), names=("video 0", "x"))], "only one of them has video 1, x"),
         ([FAST, contender("b", (1, 2), (1, 2), fps=12)], "fast was scored with fps 10, b with 12"),
         ([FAST, contender("b", (1, 2), (1, 2), ignore_index=255)], "ignore_index None, b with 255"),
         ([FAST, contender("b", (1, 2), (1, 2), before_first="void")], "before_first skip, b with void"),

@@ -690,7 +690,7 @@ def test_a_failed_step_of_a_collection_moves_no_sequence_on_but_is_half_counted(
         ({"latency_ms": -1, "fps": 30}, "`latency_ms` is -1, expected milliseconds >= 0"),
         ({"latency_ms": 1, "fps": 0}, "`fps` is 0, expected a rate above 0"),
         ({"schedule": Schedule.fixed(1, 0), "frame_offset": 0}, "`schedule` is given beside `frame_offset`"),
-        ({"schedule": Schedule.fixed(1, 0), "fps": 30}, "`schedule` is given beside .* expected it alone"),
+        ({"schedule": Schedule.fixed(1, 0), "fps": 30}, "`schedule` is given beside .* expected one of them"),
         ({"schedule": [0, 1]}, "`schedule` is list, expected a Schedule, or a mapping or callable from id to one"),
         ({"frame_offset": 0, "max_sequences": 0}, "`max_sequences` is 0, expected a whole number >= 1"),
     ],

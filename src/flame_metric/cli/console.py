@@ -1,6 +1,6 @@
 """What a person sees while a command runs: a progress bar (rich) or plain lines, and one-line messages.
 
-Everything here goes to standard error, so that standard output holds results alone.
+Everything here goes to standard error, so that standard output holds only results.
 """
 
 from __future__ import annotations

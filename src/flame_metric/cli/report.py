@@ -113,12 +113,12 @@ def _check_output(output: str, files: list[str]) -> None:
 
 def _check(networks: dict[str, NetworkFiles], arguments: argparse.Namespace, stream: StreamConfig | None) -> None:
     if alone := [name for name, found in networks.items() if found.result is None and found.bank is None]:
-        raise ConfigError(f"{alone[0]} is a trace alone, expected a result or a bank of the same name")
+        raise ConfigError(f"{alone[0]} is only a trace, expected a result or a bank of the same name")
     delay = next((name for name in _DELAYS if getattr(arguments, name) is not None), None)
     lone = [name for name, found in networks.items() if found.result is None]
     if delay is None and (without := [name for name in lone if networks[name].trace is None]):
         raise ConfigError(
-            f"{without[0]} is a bank alone, which knows no latency: expected its result too, under the same name "
+            f"{without[0]} is only a bank, which knows no latency: expected its result too, under the same name "
             "(NAME=FILE), or --latency-ms"
         )
     for option in (*_DELAYS, "hardware"):

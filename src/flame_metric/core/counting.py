@@ -7,7 +7,7 @@ target) only the pixels whose target is not void are counted:
 
 - ``confusion[t, p]``: pixels of class t that were predicted as class p;
 - ``confusion[t, C]``: pixels of class t for which no class was predicted (the prediction is void there). They are
-  missed, and they are nobody's false positive.
+  missed, and they are not a false positive of any class.
 
 From it follow three numbers per class, all that Eq. 1-2 need: *intersection* (the diagonal), *predicted* (column sums)
 and *labelled* (row sums). Everything is int64, so counts of any split of the frames add up to the counts of the whole.

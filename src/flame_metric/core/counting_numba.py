@@ -19,7 +19,7 @@ try:
     import numba
 except ModuleNotFoundError as error:
     raise MissingExtraError("compiled loops need numba: pip install 'flame-metric[fast]'") from error
-except Exception as error:  # such as OSError, of a library that it cannot load: nobody needs these loops
+except Exception as error:  # such as OSError, of a library that it cannot load: these loops are not needed
     reason = f"{type(error).__name__}: {error}"
     raise MissingExtraError(f"compiled loops need a numba that can be loaded; this one raised {reason}") from error
 

@@ -61,7 +61,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
             path.write_bytes(content)
         else:
             _replace(path.resolve(), content)
-    except OSError as error:  # it may name the temporary file, for which nobody asked
+    except OSError as error:  # it may name the temporary file, which the caller does not know
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
@@ -74,7 +74,7 @@ def _replace(path: Path, content: bytes | memoryview) -> None:
             os.fsync(stream.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are readable by their owner alone
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are readable only by their owner
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

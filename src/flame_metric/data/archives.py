@@ -82,7 +82,7 @@ class ArchiveFolder:
     inner : str
         The folder in it; "" for all of it.
     heed : callable, optional
-        Called before each read with the event after which nobody waits for it any more.
+        Called before each read with the event after which no one waits for it.
     """
 
     readers = 1
@@ -185,7 +185,7 @@ def open_archive(opened: IO[bytes], address: str, kind: str, *, version: str = "
     Parameters
     ----------
     opened : binary file
-        Is closed with the archive, when nobody uses it any more.
+        Is closed with the archive, when it is no longer used.
     address : str
         For messages.
     kind : {"zip", "tar"}
@@ -274,7 +274,7 @@ class _FewBytes:
 
 
 class _Tar:
-    """A tar file, whose list of members is believed where zeros follow it to the end."""
+    """A tar file, whose list of members is complete where zeros follow it to the end."""
 
     def __init__(self, opened: IO[bytes], version: str) -> None:
         begin = opened.read(max(map(len, _UNPACKERS)))

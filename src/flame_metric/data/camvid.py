@@ -13,7 +13,7 @@ there are. Its frame rate is 30 / step. A frame between two runs belongs to the 
 is a video of one frame. Frames without labels, where they are on disk too, fill a run up.
 
 Frame offsets count frames of a run: an offset of 1 is 67 ms in one video and a second in the other. ``step=2`` chooses
-the runs at 15 Hz alone.
+only the runs at 15 Hz.
 
 Label maps are 32 colours, or the 11 classes into which these are grouped since SegNet: one of all that is built, one of
 all that is driven on, and so on.
@@ -144,7 +144,7 @@ def camvid(
     Raises
     ------
     ConfigError
-        If an option is none of those, or not to be had in this layout.
+        If an option is none of those, or missing in this layout.
     DatasetError
         If a folder is missing, holds no labels, labels without a frame, or no run of that step. On access: if a file
         is missing or damaged, or holds a colour or label that is none of the classes.

@@ -301,7 +301,7 @@ def _check_download(folder: Path, kind: str) -> None:
         return
     hint = ""
     if kind == _FRAMES and is_folder(folder.parents[1] / "leftImg8bit"):
-        hint = "; leftImg8bit holds the annotated frames alone"
+        hint = "; leftImg8bit holds only the annotated frames"
     raise DatasetError(
         f"{folder}: is missing, expected a folder for each city in it; unpack {kind}_trainvaltest.zip into "
         f"{folder.parents[1]}{hint}",

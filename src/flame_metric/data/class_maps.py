@@ -104,14 +104,14 @@ class ClassMaps:
         label_map : LabelLookup or str, optional
             From labels in the files to classes; text as :meth:`LabelLookup.parse` takes it.
         prefix, suffix : str
-            As :meth:`LabelFolder.scan` takes them.
+            As :meth:`~flame_metric.data.folders.LabelFolder.scan` takes them.
 
         Raises
         ------
         ConfigError
             If an option is out of range, or number and names of classes are both missing or contradict each other.
         DatasetError
-            As :meth:`LabelFolder.scan` raises it.
+            As :meth:`~flame_metric.data.folders.LabelFolder.scan` raises it.
         """
         names = check_class_names(class_names)
         count = len(names) if num_classes is None and names is not None else num_classes
@@ -138,7 +138,7 @@ class ClassMaps:
     def sequences(self, chosen: Collection[str] | None = None) -> dict[str, Mapping[str, Path]]:
         """Return the label maps by sequence and name of the frame, of some or all sequences.
 
-        A flat folder whose frames are called by numbers alone is the sequence that is named as the folder.
+        A flat folder whose frames have only numbers as names is the sequence that is named as the folder.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class ClassMaps:
         if len(there) < len(self.folder.sequences):
             name = self.name_of("")
             raise DatasetError(
-                f"{self.folder.root}: holds frames called by numbers alone and others called {name}, expected names "
+                f"{self.folder.root}: holds frames named only by numbers and others named {name}, expected names "
                 "that tell sequences apart",
                 path=self.folder.root,
             )

@@ -1,4 +1,4 @@
-"""DAVIS: short videos in which objects are told from the background in every frame, in two releases.
+"""DAVIS: short videos with objects segmented from the background in every frame, in two releases.
 
 Of the downloads, unpacked into one folder, this reads::
 

@@ -71,7 +71,7 @@ class LabelFolder:
     sequences : Mapping of str to Mapping of str to (Path or StoredFile)
         Sequence id -> frame name -> file.
     is_flat : bool
-        Whether the files lie in the root itself. Sequences are then told apart, and named, by what stands before the
+        Whether the files lie in the root itself. Sequences then differ, and are named, by what is before the
         frame numbers.
     lookup : LabelLookup or None
         Applied to every label map that is read.
@@ -127,12 +127,12 @@ class LabelFolder:
 
     @property
     def named_sequences(self) -> dict[str, Mapping[str, LabelFile]]:
-        """Its sequences, where a flat folder whose frames are called by numbers alone is the one of its own name."""
+        """Its sequences, where a flat folder whose frames have only numbers as names is the one of its own name."""
         return {name or self.sequence_name: frames for name, frames in self.sequences.items()}
 
     @property
     def sequence_name(self) -> str:
-        """What its sequence is called if it is flat, and frames are called by numbers alone: where a link leads to."""
+        """What its sequence is called if it is flat, and frames have only numbers as names: where a link leads to."""
         return self.root.resolve().name if isinstance(self.root, Path) else self.root.name
 
     def read(
@@ -241,7 +241,7 @@ def walk_folder(
     ----------
     root : Path or StoredFolder
     prefix, suffix : str
-        As :meth:`LabelFolder.scan` takes them.
+        As :meth:`~flame_metric.data.folders.LabelFolder.scan` takes them.
     extensions : tuple of str
         In lower case.
 
@@ -418,7 +418,7 @@ def files_by_frame(
     ----------
     folder : Path
     prefix, suffix : str
-        As :meth:`LabelFolder.scan` takes them.
+        As :meth:`~flame_metric.data.folders.LabelFolder.scan` takes them.
     extensions : tuple of str
         In lower case.
 
@@ -545,7 +545,7 @@ def _walk_store(root: StoredFolder, prefix: str, suffix: str, extensions: tuple[
 def _is_clip(path: Path, extensions: tuple[str, ...]) -> bool:
     if path.name.startswith("."):
         return False
-    if path.is_symlink() and not exists(path) and path.suffix.lower() not in extensions:  # those are told when read
+    if path.is_symlink() and not exists(path) and path.suffix.lower() not in extensions:  # reading names those
         raise DatasetError(f"{path}: is a link to nothing, expected a folder of label maps", path=path)
     return path.is_dir()
 

@@ -237,7 +237,7 @@ def runs_of_step(where: Path, runs: Sequence[FrameRun], step: int | None) -> lis
     chosen = [run for run in runs if step is None or (run.step == step and len(run.frames) > 1)]
     if not chosen:
         counts = Counter(run.step for run in runs if len(run.frames) > 1)
-        found = ", ".join(f"{count} of step {size}" for size, count in sorted(counts.items())) or "lone frames alone"
+        found = ", ".join(f"{count} of step {size}" for size, count in sorted(counts.items())) or "only single frames"
         raise DatasetError(f"{where}: holds no run of step {step}; it holds {found}", path=where)
     return chosen
 
@@ -342,7 +342,7 @@ def open_numbered_videos(
                 path=root,
             )
     if not runs:
-        there = ", ".join(f"{count} of step {size}" for size, count in sorted(known.items())) or "lone frames alone"
+        there = ", ".join(f"{count} of step {size}" for size, count in sorted(known.items())) or "only single frames"
         raise DatasetError(f"{root}: holds no run of step {step}; it holds {there}", path=root)
     return tuple(rate_runs(root, runs, read_label, recorded=Fraction(recorded), fps=fps))
 
@@ -359,7 +359,7 @@ def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
     for frame in frames:
         if frame.pattern != ("", ""):
             raise DatasetError(
-                f"{frame.image}: the frame name {frame.name!r} is not a number, expected digits alone", path=frame.image
+                f"{frame.image}: the frame name {frame.name!r} is not a number, expected only digits", path=frame.image
             )
     (found,) = recordings(frames).values()
     return found

@@ -66,7 +66,7 @@ def frame_folder(
     fps : int, float, Fraction, Decimal or str
         Steps per second.
     num_classes, class_names, ignore_index, label_map
-        As :meth:`ClassMaps.scan` takes them.
+        As :meth:`~flame_metric.data.folders.LabelFolder.scan` takes them.
     frame_prefix, frame_suffix, label_prefix, label_suffix : str
         Beginning and end of file names that are not part of the frame's name, the suffixes with or without the
         extension. Files without them are passed over.

@@ -285,7 +285,7 @@ def read_frame_image(path: str | os.PathLike[str], *, shape: tuple[int, int] | N
 
 
 def read_rgb_png(path: str | os.PathLike[str], *, shape: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
-    """Read an image whose colours mean something exact, such as classes: as :func:`read_frame_image`, but PNG alone.
+    """Read an image whose colours mean something exact, such as classes: as :func:`read_frame_image`, but only PNG.
 
     Raises
     ------
@@ -456,7 +456,7 @@ def _check_header(
 
 
 def _check_chunks(path: str | os.PathLike[str], names: Sequence[bytes]) -> None:
-    """Refuse a PNG that programs read in unlike ways: Pillow believes the last of two headers, whatever its size."""
+    """Refuse a PNG that programs read in unlike ways: Pillow takes the last of two headers, whatever its size."""
     unknown = [name for name in names if not name[0] & 0x20 and name not in _CRITICAL]  # upper case: critical
     pieces = [name for name, _ in groupby(names)].count(b"IDAT")
     found = f"holds {names.count(b'IHDR')} headers, expected one" if names.count(b"IHDR") > 1 else ""

@@ -101,7 +101,7 @@ def _check_npy(
 
 
 def _check_length(file: Path | StoredFile, opened: IO[bytes], wanted: int) -> None:
-    """Refuse an array that is cut short, or is not alone, before memory is taken for it."""
+    """Refuse an array that is cut short, or that is followed by more, before memory is taken for it."""
     begin = opened.tell()
     there = opened.seek(0, os.SEEK_END) - begin
     if there != wanted:

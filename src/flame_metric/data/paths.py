@@ -1,4 +1,4 @@
-"""Paths that are to be read: whether there is a folder or a file, or an error where nobody may know.
+"""Paths that are to be read: whether there is a folder or a file, or an error where that cannot be known.
 
 `pathlib` answers "no" to such a question, or raises what no caller expects, as the version of Python has it: a folder
 into which one may not look would be "missing", or end in a traceback.
@@ -64,7 +64,7 @@ def check_file(path: Path, expected: str) -> None:
 
 
 def expand_home(path: str) -> str:
-    """Put the home for a ``~`` at the beginning; one that nobody has, or no name can hold, stays as it is."""
+    """Put the home for a ``~`` at the beginning; one that does not exist, or cannot, stays as it is."""
     try:
         return os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises where there is no such home
     except ValueError:  # a NUL

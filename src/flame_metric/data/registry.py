@@ -226,7 +226,7 @@ DATASETS: Mapping[str, DatasetKind] = MappingProxyType(
     {
         "synthetic": DatasetKind(
             "synthetic",
-            "street videos made from seeds, with NumPy alone",
+            "street videos made from seeds, with only NumPy",
             "synthetic:videos=4,height=128,width=256,fps=15",
             _open_synthetic,
             {**dict.fromkeys(("videos", "num_frames", "height", "width"), _whole), "fps": _rate},

@@ -144,7 +144,7 @@ class RemoteFolder:
         return self.patience.timeout_s + self.patience.per_mib_s * size / 2**20
 
     def _stream(self, file: StoredFile, stop: threading.Event) -> bytes:
-        """Read a file whose size nobody tells: it may be without end."""
+        """Read a file whose size is unknown: it may be endless."""
         content, begun = bytearray(), time.monotonic()
         with self.system.open(file.key, "rb", block_size=0) as opened:
             while part := opened.read(2**20):
@@ -313,7 +313,7 @@ class _SteadyFile(io.RawIOBase):
         try:
             self._file.seek(self._position)
             content: bytes = self._file.read(length)
-        except ValueError as error:  # what fsspec raises where a server gives files from their beginning alone
+        except ValueError as error:  # what fsspec raises where a server gives files only from their beginning
             raise DatasetError(
                 f"{self._address}: cannot be read in parts: {_reason(error)}; simplecache::{self._address} fetches all "
                 "of it first",

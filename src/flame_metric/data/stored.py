@@ -76,7 +76,7 @@ class StoredFolder(Protocol):
         """Return what a file holds, or a DatasetError; soon after ``stop`` is set, one or the other."""
 
     def measure(self, file: StoredFile, stop: threading.Event) -> StoredFile:
-        """Return a file with its size and version, which may have to be asked for; the size is None if nobody tells."""
+        """Return a file with its size and version, which may have to be asked for; size None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def empty_folder(where: str | os.PathLike[str]) -> DatasetError:
 
 @contextmanager
 def reading_threads(number: int) -> Iterator[tuple[ThreadPoolExecutor, threading.Event]]:
-    """Threads, and an event that tells them that nobody waits any more: at the end of the block, however it ends.
+    """Threads, and an event that says that no one waits any more: at the end of the block, however it ends.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def read_ahead(
     ----------
     items : iterable of (item, sequence of StoredFile)
     ahead_bytes : int
-        What may lie fetched and not yet asked for; a single item may be larger, and is then alone.
+        What may lie fetched and not yet asked for; a single item may be larger, and is then the only one.
 
     Yields
     ------
@@ -274,7 +274,7 @@ def _measure(file: StoredFile, stop: threading.Event) -> StoredFile | DatasetErr
 
 
 def _size(file: StoredFile | DatasetError, unknown: int) -> int:
-    """Return the bytes of a file; of one whose size nobody tells so many that nothing else is fetched beside it."""
+    """Return the bytes of a file; if its size is unknown, nothing else is fetched beside it."""
     if isinstance(file, DatasetError):
         return 0
     return unknown if file.size is None else file.size

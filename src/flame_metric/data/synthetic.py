@@ -1,4 +1,4 @@
-"""Synthetic street video: labelled frames of any size, length and rate, made anywhere from a seed, with numpy alone.
+"""Synthetic street video: labelled frames of any size, length and rate, made anywhere from a seed, with only NumPy.
 
 A camera drives along an endless street of houses, side streets, trees, lamp posts, signs, parked, oncoming, overtaken
 and crossing cars, and people who walk along and across. Everything is placed and moves in continuous time and is seen

@@ -7,8 +7,8 @@
 ``ignore_index``                                       the label of void pixels
 ``label_map``                                          from labels in files to classes, such as ``"0:0,255:1"``
 ``label_prefix``, ``label_suffix``                     of names of label maps, no part of the frame's name
-``frame_prefix``, ``frame_suffix``, ``step``           folders of images alone: of names of frames; between numbers
-``first_frame``                                        video files alone: 0 or 1, number of the first frame
+``frame_prefix``, ``frame_suffix``, ``step``           only folders of images: of names of frames; between numbers
+``first_frame``                                        only video files: 0 or 1, number of the first frame
 ``train``, ``val``, ``test``                           lists of sequences: the splits, if there are any
 ``name``                                               of the data set; default: that of the file
 =====================================================  ==========================================================
@@ -147,7 +147,7 @@ def _sequences(path: Path, record: Mapping[str, Any], split: str) -> list[str]:
     if split in _SPLITS and split in record:
         return list(record[split])
     there = [other for other in _SPLITS if other in record]
-    found = f"the split{'s' * (len(there) > 1)} {', '.join(there)} alone" if there else "no splits"
+    found = f"only the split{'s' * (len(there) > 1)} {', '.join(there)}" if there else "no splits"
     wanted = f"one of {', '.join(there or _SPLITS)}"
     raise ConfigError(
         f"`split` is {split!r}, but {path} lists {found}, expected {wanted}; add a list of sequences, such as "

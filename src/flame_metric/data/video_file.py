@@ -10,7 +10,7 @@ Nothing is converted where that could go wrong in silence: grey, palettes, trans
 refused, and so is a video that is to be rotated before it is shown. Colours follow the matrix and the range that the
 file states. Damage that the decoder finds is an error, but hardly a codec has checksums: some damage passes as colours.
 
-Decoding takes the thread of the caller alone: nothing runs on while a network is timed, and the process may fork.
+Decoding runs only in the thread of the caller: nothing runs on while a network is timed, and the process may fork.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class VideoFile:
         (H, W) of its frames.
     rate : Fraction or None
         Frames per second, exact: the rate that the file states, if that gives the times of its frames up to rounding;
-        otherwise that of their distance, if all have the same. None if neither is so, or there is one frame alone.
+        otherwise that of their distance, if all have the same. None if neither is so, or there is only one frame.
     timestamps_ns : tuple of int
         When each frame is shown, in nanoseconds, rising.
     index : VideoIndex

@@ -57,7 +57,7 @@ def video_folder(
     fps : int, float, Fraction, Decimal or str, optional
         Frames per second; default: what each file says.
     num_classes, class_names, ignore_index, label_map
-        As :meth:`ClassMaps.scan` takes them.
+        As :meth:`~flame_metric.data.folders.LabelFolder.scan` takes them.
     label_prefix, label_suffix : str
         Beginning and end of the names of label maps around the number, the suffix with or without the extension. Files
         without them are passed over.
@@ -177,7 +177,7 @@ def _rate(video: VideoFile) -> Fraction:
     if video.rate is not None:
         return video.rate
     gaps = [after - before for before, after in pairwise(video.timestamps_ns)]
-    found = "holds one frame alone"
+    found = "holds only one frame"
     if gaps:
         longest = gaps.index(max(gaps))
         found = (

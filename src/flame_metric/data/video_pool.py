@@ -137,7 +137,7 @@ class WalkerPool(Generic[F, W]):
         return own
 
     def _make_room(self) -> None:
-        """Close what nobody has needed for the longest time."""
+        """Close what was not needed for the longest time."""
         there = [(walk, walks) for walks in self.walks.values() for walk in walks]
         idle = sorted((pair for pair in there if not pair[0].wanted), key=lambda pair: pair[0].asked)
         most = max(MOST_OPEN, threading.active_count())  # threads that read a file each do not close each other's

@@ -30,7 +30,7 @@ class OnAccess(Sequence[T]):
         Returns item i of 0..length-1. Loading data in other processes may need it to be picklable.
     length : int
     labelled : iterable of int, optional
-        Which items are not None, where that is known without reading; ``read`` is called for these alone.
+        Which items are not None, where that is known without reading; ``read`` is called only for these.
 
     Examples
     --------

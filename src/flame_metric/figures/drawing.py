@@ -1,4 +1,4 @@
-"""What all figures share: axes without pyplot's global state, and looks that need no colour to be told apart.
+"""What all figures share: axes without pyplot's global state, and looks that differ without colour, too.
 
 Every figure says the same thing twice, by colour and by line style, marker or hatching, so that it can be read in grey
 print and by colour-blind readers. The colours are Okabe's and Ito's.

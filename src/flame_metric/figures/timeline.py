@@ -28,7 +28,7 @@ def plot_timeline(schedule: Schedule, *, draw: int = 24, ax: Axes | None = None)
     """Draw a simulated stream, as :func:`~flame_metric.stream_timeline` does in characters.
 
     A frame that is run has one tint wherever it appears. What is on screen is drawn from each labelled frame to the
-    next, as it is known at those alone.
+    next, as it is known only there.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ class Part:
     path : str
     request : Request
     sequences : tuple of str
-        The clips of the whole evaluation, not of this part alone.
+        The clips of the whole evaluation, not only of this part.
     notes : tuple of str
     counted : mapping of str to CountedClip
         The clips of this part.

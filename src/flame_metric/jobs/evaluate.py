@@ -1,7 +1,7 @@
 """Evaluation: label maps in folders, or an offset bank, become an evaluation.
 
 All sources of predictions take one way: a plan of the pairs that the scores need (plan.py), the counts of these pairs
-by clip, score and row (pipeline.py), and what :func:`build_evaluation` makes of them. A bank has counted all pairs
+by clip, score and row (pipeline.py), and what ``build_evaluation`` makes of them. A bank has counted all pairs
 before: its counts are added up as a plan would pick them.
 """
 

@@ -2,7 +2,7 @@
 
 A score picks an offset for each labelled frame j: 0 (static), k (FLAME), or what a stream shows then (streaming); a
 bank needs all offsets up to its own limit. The prediction of frame j - offset is then compared with the labels of frame
-j. All this is known from file names alone, so what is missing is named before anything is decoded.
+j. File names are enough to know all this, so what is missing is named before anything is decoded.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ClipPlan:
     def predicts_unlabelled(self) -> bool:
         """Whether the network was run on frames without labels.
 
-        A number that neither folder has is a hole, unless it was: then a hole cannot be told from a lost prediction,
+        A number that neither folder has is a hole, unless it was: then a hole looks like a lost prediction,
         and losing the hard ones would raise the score.
         """
         return any(frame.pred and not frame.label for frame in self.clip.frames)

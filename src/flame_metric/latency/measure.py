@@ -105,7 +105,7 @@ def measure_latency(
     -------
     LatencyTrace
         The warm-up apart; metadata with host, versions, inputs, boundary and pacing; under ``"provenance"`` what is
-        true of this run alone.
+        true only of this run.
 
     Raises
     ------

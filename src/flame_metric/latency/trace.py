@@ -28,7 +28,7 @@ REPLAYS = ("call", "frame", "random")
 _NOTHING = object()  # an entry may be None
 
 PROVENANCE = "provenance"
-"""The key of what is true of one run alone: a list in the metadata, with an entry for each run."""
+"""The key of what is true of one run only: a list in the metadata, with an entry for each run."""
 
 _FORMAT = "flame-metric latency trace 1"
 _CSV_COLUMN = "latency_ms"
@@ -300,7 +300,7 @@ class LatencyTrace:
             )
 
     def to_csv(self) -> str:
-        """Return the samples alone, one a line below the heading ``latency_ms``."""
+        """Return only the samples, one a line below the heading ``latency_ms``."""
         return "\n".join([_CSV_COLUMN, *(f"{Decimal(sample).scaleb(-6):f}" for sample in self.samples_ns)]) + "\n"
 
     @classmethod

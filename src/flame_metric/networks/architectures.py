@@ -95,7 +95,7 @@ def build(
     check_choice("name", name, NAMES)
     if name in _BACKBONES:
         if translations is not None:
-            raise ConfigError(f"`translations` is given for {name!r}, expected 'swiftnet-r18': its stem alone has them")
+            raise ConfigError(f"`translations` is given for {name!r}, expected 'swiftnet-r18': only its stem has them")
         return DeepLabV3Plus(num_classes, backbone=_BACKBONES[name], frames=frames, init=init, weights=weights)
     extended = name == "swiftnet-r18-x"
     return SwiftNet(

@@ -252,7 +252,7 @@ def _resizer(
         return None
     if geometry != ["do_resize"]:
         raise ConfigError(
-            f"`resize` is 'processor', and that of {path} has {', '.join(geometry)} on, expected do_resize alone: what "
+            f"`resize` is 'processor', and that of {path} has {', '.join(geometry)} on, expected only do_resize: what "
             "it cuts off or adds has no place in a label map of the frame; 'none' leaves all of it out"
         )
 
@@ -261,7 +261,7 @@ def _resizer(
         kept = {name: value for name, value in alone.items() if hasattr(processor, name)}
         (planes,) = processor(frame, **kept, input_data_format="channels_last", return_tensors="np")["pixel_values"]
         if planes.dtype != np.uint8:
-            raise ConfigError(f"the processor of {path} returns {planes.dtype} where it resizes alone, expected uint8")
+            raise ConfigError(f"the processor of {path} returns {planes.dtype} where it only resizes, expected uint8")
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
     return resized

@@ -175,7 +175,7 @@ def _form(text: str) -> _Form:
         return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), load_factory)
     hint = ""
     if suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
-        hint = f"; weights alone are not a network: give {text} as `weights` of one"
+        hint = f"; weights need a network: give {text} as `weights` of one"
     raise ConfigError(
         f"the network is {text!r}{hint}, expected one of {', '.join(NAMES)}, MODULE:FACTORY, pt2:FILE, a FILE.onnx, "
         "or the FOLDER of a Hugging Face model"

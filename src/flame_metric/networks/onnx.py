@@ -142,7 +142,7 @@ def _providers(device: str | None) -> list[Any]:
     there = onnxruntime.get_available_providers()
     if "CUDAExecutionProvider" not in there:
         raise ConfigError(
-            f"`device` is {device!r}, and this ONNX Runtime {onnxruntime.__version__} has {', '.join(there)} alone, "
+            f"`device` is {device!r}, and this ONNX Runtime {onnxruntime.__version__} has only {', '.join(there)}, "
             "expected one with CUDA, such as the package onnxruntime-gpu, or 'cpu'"
         )
     return [("CUDAExecutionProvider", {"device_id": int(cuda[1] or 0)}), "CPUExecutionProvider"]
@@ -186,7 +186,7 @@ def _source(session: Any, path: Path, frames: int | None) -> _ModelInput:
     if axis is None:
         wanted = "a multiple of 3" if frames is None else f"{3 * frames}, for `frames` {frames}"
         where = "axis 1 or 3" if raw else "axis 1"
-        raise ConfigError(f"{path} takes {shown}, expected {wanted} channels on {where} alone")
+        raise ConfigError(f"{path} takes {shown}, expected {wanted} channels, on {where} only")
     channels = fixed.pop(axis)
     return _ModelInput(
         name=inputs[0].name,
@@ -329,7 +329,7 @@ class _OnnxCall:
 def _enlarger(path: Path) -> Callable[[npt.NDArray[Any], tuple[int, int]], npt.NDArray[Any]]:
     """Return what resizes scores (N, C, h, w) to a size, as PyTorch does."""
     try:
-        import torch  # noqa: PLC0415  needed here alone
+        import torch  # noqa: PLC0415  needed only here
         from torch.nn import functional  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"`upsample` for {path} needs torch: pip install 'flame-metric[torch]'") from error

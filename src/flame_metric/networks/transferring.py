@@ -73,7 +73,7 @@ def transfer(
 
 
 def _differs_in_frames(kernel: object, own: Tensor) -> bool:
-    """Whether two first kernels differ in the number of RGB frames alone; other differences are for ``fit`` to tell."""
+    """Whether two first kernels differ only in the number of RGB frames; ``fit`` finds other differences."""
     if not isinstance(kernel, Tensor):
         return False
     frames = kernel.ndim == 4 and kernel.shape[1] % 3 == 0 and kernel.shape[1] != own.shape[1]

@@ -6,7 +6,7 @@ the real sizes, so frames and labels stay aligned to a fraction of a pixel. Then
 frames become network input and are blurred. Where the scaled frames are smaller than the crop, they lie anywhere in
 it; around them is the mean colour (0 after normalisation), and `IGNORED` in the target. Labels are never blurred.
 
-A draw depends on the given generator alone; there is no global random state.
+A draw depends only on the given generator; there is no global random state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from flame_metric.torch.runner import IMAGENET_MEAN, IMAGENET_STD
 __all__ = ["IGNORED", "Augmentation", "Draw", "network_input"]
 
 IGNORED = -100
-"""Target value of void and padded pixels: what the losses of PyTorch leave out unless told otherwise."""
+"""Target value of void and padded pixels: what the losses of PyTorch leave out by default."""
 
 
 def network_input(frames: Tensor) -> Tensor:

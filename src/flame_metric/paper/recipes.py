@@ -173,7 +173,7 @@ _STATED = frozenset(  # fields whose value the paper tells
 _NOTES = {
     "betas": "default parameters",
     "weight_decay": "L2 added to the gradient, on every parameter",
-    "schedule_per": "the paper names the schedule alone",
+    "schedule_per": "the paper names only the schedule",
     "flip": "the paper flips at random",
     "blur_probability": "the paper blurs at random",
 }
@@ -191,7 +191,7 @@ _FIXED = (
     Choice("precision", "float32", "ours", "train(amp=...) departs from it, and its record says so"),
     Choice("incomplete last batch of an epoch", "left out", "ours"),
     Choice("normalisation of frames", "ImageNet's mean and standard deviation", "ours"),
-    Choice("augmentation of input frames and target", "the same geometry for all, blur on frames alone", "ours"),
+    Choice("augmentation of input frames and target", "the same geometry for all, blur only on frames", "ours"),
     Choice("initial weights of new convolutions", "He", "ours", "the paper says so for SwiftNet-R18-X"),
     Choice("weights that are scored", "those after the last step", "ours"),
     Choice("test", "whole frames, one scale, no flip", "ours"),
@@ -203,7 +203,7 @@ _ARCHITECTURE = {
     ),
     "deeplab": (
         Choice("atrous rates", "1, 6, 12, 18", "paper"),
-        Choice("image pooling", "yes", "ours", "as DeepLabV3+ was published; this paper names the four rates alone"),
+        Choice("image pooling", "yes", "ours", "as DeepLabV3+ was published; this paper names only the four rates"),
         Choice("decoder", "two 3x3 convolutions of 256 channels", "ours"),
         Choice("dropout", "0.1", "ours"),
         Choice("output stride", "16", "ours", "the paper says so for ResNet-101"),

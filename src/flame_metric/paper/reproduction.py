@@ -63,7 +63,7 @@ def reproduce(
     preset : Preset or {"quick", "paper"}
         Recipes, and the networks if none are named.
     experiment : {"table1", "translations"}
-        Table 1, or section 5.4, which is of SwiftNet-R18 alone.
+        Table 1, or section 5.4, which is only of SwiftNet-R18.
     networks : sequence of str, optional
     translations : sequence of int, optional
         The N of section 5.4; default: 9 and 17. It has no meaning in Table 1.
@@ -167,7 +167,7 @@ def reproduce(
 def _chosen(networks: Sequence[str] | None, preset: Preset, experiment: str) -> tuple[str, ...]:
     if experiment == "translations":
         if networks is not None and tuple(networks) != (NETWORK,):
-            raise ConfigError(f"`networks` is {', '.join(networks)}, expected {NETWORK} alone for translations")
+            raise ConfigError(f"`networks` is {', '.join(networks)}, expected only {NETWORK} for translations")
         return (NETWORK,)
     chosen = preset.networks if networks is None else tuple(dict.fromkeys(networks))
     for network in chosen:

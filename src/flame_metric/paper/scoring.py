@@ -107,18 +107,18 @@ class _Counting:
         bank = self.empty()
         kept = {} if journal is None else journal.records
         done = 0
-        believed = set()
+        trusted = set()
         for video in videos:
             if video.name in kept and kept[video.name].get("fingerprint") == self._fingerprint(_Read(video)):
-                believed.add(video.name)
+                trusted.add(video.name)
                 done += 1
                 self.progress(done, len(videos))
         if journal is not None:
-            journal.keep_only(believed)
+            journal.keep_only(trusted)
             for name, record in journal.records.items():
                 _restore(bank, name, record, journal.path)
         for video in videos:
-            if video.name in believed:
+            if video.name in trusted:
                 continue
             alone, read = self.empty(), _Read(video)
             fill_bank(alone, self.predict, read.video, frames=self.frames)

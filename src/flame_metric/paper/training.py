@@ -65,7 +65,7 @@ def train(
         Default: where the network's parameters are.
     out : str or Path, optional
         Folder for ``checkpoint.pt`` and ``training.jsonl``, a line of JSON every ``log_every`` steps. Under
-        torch.distributed rank 0 alone reads and writes there.
+        torch.distributed only rank 0 reads and writes there.
     resume : bool
         Go on from the folder's checkpoint if there is one; a training that was done returns its record at once.
         False: start over; the checkpoint and the log that are there are removed.

@@ -1,7 +1,7 @@
 """The curve of a report, mean IoU against latency, in numbers: FLAME in steps of frames, a stream, persistence.
 
 A drawing holds a group for each frame rate; the script shows one of them and moves the marks of the networks. Each
-series differs from the others in dashes and in the shape of its mark, not in colour alone.
+series differs from the others in dashes and in the shape of its mark, not only in colour.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A *setting* is a network's scores at one latency and one frame rate.
 
-With an offset bank any setting can be scored; with a curve alone, those of the frame rate at hand, without a stream;
+With an offset bank any setting can be scored; with only a curve, those of the frame rate at hand, without a stream;
 with neither, the one that was measured. Every score is one that the library gave.
 """
 
@@ -350,7 +350,7 @@ def _curve(
 
 
 def _stops(networks: Sequence[NetworkScores]) -> tuple[int, ...]:
-    """Return round latencies from nothing to as far as the curves reach, or to where nobody would look."""
+    """Return round latencies from nothing to as far as the curves reach, or to where no one would look."""
     cameras = [camera for network in networks if (camera := network.cameras.get(1)) is not None]
     if not cameras:
         return ()

@@ -32,7 +32,7 @@ def data(grid: Grid) -> str:
 
 
 def warnings_of(grid: Grid) -> Iterator[str]:
-    """Say which results are of some of the sequences alone, and why."""
+    """Say which results are of only some of the sequences, and why."""
     for network in grid.networks:
         if network.evaluation.incomplete is not None:
             whose = f"{network.name} is " if len(grid.networks) > 1 else ""

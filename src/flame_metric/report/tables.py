@@ -185,7 +185,7 @@ def make_sequence_table(network: NetworkScores) -> PageTable:
     rows.sort(key=lambda row: (-math.inf if row[3] is None else -row[3], row[2]))
     more = f"the {_MOST_SEQUENCES} of {len(rows)} that lose most" if len(rows) > _MOST_SEQUENCES else "all"
     return PageTable(
-        f"Mean IoU of each sequence alone: {more}, the greatest loss first",
+        f"Mean IoU of each sequence: {more}, the greatest loss first",
         ("sequence", "static", "FLAME", "lost to latency"),
         tuple((name, tuple(map(number, values))) for name, *values in rows[:_MOST_SEQUENCES]),
     )

@@ -81,7 +81,7 @@ def scale_text(scale: Fraction) -> str:
 
 
 def signature(network: NetworkScores, result: FlameResult) -> str:
-    """Return the signature of a score, which says whether it is of some of the sequences alone."""
+    """Return the signature of a score, which says whether it is of only some of the sequences."""
     return result.signature + (" | INCOMPLETE" if network.evaluation.incomplete else "")
 
 

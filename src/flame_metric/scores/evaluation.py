@@ -145,7 +145,7 @@ class Evaluation:
     def table(self, format: str = "text") -> str:
         """Return one table of the scores: ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.
 
-        The curve, if there is one, is a second table below it; in CSV it stands alone, as :meth:`Curve.table`.
+        The curve, if there is one, is a second table below it; in CSV it is the only table, as :meth:`Curve.table`.
         """
         results = self.results.values()
         columns = ("class", *(_column(name, result) for name, result in self.results.items()))

@@ -88,7 +88,7 @@ class OffsetCounts:
         return cls(**arrays)
 
     def split(self) -> list[OffsetCounts]:
-        """Return each clip alone, without copying."""
+        """Return each clip by itself, without copying."""
         bounds = [0, *np.cumsum(self.num_labelled).tolist()]
         clips = []
         for clip, (begin, end) in enumerate(pairwise(bounds)):

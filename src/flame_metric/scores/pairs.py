@@ -6,7 +6,7 @@ several at once (all offsets 0..K of a bank, the scores of an evaluation). What 
 a coded label map, a tensor, the maps of both sides.
 
 A line is a value. A time step returns the next line and leaves this one as it was, so a step whose labels cannot be
-counted has not happened as long as nobody takes the next line.
+counted has not happened until the next line is taken.
 """
 
 from __future__ import annotations

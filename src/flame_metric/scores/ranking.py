@@ -1,8 +1,8 @@
 """Ranking: several networks scored on the same sequences, and what may be said of their order.
 
 The order by FLAME need not be that without delay, and Kendall's tau says how far the two agree. A difference of two
-scores is paired: both are resampled on the same sequences. Networks whose latencies share a frame offset k are told
-apart by their predictions alone, however unlike their latencies are; a faster camera would tell more (section 3.4).
+scores is paired: both are resampled on the same sequences. Networks whose latencies share a frame offset k differ
+only by their predictions, however unlike their latencies are; a faster camera would show more (section 3.4).
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _check_alike(one: Contender, other: Contender) -> None:
     only = sorted(set(one.flame.sequences) ^ set(other.flame.sequences))
     if only:
         raise ConfigError(
-            f"{one.name} and {other.name} were not scored on the same sequences, as one of them alone has "
+            f"{one.name} and {other.name} were not scored on the same sequences, as only one of them has "
             f"{shortened(only)}: expected results of the same data"
         )
     for name in ("num_classes", "ignore_index", "fps", "before_first"):

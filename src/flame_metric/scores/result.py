@@ -1,6 +1,6 @@
 """FlameResult: counts per sequence, and every score that follows from them.
 
-A score of this kind depends on hardware and frame rate (FLAME, section 3.4), so it never stands alone: ``signature``
+A score of this kind depends on hardware and frame rate (FLAME, section 3.4), so it never comes without: ``signature``
 states the frame offset, the latency, the rate, the classes and the share of labelled frames it was computed on.
 """
 
@@ -175,7 +175,7 @@ class FlameResult:
         return " | ".join(part for part in parts if part)
 
     def by_sequence(self) -> dict[str, FlameResult]:
-        """Return the result of each sequence alone, by its id."""
+        """Return the result of each single sequence, by its id."""
         return {
             name: replace(self, sequences=(name,), counts=self.counts[[row]], tallies=self.tallies[[row]])
             for row, name in enumerate(self.sequences)

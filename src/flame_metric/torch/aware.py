@@ -76,7 +76,7 @@ class LatencyAware(WrapperMetric):
     up, and only its id is kept: if it comes again, that is a StateError, never a wrong score.
 
     *States.* ``state_dict`` (once ``persistent(True)`` was called), ``merge_state`` and ``sync`` handle what was
-    counted, and refuse another offset. Predictions that wait are in ``clone`` and ``pickle`` alone.
+    counted, and refuse another offset. Predictions that wait are only in ``clone`` and ``pickle``.
 
     Examples
     --------
@@ -163,7 +163,7 @@ class LatencyAware(WrapperMetric):
     def coverage(self) -> float:
         """The share of labelled time steps with a prediction on screen, 0..1; NaN before the first.
 
-        Of this process alone; of all processes inside ``with metric.sync_context():``.
+        Of this process; of all processes inside ``with metric.sync_context():``.
         """
         labelled = int(self.labelled)
         return int(self.shown) / labelled if labelled else float("nan")
@@ -216,7 +216,7 @@ class LatencyAware(WrapperMetric):
         self._step(self.metric.update, preds, target, sequence, rest)
 
     def forward(self, preds: Any, target: Any = None, *, sequence: str | Sequence[str] = "", **rest: Any) -> Any:
-        """Let one time step pass as :meth:`update` does, and return the metric of this step alone.
+        """Let one time step pass as :meth:`update` does, and return the metric of this step.
 
         Returns
         -------
@@ -409,7 +409,7 @@ def _check_offset(
 ) -> int | None:
     if schedule is not None:
         if (frame_offset, latency_ms, fps) != (None, None, None):
-            raise ConfigError("`schedule` is given beside `frame_offset`, `latency_ms` or `fps`, expected it alone")
+            raise ConfigError("`schedule` is given beside `frame_offset`, `latency_ms` or `fps`, expected one of them")
         return None
     if frame_offset is None and latency_ms is None and fps is None:
         raise ConfigError("no latency is given, expected `frame_offset`, `latency_ms` with `fps`, or `schedule`")

@@ -466,7 +466,7 @@ class FlameMetric(Metric):
         return super().state_dict(*args, **kwargs)
 
     def _drop_spare_rows(self) -> None:
-        """Hold rows in use alone: what copies or saves a tensor takes all memory behind it along."""
+        """Hold only rows in use: what copies or saves a tensor takes all memory behind it along."""
         self._spare_rows = {name: SpareRows() for name in ROW_STATES}
         for name in ROW_STATES:
             setattr(self, name, getattr(self, name).clone())

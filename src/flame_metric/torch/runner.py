@@ -194,7 +194,7 @@ def compile_module(module: torch.nn.Module, mode: str | None) -> Callable[[torch
 
 @contextmanager
 def _settings(module: torch.nn.Module, cudnn_benchmark: bool, threads: int | None) -> Iterator[None]:
-    """Hold the settings that are not the module's alone, and restore them."""
+    """Hold the settings that are not only the module's, and restore them."""
     training = [(part, part.training) for part in module.modules()]
     benchmark, threads_before = torch.backends.cudnn.benchmark, torch.get_num_threads()
     try:
