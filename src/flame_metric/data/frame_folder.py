@@ -65,8 +65,10 @@ def frame_folder(
         names, below the other. Frames of sequences without a label map are left out.
     fps : int, float, Fraction, Decimal or str
         Steps per second.
-    num_classes, class_names, ignore_index, label_map
-        As :meth:`~flame_metric.data.folders.LabelFolder.scan` takes them.
+    num_classes, class_names, ignore_index
+        As :class:`~flame_metric.jobs.request.Request` has them; the number may be left out where names are given.
+    label_map : LabelLookup, optional
+        From labels in the files to classes.
     frame_prefix, frame_suffix, label_prefix, label_suffix : str
         Beginning and end of file names that are not part of the frame's name, the suffixes with or without the
         extension. Files without them are passed over.

@@ -56,8 +56,10 @@ def video_folder(
         The folder that holds a folder of PNG or .npy label maps for each video, called as the video without extension.
     fps : int, float, Fraction, Decimal or str, optional
         Frames per second; default: what each file says.
-    num_classes, class_names, ignore_index, label_map
-        As :meth:`~flame_metric.data.folders.LabelFolder.scan` takes them.
+    num_classes, class_names, ignore_index
+        As :class:`~flame_metric.jobs.request.Request` has them; the number may be left out where names are given.
+    label_map : LabelLookup, optional
+        From labels in the files to classes.
     label_prefix, label_suffix : str
         Beginning and end of the names of label maps around the number, the suffix with or without the extension. Files
         without them are passed over.
