@@ -136,3 +136,18 @@ def test_a_network_that_is_never_in_time() -> None:
     told = page.one("article", class_="streaming").one("p", class_="told").text
     assert told == "What is on screen live, with 1 worker, queue 1: nothing, ever; 36 of 42 frames dropped."
     assert page.one("table", id="now").rows()[1][3:5] == [number(evaluation.static.miou), "absent"]
+
+
+def test_all_that_is_drawn_lies_in_the_plane_of_the_chart() -> None:
+    """Of clips that differ much the interval is wider than the curve: it ran over the text below the chart."""
+    bank = OffsetBank(2, max_offset=3, fps=10, persistence=True)
+    labels = [[[frame % 2, 1, 0]] for frame in range(8)]
+    for name, preds in (("right", labels), ("wrong", [[[1, 0, 1]]] * 8), ("half", [[[0, 1, 1]]] * 8)):
+        bank.update_sequence(preds, labels, sequence=name)
+    page = report_page({"net": evaluate_bank(bank, latency_ms=100, max_offset=3)})
+    svg = re.search(r"<svg[^>]*class=\"curve\".*?</svg>", page, re.DOTALL)[0]
+    paths = re.findall(r"<path d=\"(M[^\"]+)\" class=\"(band|flame|persistence)", svg)
+    assert {"band", "flame", "persistence"} <= {series for _, series in paths}
+    top, bottom = map(float, re.search(r"class=\"cursor\" y1=\"([\d.]+)\" y2=\"([\d.]+)\"", svg).groups())
+    heights = [float(height) for path, _ in paths for height in re.findall(r"[ML]\S+ ([-\d.]+)", path)]
+    assert top <= min(heights) <= max(heights) <= bottom

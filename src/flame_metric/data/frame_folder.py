@@ -67,8 +67,8 @@ def frame_folder(
         Steps per second.
     num_classes, class_names, ignore_index
         As :class:`~flame_metric.jobs.request.Request` has them; the number may be left out where names are given.
-    label_map : LabelLookup, optional
-        From labels in the files to classes.
+    label_map : LabelLookup or str, optional
+        From labels in the files to classes; text such as ``"0:0,255:1"``.
     frame_prefix, frame_suffix, label_prefix, label_suffix : str
         Beginning and end of file names that are not part of the frame's name, the suffixes with or without the
         extension. Files without them are passed over.

@@ -58,8 +58,8 @@ def video_folder(
         Frames per second; default: what each file says.
     num_classes, class_names, ignore_index
         As :class:`~flame_metric.jobs.request.Request` has them; the number may be left out where names are given.
-    label_map : LabelLookup, optional
-        From labels in the files to classes.
+    label_map : LabelLookup or str, optional
+        From labels in the files to classes; text such as ``"0:0,255:1"``.
     label_prefix, label_suffix : str
         Beginning and end of the names of label maps around the number, the suffix with or without the extension. Files
         without them are passed over.

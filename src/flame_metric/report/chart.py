@@ -213,6 +213,11 @@ def _limits(grid: Grid) -> tuple[float, float]:
         for result in (*camera.flame, *camera.persistence[1:])  # labels agree with themselves: 1.0 without delay
         if result is not None and not math.isnan(result.miou)
     ]
+    if len(grid.networks) == 1:  # the only one whose interval is drawn
+        intervals = (
+            result.interval for camera in grid.networks[0].cameras.values() for result in camera.flame if result
+        )
+        scores += [bound for interval in intervals if interval is not None for bound in (interval.low, interval.high)]
     low, high = min(scores, default=0.0), max(scores, default=1.0)
     step = next((step for step in _STEPS if (high - low) / step <= 5), _STEPS[-1])
     low, high = math.floor(low / step - 0.25) * step, math.ceil(high / step) * step
