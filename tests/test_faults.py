@@ -140,7 +140,7 @@ FAULTS = [
     Fault("a signature", {f"{LABEL}.png": SIGNATURE}, "holds a PNG signature and no image, expected a PNG label map"),
     Fault("an empty file", {f"{LABEL}.png": b""}, "is empty, expected a PNG label map"),
     Fault("an array cut short", {f"{PRED}.npy": npy(A)[:-1]}, "is cut short: 47 bytes, expected 48"),
-    Fault("text named .npy", {f"{PRED}.npy": b"0 1 2\n"}, "is no .npy file, expected an array"),
+    Fault("text named .npy", {f"{PRED}.npy": b"0 1 2\n"}, "is not a .npy file, expected an array"),
     # several channels, instance ids
     Fault("RGB", {f"{PRED}.png": png(A, colour=RGB)}, f"is RGB (3 channels), {CHANNELS}"),
     Fault("RGBA", {f"{PRED}.png": png(A, colour=RGBA)}, f"is RGBA (4 channels), {CHANNELS}"),
@@ -385,7 +385,7 @@ def test_shares_leave_out_what_is_damaged(world: Path, capsys: pytest.CaptureFix
     for share in ("1/2", "2/2"):
         words = ["--on-error", "skip", "--shard", share, "--journal", f"part{share[0]}"]
         assert main(["evaluate", *evaluate(), *words]) == 0
-    assert "sequence bad is left out: preds/bad/1.npy: is no .npy file" in capsys.readouterr().err
+    assert "sequence bad is left out: preds/bad/1.npy: is not a .npy file" in capsys.readouterr().err
     assert main(["merge", "part1", "part2"]) == 4
     assert "1 of 2 sequence(s) are in no part: bad" in capsys.readouterr().err
     assert main(["merge", "part1", "part2", "--allow-partial", "--json", "-"]) == 0

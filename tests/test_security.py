@@ -192,7 +192,7 @@ FOLDERS = ["run", "flame_metric.demo:segmenter", "folders:d.toml", "--frame-offs
 NO_ARRAY = "1.npy: cannot be read as an array of numbers"
 CARRIERS = [
     Carrier("an array of objects", "preds/1.npy", OBJECTS, FRAMES, 3, NO_ARRAY),
-    Carrier("a pickle as a label map", "labels/1.npy", PICKLE, FRAMES, 3, "1.npy: is no .npy file"),
+    Carrier("a pickle as a label map", "labels/1.npy", PICKLE, FRAMES, 3, "1.npy: is not a .npy file"),
     Carrier("a pickle as a PNG", "labels/1.png", PICKLE, FRAMES, 3, "1.png: is not a PNG file", "PIL"),
     Carrier("a pickle as a bank", "bank.npz", PICKLE, BANK, 4, "File is not a zip file"),
     Carrier("a bank of objects", "bank.npz", lambda: bank_with("counts", OBJECTS), BANK, 4, "`counts` is object"),

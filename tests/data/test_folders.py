@@ -216,7 +216,7 @@ def test_reading_arrays(tmp_path: Path) -> None:
 def test_damaged_arrays(content: bytes, tmp_path: Path) -> None:
     folder = LabelFolder.scan(tree(tmp_path, "1.npy"))
     (tmp_path / "1.npy").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"1\.npy: (is no \.npy file|cannot be read as an array)"):
+    with pytest.raises(DatasetError, match=r"1\.npy: (is not a \.npy file|cannot be read as an array)"):
         folder.read(tmp_path / "1.npy")
 
 

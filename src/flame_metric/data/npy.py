@@ -45,7 +45,7 @@ def read_npy(
     try:
         with _open(file, content) as opened:
             if opened.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-                raise DatasetError(f"{file}: is no .npy file, expected an array", path=file)  # noqa: TRY301 - one line
+                raise DatasetError(f"{file}: is not a .npy file, expected an array", path=file)  # noqa: TRY301 - one line
             opened.seek(0)
             found, fortran, dtype = _npy_header(opened)
             _check_npy(file, found, dtype, shape, scores=scores)
