@@ -452,7 +452,7 @@ def test_networks_are_really_measured():
         ({"latency": {"swiftnet-r18": -1, "swiftnet-r18-x": 3}}, "-1"),
         ({"seed": -1}, "`seed` is -1"),
         ({"data": "kitti:/x"}, "expected one of synthetic"),
-        ({"experiment": "translations", "networks": ["deeplab-mn"]}, "expected swiftnet-r18 alone"),
+        ({"experiment": "translations", "networks": ["deeplab-mn"]}, "expected only swiftnet-r18"),
         ({"experiment": "translations", "translations": ()}, "`numbers` is empty"),
         ({"translations": (9,)}, "`translations` changes nothing in table1, expected `experiment` 'translations'"),
         ({"experiment": "translations", "translations": (0,)}, "`numbers` is 0"),
