@@ -65,6 +65,7 @@ class Segmenter(lightning.LightningModule):
             torch.manual_seed(0)
             self.layer = torch.nn.Conv2d(3, CLASSES, 3, padding=1)
         self.flame = FlameMetric(**{**OPTIONS, "latency_ms": latency_ms})
+        self.flame.persistent(True)  # so that a checkpoint holds what an epoch has counted
         self.stream = LatencyAware(FlameMetric(**OPTIONS), frame_offset=OFFSET)
         self.results = {"train": [], "val": []}  # of each epoch: the metric's and the meter's
 

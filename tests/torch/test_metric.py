@@ -345,6 +345,25 @@ def test_r18_nan_scores_are_refused(dtype):
         metric.compute()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_scores_of_infinity_for_two_classes_are_refused(dtype):
+    scores = torch.full((1, 3, 2, 2), -torch.inf, dtype=getattr(torch, dtype))
+    scores[0, 2, 0, 0] = torch.inf  # one is a score
+    target = torch.zeros((1, 2, 2), dtype=torch.long)
+    target[0, 0, 0] = 2
+    right, wrong = counted_on_the_device(FlameMetric(3)), counted_on_the_device(FlameMetric(3))
+    for metric in (right, FlameMetric(3)):
+        metric.update(scores, target)
+        assert metric.compute() == 1
+    scores[0, :2, 1, 1] = torch.inf
+    with pytest.raises(LabelError, match=r"\+inf for two or more classes at 1 pixels"):
+        FlameMetric(3).update(scores, target)
+    wrong.update(scores, target, sequence="clip")
+    match = r"`pred` held scores of \+inf for two or more classes at 1 pixels of sequence\(s\) 'clip'"
+    with pytest.raises(LabelError, match=match):
+        wrong.compute()
+
+
 @pytest.mark.parametrize("here", [False, True], ids=["host", "device"])
 def test_quarter_size_logits_are_refused_with_both_sizes(here):
     metric = FlameMetric(3)
@@ -390,7 +409,7 @@ def test_memory_does_not_grow_with_batches():
     sizes = []
     for seed in range(20):
         metric.update(*draw(19, None, seed=seed), sequence="one" if seed % 2 else "other")
-        sizes.append(sum(tensor.numel() for tensor in metric.state_dict().values()))
+        sizes.append(sum(tensor.numel() for tensor in metric.metric_state.values()))
     assert len(set(sizes[1:])) == 1
 
 

@@ -85,7 +85,7 @@ def test_every_dtype_and_histogram(dtype, histogram):
     expected = count_pairs(pred, target, LabelSpace(19, void))
     assert np.array_equal(counted.per_class.cpu().numpy(), expected.per_class)
     assert tuple(counted.tallies.tolist()) == expected.tallies
-    assert counted.faults.tolist() == [0, 0, 0]
+    assert counted.faults.tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("histogram", counting.HISTOGRAMS)
@@ -140,6 +140,23 @@ def test_r18_nan_scores_raise_with_the_score():
         metric.compute()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_scores_that_overflowed_raise_with_the_score(dtype):
+    metric = FlameMetric(**OPTIONS).cuda()
+    scores, (_, target) = draw_scores(dtype), draw()
+    scores[0, 3, 5, 5] = float("inf")
+    with never_waiting():
+        metric.update(scores, target)
+    metric.compute()
+    scores[0, 7, 5, 5] = float("inf")
+    with never_waiting():
+        metric.update(scores, target)
+    with pytest.raises(LabelError, match=r"`pred` held scores of \+inf for two or more classes at 1 pixels"):
+        metric.compute()
+    with pytest.raises(LabelError, match=r"\+inf for two or more classes at 1 pixels"):
+        FlameMetric(**OPTIONS).update(scores, target)
+
+
 def test_tensors_of_the_host_and_clips():
     metric, meter = FlameMetric(**OPTIONS).cuda(), FlameMeter(**OPTIONS)
     pred, target = draw()
@@ -156,6 +173,7 @@ def test_state_moves_between_devices():
     metric, meter = FlameMetric(**OPTIONS).cuda(), FlameMeter(**OPTIONS)
     pred, target = draw()
     metric.update(pred, target)
+    metric.persistent(True)
     fresh = FlameMetric(**OPTIONS)
     fresh.load_state_dict(metric.state_dict())
     assert fresh.counts.device.type == "cpu"

@@ -24,6 +24,7 @@ STATES = {"counts", "tallies", "faults", "configuration", "sequence_index"}
 def make(*sequences, **options):
     """A metric with an open sequence, and whole clips of the given ids."""
     metric = FlameMetric(**{**OPTIONS, **options})
+    metric.persistent(True)
     metric.update(A, B, sequence="open")
     for sequence in sequences:
         metric.update_sequence([A, B, A], [B, A, A], sequence=sequence)
@@ -188,6 +189,7 @@ def test_damaged_index_is_refused(index, match):
 
 def test_faults_travel_with_the_state():
     metric = FlameMetric(**OPTIONS)
+    metric.persistent(True)
     metric._lies_here = lambda maps: True
     metric.update(A + 1, A, sequence="open")
     with pytest.raises(LabelError, match=r"`pred` held labels .* at 2 pixels of sequence"):
@@ -304,7 +306,7 @@ def test_counts_made_in_inference_mode_take_more_outside_it():
 
 
 def collection():
-    return torchmetrics.MetricCollection(
+    metrics = torchmetrics.MetricCollection(
         {
             "void 255": FlameMetric(3, ignore_index=255),
             "void 0": FlameMetric(3, ignore_index=0),
@@ -313,6 +315,8 @@ def collection():
             "7 classes": FlameMetric(7, ignore_index=255),
         }
     )
+    metrics.persistent(True)
+    return metrics
 
 
 def expected_of(pairs):

@@ -30,6 +30,7 @@ __all__ = [
     "as_numpy",
     "bad_labels",
     "check_pair",
+    "check_scores",
     "class_numbers",
     "code_map",
     "label_pairs",
@@ -38,6 +39,7 @@ __all__ = [
     "pair_up",
     "raise_bad_labels",
     "shape_message",
+    "tied_at_infinity",
 ]
 
 LabelMaps: TypeAlias = Any
@@ -322,9 +324,19 @@ def _on_accelerator(maps: Any) -> bool:
 
 def _labels_on_device(scores: Any) -> Array:
     """Labels of scores that lie on an accelerator: a label map is copied from there, never the scores."""
-    best, labels = scores.detach().max(dim=-3)
-    _check_nan(int(best.isnan().sum()))
+    scores = scores.detach()
+    best, labels = scores.max(dim=-3)
+    infinite = best.isposinf()
+    check_scores(int(best.isnan().sum()), int(tied_at_infinity(scores).sum()) if infinite.any() else 0)
     return np.asarray(labels.cpu().numpy())
+
+
+def tied_at_infinity(scores: Any) -> Any:
+    """Tell at which pixels of scores (..., C, H, W), an array or a tensor, two classes or more are at +inf.
+
+    Their highest score is no decision: it is what overflowed first.
+    """
+    return (scores == math.inf).sum(-3) > 1
 
 
 def _check_labels(maps: Array, argument: str, space: LabelSpace) -> None:
@@ -372,16 +384,17 @@ def labels_of_scores(scores: Array) -> Array:
     dtype: type[np.unsignedinteger[Any]] = np.uint8 if num_classes <= _BYTE_VALUES else np.uint16
     labels = np.zeros((*scores.shape[:-3], height, width), dtype)
     rows = max(1, _SCORE_CHUNK // width)
-    nan_pixels = 0
+    nan_pixels = tied_pixels = 0
     for index in np.ndindex(*scores.shape[:-3]):
         for top in range(0, height, rows):
-            nan_pixels += _best_class(scores[index][:, top : top + rows], labels[index][top : top + rows])
-    _check_nan(nan_pixels)
+            nan, tied = _best_class(scores[index][:, top : top + rows], labels[index][top : top + rows])
+            nan_pixels, tied_pixels = nan_pixels + nan, tied_pixels + tied
+    check_scores(nan_pixels, tied_pixels)
     return labels
 
 
-def _best_class(scores: Array, labels: Array) -> int:
-    """Write the class of the highest score into ``labels`` (zeros) and return the number of NaN pixels."""
+def _best_class(scores: Array, labels: Array) -> tuple[int, int]:
+    """Write the class of the highest score into ``labels`` (zeros); return the pixels of NaN, and of ties at +inf."""
     work = np.float32 if scores.dtype == np.float16 else scores.dtype  # NumPy computes with float16 one by one
     best = scores[0].astype(work)
     better = np.empty(labels.shape, np.bool_)
@@ -393,12 +406,27 @@ def _best_class(scores: Array, labels: Array) -> int:
         # Labels only grow from step to step, so "label where better" is a maximum: no branch and no masked write.
         np.multiply(better.view(np.uint8), labels.dtype.type(label), out=candidate)
         np.maximum(labels, candidate, out=labels)
-    return int(np.count_nonzero(np.isnan(best)))
+    infinite = np.isposinf(best)
+    tied = np.count_nonzero(tied_at_infinity(scores) & infinite) if infinite.any() else 0
+    return int(np.count_nonzero(np.isnan(best))), int(tied)
 
 
-def _check_nan(pixels: int) -> None:
-    if pixels:
-        raise LabelError(f"`pred` holds NaN scores at {pixels:,} pixels, expected numbers", argument="pred")
+def check_scores(nan_pixels: int, tied_pixels: int, *, holds: str = "`pred` holds") -> None:
+    """Raise if scores decide for no class at some pixels: NaN, or :func:`tied_at_infinity`.
+
+    Raises
+    ------
+    LabelError
+        With the number of these pixels.
+    """
+    if nan_pixels:
+        raise LabelError(f"{holds} NaN scores at {nan_pixels:,} pixels, expected numbers", argument="pred")
+    if tied_pixels:
+        raise LabelError(
+            f"{holds} scores of +inf for two or more classes at {tied_pixels:,} pixels, expected one highest score; "
+            "did they overflow in a lower precision? compute them in float32",
+            argument="pred",
+        )
 
 
 # ── labels that are neither class nor void ──

@@ -15,7 +15,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,7 +28,8 @@ from flame_metric.errors import ConfigError, FlameWarning, StateError
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.pairs import Line
 from flame_metric.torch.delay import DelayLines, Schedules
-from flame_metric.torch.rows import copy_tensors, has_rows, join_rows, rows_of
+from flame_metric.torch.eager import run_eagerly
+from flame_metric.torch.rows import copy_tensors, has_rows, join_rows, map_tensors, rows_of
 
 __all__ = ["LatencyAware"]
 
@@ -105,10 +107,13 @@ class LatencyAware(WrapperMetric):
 
     is_differentiable = False
 
-    offset: Tensor
-    labelled: Tensor
-    shown: Tensor
-    ungrouped: Tensor
+    __jit_unused_properties__: ClassVar[list[str]] = [*Metric.__jit_unused_properties__, "frame_offset", "coverage"]
+
+    if TYPE_CHECKING:  # torch.jit.script reads annotations, and finds no such tensors in the module that it makes
+        offset: Tensor
+        labelled: Tensor
+        shown: Tensor
+        ungrouped: Tensor
 
     def __init__(
         self,
@@ -128,6 +133,7 @@ class LatencyAware(WrapperMetric):
         parts = _metrics_in(metric)
         if not parts:
             raise ConfigError("`metric` is a collection of no metrics, expected one at least")
+        _check_inputs(metric)
         if any(isinstance(part, LatencyAware) for part in parts):
             raise ConfigError("`metric` is latency-aware already, expected one that compares aligned pairs")
         if any(isinstance(getattr(part, "config", None), ScoreConfig) for part in parts):
@@ -143,6 +149,7 @@ class LatencyAware(WrapperMetric):
         self._lines = DelayLines(self._offset, schedule, max_sequences)
         self.metric = metric.clone()
         self.metric.reset()
+        self._nothing: Any = None  # what forward returns where nothing was counted, once that is needed
         # A MetricCollection updates only one of several metrics whose states are equal, and cannot see the state of a
         # wrapped one. NaN equals nothing, so no wrapper is ever taken for another, nor for its own clone. It comes
         # first: some versions of torchmetrics look no further than the first state.
@@ -215,16 +222,37 @@ class LatencyAware(WrapperMetric):
         """
         self._step(self.metric.update, preds, target, sequence, rest)
 
+    @torch.jit.unused
+    @run_eagerly
     def forward(self, preds: Any, target: Any = None, *, sequence: str | Sequence[str] = "", **rest: Any) -> Any:
         """Let one time step pass as :meth:`update` does, and return the metric of this step.
 
         Returns
         -------
         Any
-            What the wrapped metric's ``forward`` returns for the pairs of this step; None where nothing was counted.
+            What the wrapped metric's ``forward`` returns for the pairs of this step; NaN in its place where nothing was
+            counted.
         """
-        self._forward_cache = self._step(self.metric, preds, target, sequence, rest)
+        value = self._step(self.metric, preds, target, sequence, rest)
+        self._forward_cache = self._value_of_nothing() if value is None else value
         return self._forward_cache
+
+    def _value_of_nothing(self) -> Any:
+        """Return NaN in the form in which the wrapped metric returns its values."""
+        if self._nothing is None:
+            empty = self.metric.clone()
+            empty.reset()
+            for part in _metrics_in(empty):
+                part.sync_on_compute = part._to_sync = False
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    found = empty.compute()
+            except Exception:  # of metrics that cannot be computed of nothing
+                names = empty.keys() if isinstance(empty, MetricCollection) else ()
+                found = dict.fromkeys(names, torch.zeros(())) if names else torch.zeros(())
+            self._nothing = map_tensors(lambda value: torch.full(value.shape, float("nan")), found)
+        return map_tensors(lambda value: value.to(self.device), self._nothing)
 
     def _step(self, count: Callable[..., Any], preds: Any, target: Any, sequence: Any, rest: dict[str, Any]) -> Any:
         """Pair up, count, and only then move on."""
@@ -392,9 +420,17 @@ class LatencyAware(WrapperMetric):
         return {**filtered, **own}
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        if f"{prefix}offset" in state_dict:
-            _same_offset(torch.stack([self.offset, state_dict[f"{prefix}offset"].to(self.offset.device)]))
+        saved = state_dict.pop(f"{prefix}offset", None)
+        if saved is not None and state_dict.get(f"{prefix}labelled", 1):  # of another offset it has to be empty
+            _same_offset(
+                torch.stack([self.offset, saved.to(self.offset.device)]),
+                "; call reset() before saving, or leave it out",
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _wrap_update(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        """Keep ``update`` out of a step that ``torch.compile`` compiles: what waits is not part of a graph."""
+        return run_eagerly(super()._wrap_update(update))
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = "") -> LatencyAware:
         before = self.device
@@ -402,6 +438,36 @@ class LatencyAware(WrapperMetric):
         if self.device != before:
             self._lines.move_to(self.device)
         return self
+
+
+def _check_inputs(metric: Metric | MetricCollection) -> None:
+    """Raise ConfigError if a metric does not compare predictions with a target."""
+    if isinstance(metric, MetricCollection):
+        inner = list(_metrics_by_name(metric).values())
+    else:
+        parameters = metric._update_signature.parameters.values()
+        if any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):  # hands on what it gets
+            inner = [part for part in _metrics_in(metric) if part is not metric]
+        else:
+            _check_signature(metric, list(parameters))
+            return
+    for part in inner:
+        _check_inputs(part)
+
+
+def _check_signature(metric: Metric, parameters: list[Parameter]) -> None:
+    inputs = [one for one in parameters if one.kind in {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}]
+    compares = len(inputs) > 1 and (
+        # A weight, or a flag that says what the first one is, is not a target.
+        inputs[1].name.startswith("target")
+        or (inputs[1].default is Parameter.empty and inputs[1].annotation not in (bool, "bool"))
+    )
+    if not compares:
+        takes = ", ".join(str(one) for one in parameters)
+        raise ConfigError(
+            f"`metric` is or holds {type(metric).__name__}, whose update takes ({takes}), expected one that compares: "
+            "update(preds, target)"
+        )
 
 
 def _check_offset(
@@ -468,9 +534,9 @@ def _restore(metric: Metric) -> None:
     metric._cache, metric._is_synced = None, False
 
 
-def _same_offset(offsets: Tensor) -> Tensor:
+def _same_offset(offsets: Tensor, remedy: str = "") -> Tensor:
     """Reduce the offsets of several wrappers to the one that they share."""
     if bool((offsets != offsets[0]).any()):
         found = ", ".join("by schedule" if k == _BY_SCHEDULE else str(k) for k in sorted(set(offsets.tolist())))
-        raise StateError(f"latency-aware metrics of different frame offsets ({found}) cannot be combined")
+        raise StateError(f"latency-aware metrics of different frame offsets ({found}) cannot be combined{remedy}")
     return offsets[0]

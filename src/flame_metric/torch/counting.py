@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from flame_metric.core.counting import Counts
-from flame_metric.core.labels import LabelMaps, LabelSpace, check_pair, pair_up
+from flame_metric.core.labels import LabelMaps, LabelSpace, check_pair, pair_up, tied_at_infinity
 
 __all__ = ["HISTOGRAM", "HISTOGRAMS", "TensorCounts", "count_missing_on_device", "count_on_device"]
 
@@ -51,9 +51,9 @@ class TensorCounts:
         Intersection, predicted, labelled pixels.
     tallies : Tensor of int64, (4,)
         Pairs, labelled frames, valid pixels, all pixels.
-    faults : Tensor of int64, (3,)
-        Pixels whose target is neither class nor void, those whose prediction is, and those with NaN scores. The counts
-        mean nothing unless all are 0.
+    faults : Tensor of int64, (4,)
+        Pixels whose target is neither class nor void, those whose prediction is, those with NaN scores, and those with
+        +inf for two or more classes. The counts mean nothing unless all are 0.
     """
 
     per_class: Tensor
@@ -66,7 +66,7 @@ class TensorCounts:
         return cls(
             *(
                 torch.tensor(values, dtype=torch.int64, device="cpu").to(device, non_blocking=True)
-                for values in (counts.per_class, counts.tallies, (0, 0, 0))
+                for values in (counts.per_class, counts.tallies, (0, 0, 0, 0))
             )
         )
 
@@ -129,7 +129,7 @@ def count_on_device(
             [1, 1],
             [2, 1]])
     >>> counted.faults
-    tensor([0, 1, 0])
+    tensor([0, 1, 0, 0])
     """
     found = [_count_pair(pred, labels, space, histogram) for pred, labels in pair_up(preds, target)]
     return sum(found[1:], start=found[0])
@@ -144,25 +144,27 @@ def count_missing_on_device(target: LabelMaps, space: LabelSpace) -> TensorCount
 
 
 def _count_pair(pred: Tensor, target: Tensor, space: LabelSpace, histogram: Histogram) -> TensorCounts:
-    nan_pixels = torch.zeros((), dtype=torch.int64, device=target.device)
+    nan_pixels = tied_pixels = torch.zeros((), dtype=torch.int64, device=target.device)
     if check_pair(_outline(pred), _outline(target), space):
-        best, pred = pred.max(dim=-3)  # the lowest class among equal ones; carries NaN along
-        nan_pixels = best.isnan().sum()
+        scores = pred
+        best, pred = scores.max(dim=-3)  # the lowest class among equal ones; carries NaN along
+        nan_pixels, tied_pixels = best.isnan().sum(), (tied_at_infinity(scores) & best.isposinf()).sum()
     side = space.num_classes + 2
     table = torch.zeros(side * side, dtype=torch.int64, device=target.device)
     for p, t in zip(*(torch.split(maps.reshape(-1), _CHUNK) for maps in (pred, target)), strict=True):
         table += histogram(_bins(t, space) * side + _bins(p, space), side * side)
-    return _from_table(table.view(side, side), nan_pixels, math.prod(target.shape[:-2]), target.numel())
+    undecided = torch.stack([nan_pixels, tied_pixels])
+    return _from_table(table.view(side, side), undecided, math.prod(target.shape[:-2]), target.numel())
 
 
-def _from_table(table: Tensor, nan_pixels: Tensor, maps: int, pixels: int) -> TensorCounts:
+def _from_table(table: Tensor, undecided: Tensor, maps: int, pixels: int) -> TensorCounts:
     num_classes = len(table) - 2
     valid = table[:num_classes]
     classes = valid[:, :num_classes]
     per_class = torch.stack([classes.diagonal(), classes.sum(dim=0), valid.sum(dim=1)])
-    number_of_maps, number_of_pixels = (torch.full_like(nan_pixels, number) for number in (maps, pixels))
+    number_of_maps, number_of_pixels = (torch.full_like(table[0, 0], number) for number in (maps, pixels))
     tallies = torch.stack([number_of_maps, number_of_maps, valid.sum(), number_of_pixels])
-    return TensorCounts(per_class, tallies, torch.stack([table[-1].sum(), table[:, -1].sum(), nan_pixels]))
+    return TensorCounts(per_class, tallies, torch.cat([table[-1].sum()[None], table[:, -1].sum()[None], undecided]))
 
 
 def _bins(labels: Tensor, space: LabelSpace) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,12 +29,14 @@ from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.meter import FlameMeter
 from flame_metric.scores.result import FlameResult
 from flame_metric.torch.counting import TensorCounts, count_missing_on_device, count_on_device
+from flame_metric.torch.eager import run_eagerly
 from flame_metric.torch.ranks import merge_from_ranks
 from flame_metric.torch.state import (
     HOST_STATES,
     ROW_STATES,
     SequenceIndex,
     SpareRows,
+    check_saved_state,
     check_state,
     meter_of,
     state_of,
@@ -52,6 +54,9 @@ class FlameMetric(Metric):
         As :class:`~flame_metric.FlameMeter` takes them.
     hardware : str, optional
         What the latency was measured on: free text for the signature.
+    average : {"macro", "none"} or None
+        What ``compute`` and ``forward`` return: the mean IoU over the classes (Eq. 2), or with ``"none"`` or None the
+        IoU of each class, (C,), as ``ClasswiseWrapper`` takes it; NaN for a class that occurs nowhere.
     **kwargs
         Those of every torchmetrics metric. ``compute_with_cache`` is False by default: where ranks are updated
         unequally often, one that answers from its cache leaves the others waiting.
@@ -78,12 +83,20 @@ class FlameMetric(Metric):
     plot_lower_bound: float = 0.0
     plot_upper_bound: float = 1.0
 
-    counts: Tensor
-    tallies: Tensor
-    faults: Tensor
-    configuration: Tensor
-    _index_written: Tensor | None
-    _index_read: SequenceIndex | None
+    __jit_unused_properties__: ClassVar[list[str]] = [
+        *Metric.__jit_unused_properties__,
+        "config",
+        "frame_offset",
+        "sequence_index",
+    ]
+
+    if TYPE_CHECKING:  # torch.jit.script reads annotations, and finds no such tensors in the module that it makes
+        counts: Tensor
+        tallies: Tensor
+        faults: Tensor
+        configuration: Tensor
+        _index_written: Tensor | None
+        _index_read: SequenceIndex | None
 
     def __init__(
         self,
@@ -96,6 +109,7 @@ class FlameMetric(Metric):
         class_names: Sequence[str] | None = None,
         before_first: str = "skip",
         hardware: str | None = None,
+        average: str | None = "macro",
         **kwargs: Any,
     ) -> None:
         if "device" in kwargs:
@@ -113,9 +127,14 @@ class FlameMetric(Metric):
             before_first=before_first,
             hardware=hardware,
         )
+        if average not in ("macro", "none", None):
+            raise ConfigError(
+                f'`average` is {average!r}, expected "macro" (the mean of Eq. 2) or "none" (the IoU of each class)'
+            )
+        self._per_class = average != "macro"
         self._spare_rows = {name: SpareRows() for name in ROW_STATES}
         for name, value in state_of(FlameMeter.from_config(self._config), self.device).items():
-            self.add_state(name, value, persistent=True)
+            self.add_state(name, value)
 
     @property
     def config(self) -> ScoreConfig:
@@ -235,6 +254,7 @@ class FlameMetric(Metric):
         self._note_update()
 
     @torch.jit.unused
+    @run_eagerly
     def forward(self, preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str] = "") -> Tensor:
         """Add a batch and return its own mean IoU: of this rank's, or with ``dist_sync_on_step`` of all ranks' batches.
 
@@ -260,7 +280,7 @@ class FlameMetric(Metric):
             setattr(self, name, getattr(self, name).clone())
         self._add(*counted[0])
         self._note_update()
-        value = self._as_tensor(FlameResult.from_counts(self._config, batch.sequences).miou)
+        value = self._as_tensor(FlameResult.from_counts(self._config, batch.sequences))
         self._forward_cache = value  # type: ignore[assignment]  # declared as None
         return value
 
@@ -335,7 +355,7 @@ class FlameMetric(Metric):
     # ── scores ──
 
     def compute(self) -> Tensor:
-        """Return the mean IoU of all ranks, float32 and 0-d; NaN if nothing was counted.
+        """Return the mean IoU of all ranks, float32 and 0-d, or the IoU of each class (C,); NaN if nothing was counted.
 
         Raises
         ------
@@ -349,7 +369,7 @@ class FlameMetric(Metric):
         FlameWarning
             If there is no valid pixel at all.
         """
-        return self._as_tensor(self.to_meter().compute().miou)
+        return self._as_tensor(self.to_meter().compute())
 
     def result(self) -> FlameResult:
         """Return the result of all ranks with counts per sequence; errors and warnings are those of :meth:`compute`."""
@@ -382,8 +402,9 @@ class FlameMetric(Metric):
         except ModuleNotFoundError as error:
             raise MissingExtraError("plot needs matplotlib: pip install 'flame-metric[plot]'") from error
 
-    def _as_tensor(self, miou: float) -> Tensor:
-        return torch.tensor(miou, dtype=torch.float32, device=self.counts.device)
+    def _as_tensor(self, result: FlameResult) -> Tensor:
+        value = result.iou if self._per_class else result.miou
+        return torch.tensor(value, dtype=torch.float32, device=self.counts.device)
 
     # ── combining ──
 
@@ -472,14 +493,18 @@ class FlameMetric(Metric):
             setattr(self, name, getattr(self, name).clone())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        """Take over a saved state; one that was saved without it (``persistent(False)``) leaves the counts alone."""
+        """Take over a saved state; one that was saved without it leaves the counts alone."""
         found = {name: state_dict.pop(prefix + name) for name in self._defaults if prefix + name in state_dict}
         if found:
-            state = check_state(found, self._config)
+            state = check_saved_state(found, self._config, prefix)
             device = self.counts.device
             self._take({name: value if name in HOST_STATES else value.to(device) for name, value in state.items()})
             self._note_update()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _wrap_update(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        """Keep ``update`` out of a step that ``torch.compile`` compiles: it counts on the host, or by small kernels."""
+        return run_eagerly(super()._wrap_update(update))
 
     def set_dtype(self, dst_type: str | torch.dtype) -> FlameMetric:
         """Change nothing, as ``half`` and ``double`` do: counts are int64, and ``compute`` returns float32."""

@@ -6,7 +6,8 @@ Five tensors, so that whatever saves, copies, moves or compares the state of a m
 - ``sequence_index``: uint8, JSON of the :class:`SequenceIndex`;
 - ``counts``: int64 (S, 3, C), intersection, predicted and labelled pixels of each sequence and class;
 - ``tallies``: int64 (S, 4), pairs, labelled frames, valid pixels, all pixels;
-- ``faults``: int64 (S, 3), pixels with a wrong target, a wrong prediction, NaN scores, counted on a device.
+- ``faults``: int64 (S, 4), pixels with a wrong target, a wrong prediction, NaN scores, and scores of +inf for several
+  classes, as counted on a device. States of earlier releases lack the last column.
 
 The first two stay on the host, which has to read them; the others are on the device of the metric.
 """
@@ -29,7 +30,17 @@ from flame_metric.scores.config import ScoreConfig
 from flame_metric.scores.meter import FlameMeter
 from flame_metric.scores.result import FlameResult
 
-__all__ = ["HOST_STATES", "ROW_STATES", "SequenceIndex", "SpareRows", "check_state", "encode", "meter_of", "state_of"]
+__all__ = [
+    "HOST_STATES",
+    "ROW_STATES",
+    "SequenceIndex",
+    "SpareRows",
+    "check_saved_state",
+    "check_state",
+    "encode",
+    "meter_of",
+    "state_of",
+]
 
 HOST_STATES = ("configuration", "sequence_index")
 ROW_STATES = ("counts", "tallies", "faults")
@@ -132,7 +143,7 @@ def state_of(meter: FlameMeter, device: torch.device) -> dict[str, Tensor]:
         "sequence_index": index.to_tensor(),
         "counts": torch.tensor(held.counts, device=device),
         "tallies": torch.tensor(held.tallies, device=device),
-        "faults": torch.zeros((len(held.sequences), 3), dtype=torch.int64, device=device),
+        "faults": torch.zeros((len(held.sequences), 4), dtype=torch.int64, device=device),
     }
 
 
@@ -149,6 +160,8 @@ def check_state(state: Mapping[str, Any], config: ScoreConfig) -> dict[str, Tens
         raise StateError(f"the state lacks {shortened(missing)}, expected the tensors {', '.join(_STATES)}")
     with reading(_NAME):
         copies = {name: state[name].detach().clone() for name in _STATES}
+        if copies["faults"].shape[1:] == (3,):
+            copies["faults"] = torch.nn.functional.pad(copies["faults"], (0, 1))
         found = ScoreConfig.from_dict(_decode(copies["configuration"]))
         differences = config.differences(found)
         if differences:
@@ -161,11 +174,38 @@ def check_state(state: Mapping[str, Any], config: ScoreConfig) -> dict[str, Tens
     return copies
 
 
+def check_saved_state(state: Mapping[str, Any], config: ScoreConfig, prefix: str) -> dict[str, Tensor]:
+    """Return copies of a state from a ``state_dict``, as :func:`check_state` does; an empty one belongs to any metric.
+
+    A network that was trained with a metric inside is loaded to be scored at another latency: the state of that metric
+    is no obstacle unless it holds counts.
+
+    Raises
+    ------
+    StateError
+        As :func:`check_state` does; if it holds counts of another configuration, with what to do about it.
+    """
+    with reading(_NAME):
+        found = ScoreConfig.from_dict(_decode(state["configuration"])) if "configuration" in state else config
+    try:
+        checked = check_state(state, found)
+        if not checked["counts"].numel():
+            return state_of(FlameMeter.from_config(config), checked["counts"].device)
+        return check_state(state, config)
+    except StateError as error:
+        if not config.differences(found):
+            raise
+        remedy = "call reset() before saving"
+        if prefix:
+            remedy += f", or leave out the keys that begin with {prefix!r}"
+        raise StateError(f"{error}; {remedy}") from error
+
+
 def _check_layout(state: Mapping[str, Tensor], config: ScoreConfig) -> None:
     names = _decode(state["sequence_index"])["sequences"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise StateError("the state names a sequence twice, or not by text")
-    for name, width in (("counts", (3, config.num_classes)), ("tallies", (4,)), ("faults", (3,))):
+    for name, width in (("counts", (3, config.num_classes)), ("tallies", (4,)), ("faults", (4,))):
         found, expected = state[name], (len(names), *width)
         if found.dtype != torch.int64 or found.shape != expected:
             raise StateError(
@@ -184,6 +224,7 @@ def _check_faults(faults: Tensor, names: list[str], space: LabelSpace) -> None:
         ),
         ("pred", "labels that are neither class nor void at", f"{space}; update with .cpu() tensors names the labels"),
         ("pred", "NaN scores at", "numbers"),
+        ("pred", "scores of +inf for two or more classes at", "one highest score; compute scores in float32"),
     )
     for pixels, (argument, what, expected) in zip(faults.T.tolist(), kinds, strict=True):
         if not any(pixels):
