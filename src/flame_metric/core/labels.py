@@ -8,9 +8,11 @@ another.
 
 from __future__ import annotations
 
+import base64
 import math
 import numbers
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +35,8 @@ __all__ = [
     "check_scores",
     "class_numbers",
     "code_map",
+    "coded_from_dict",
+    "coded_to_dict",
     "label_pairs",
     "labels_of_scores",
     "num_maps",
@@ -51,6 +55,7 @@ MAX_CLASSES = 4096  # a confusion matrix of int64 grows with the square: 134 MB 
 DENSE = 0.2  # above this share of pixels that start a run, counting every pixel is faster than finding the runs
 _SCORE_CHUNK = 1 << 16
 _BYTE_VALUES = 256
+_MOST_FOR_ONE = 1032  # bytes that one byte can stand for in a zlib stream
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,13 @@ class CodedMap:
         """Number of pixels."""
         return math.prod(self.shape)
 
+    @classmethod
+    def from_numbers(cls, numbers: npt.NDArray[np.uint16]) -> CodedMap:
+        """Code the numbers 0..C (C for void) of the pixels of one map, (H, W)."""
+        flat = numbers.ravel()
+        starts = _run_starts(flat)
+        return cls((numbers.shape[0], numbers.shape[1]), starts, flat if starts is None else flat[starts])
+
     def pixels(self) -> npt.NDArray[np.uint16]:
         """Return the label of each pixel, (H * W,)."""
         return self.labels if self.starts is None else np.repeat(self.labels, np.diff(self.starts, append=self.size))
@@ -151,9 +163,56 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     flat = array.ravel()
     starts = _run_starts(flat)
     kept = flat if starts is None else flat[starts]
-    if bad_labels(kept, space).any():
+    numbers = _code_labels(kept, space)
+    if numbers is None:
         raise_bad_labels({argument: array}, space)
-    return CodedMap((array.shape[0], array.shape[1]), starts, class_numbers(kept, space).astype(np.uint16))
+    return CodedMap((array.shape[0], array.shape[1]), starts, numbers)
+
+
+def _code_labels(labels: Array, space: LabelSpace) -> npt.NDArray[np.uint16] | None:
+    """Return labels as 0..C, where C stands for void; None if one of them is neither class nor void."""
+    seen = labels
+    if labels.dtype.kind == "i":  # seen as unsigned, negative labels are large: one comparison less
+        seen = labels.view(f"{labels.dtype.byteorder}u{labels.itemsize}")
+    outside = seen >= space.num_classes
+    numbers = labels.astype(np.uint16)
+    if space.ignore_index is None:
+        return None if outside.any() else numbers
+    void = labels == space.ignore_index
+    if np.greater(outside, void).any():
+        return None
+    np.copyto(numbers, np.uint16(space.num_classes), where=void)
+    return numbers
+
+
+def coded_to_dict(coded: CodedMap) -> dict[str, Any]:
+    """Return a coded map in types that JSON knows: its pixels, compressed, as text."""
+    pixels = coded.pixels().astype("<u2").tobytes()
+    return {"shape": list(coded.shape), "pixels": base64.b64encode(zlib.compress(pixels)).decode()}
+
+
+def coded_from_dict(record: Mapping[str, Any], space: LabelSpace) -> CodedMap:
+    """Read what :func:`coded_to_dict` returned; a record from outside cannot claim more than it holds.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a map of these labels.
+    """
+    height, width = record["shape"]
+    if not (type(height) is type(width) is int and min(height, width) > 0):
+        raise ValueError(f"a label map has the shape {record['shape']!r}")
+    packed = base64.b64decode(record["pixels"], validate=True)
+    size = 2 * height * width
+    unpack = zlib.decompressobj()
+    try:
+        data = unpack.decompress(packed, min(size, _MOST_FOR_ONE * len(packed)) + 1)
+    except zlib.error as error:
+        raise ValueError(f"a label map is damaged: {error}") from error
+    numbers = np.frombuffer(data, "<u2").astype(np.uint16) if len(data) == size and unpack.eof else None
+    if numbers is None or numbers.max() > space.num_classes:
+        raise ValueError(f"a label map does not hold {height} x {width} of the labels 0..{space.num_classes}")
+    return CodedMap.from_numbers(numbers.reshape(height, width))
 
 
 def _has_class_axis(maps: Any, argument: str, space: LabelSpace) -> bool:
