@@ -31,6 +31,7 @@ __all__ = [
     "LabelSpace",
     "as_numpy",
     "bad_labels",
+    "check_map",
     "check_pair",
     "check_scores",
     "class_numbers",
@@ -148,18 +149,8 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     if _on_accelerator(labels) and labels.is_floating_point() and _has_class_axis(labels, argument, space):
         labels = _labels_on_device(labels)
     array = _as_array(labels, argument)
-    if array.dtype.kind == "f" and _has_class_axis(array, argument, space):
+    if check_map(array, argument, space):
         array = labels_of_scores(array)
-    if array.ndim == 3 + (array.dtype.kind == "f") and len(array) == 1:
-        raise ShapeError(
-            f"`{argument}` has shape {array.shape}, expected one label map (H, W)"
-            f"{' or its scores (C, H, W)' if argument == 'pred' else ''}; take it out of its batch with {argument}[0]"
-        )
-    _check_labels(array, argument, space)
-    if array.ndim != 2:
-        raise ShapeError(f"`{argument}` has shape {array.shape}, expected one label map (H, W)")
-    if not array.size:
-        raise ShapeError(f"`{argument}` has shape {array.shape}, expected at least one pixel")
     flat = array.ravel()
     starts = _run_starts(flat)
     kept = flat if starts is None else flat[starts]
@@ -167,6 +158,36 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     if numbers is None:
         raise_bad_labels({argument: array}, space)
     return CodedMap((array.shape[0], array.shape[1]), starts, numbers)
+
+
+def check_map(maps: Array, argument: str, space: LabelSpace) -> bool:
+    """Check the kind and shape of one map (H, W), or of its scores (C, H, W); no value is looked at.
+
+    Returns
+    -------
+    bool
+        Whether ``maps`` holds scores.
+
+    Raises
+    ------
+    LabelError, ShapeError
+        As :func:`code_map` does.
+    """
+    floating = maps.dtype.kind == "f"
+    scores = floating and _has_class_axis(maps, argument, space)
+    if not scores:
+        if maps.ndim == 3 + floating and len(maps) == 1:
+            raise ShapeError(
+                f"`{argument}` has shape {maps.shape}, expected one label map (H, W)"
+                f"{' or its scores (C, H, W)' if argument == 'pred' else ''}; take it out of its batch with "
+                f"{argument}[0]"
+            )
+        _check_labels(maps, argument, space)
+        if maps.ndim != 2:
+            raise ShapeError(f"`{argument}` has shape {maps.shape}, expected one label map (H, W)")
+    if not maps.size:
+        raise ShapeError(f"`{argument}` has shape {maps.shape}, expected at least one pixel")
+    return scores
 
 
 def _code_labels(labels: Array, space: LabelSpace) -> npt.NDArray[np.uint16] | None:

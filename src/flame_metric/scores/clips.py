@@ -16,16 +16,26 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from flame_metric.core.checks import check_integer, of_sequence
 from flame_metric.core.schedule import FixedOffset, ScheduleTimeline
-from flame_metric.errors import ConfigError, StateError, shortened
+from flame_metric.errors import ConfigError, StateError, located, shortened
 from flame_metric.scores.pairs import Line
+from flame_metric.scores.time_step import TimeStep
 
-__all__ = ["ClipFrame", "RunningClips", "TimeSteps", "check_sequence_is_named"]
+__all__ = ["ClipFrame", "RunningClips", "TimeSteps", "check_sequence_is_named", "count_steps"]
 
 T = TypeVar("T")
+Counted = TypeVar("Counted", bound="Adds")
+
+
+class Adds(Protocol):
+    """Counts of any kind."""
+
+    def __add__(self, other: Self, /) -> Self:
+        """Return the sum."""
+
 
 NO_SEQUENCE = (
     "`sequence` is missing, expected the id of the clip, as the prediction of frame t is paired with the ground truth "
@@ -168,6 +178,12 @@ class RunningClips(Generic[T]):
     def unfinished(self) -> set[str]:
         """The ids of those that were never ended."""
         return {*self.running, *self.given_up}
+
+    @property
+    def have_only_begun(self) -> bool:
+        """Whether clips run, and none has come to its first prediction on screen, nor has any ended."""
+        begun = all(clip.line.frame <= (self._offset or 0) for clip in self.running.values())
+        return bool(self.unfinished) and not self.ended and begun
 
     def clear(self) -> None:
         """Forget all clips."""
@@ -383,6 +399,39 @@ class TimeSteps(Generic[T]):
         """Move all clips of the call on; this cannot fail."""
         with self._clips.lock:
             self._clips._move_on({name: clip for name, clip in self._held.items() if clip}, self._by_order)
+
+
+def count_steps(
+    steps: Iterable[TimeStep],
+    clips: TimeSteps[T],
+    code: Callable[[TimeStep], T],
+    count: Callable[[Mapping[int, T], Any], Counted],
+) -> dict[str, Counted]:
+    """Count what some time steps show, by sequence.
+
+    Parameters
+    ----------
+    steps : iterable of TimeStep
+        In order.
+    clips : TimeSteps
+        The clips that they belong to.
+    code : callable
+        Returns the prediction of a step as it waits. It is called at once, as the caller may overwrite the array, and
+        not for predictions that are never shown.
+    count : callable
+        Takes what is on screen, by frame number (nothing yet: an empty mapping), and the ground truth; returns counts,
+        which add.
+    """
+    counted: dict[str, Counted] = {}
+    for step in steps:
+        frame = clips.frame(step.sequence, step.number)
+        with located(str(frame)):
+            is_read = step.pred is not None and frame.is_shown
+            shown = clips.step(frame, code(step) if is_read else None, labelled=step.target is not None)
+            if step.target is not None:
+                found = count(shown, step.target)
+                counted[step.sequence] = counted[step.sequence] + found if step.sequence in counted else found
+    return counted
 
 
 def _whole(value: Any) -> int:

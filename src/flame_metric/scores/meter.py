@@ -40,7 +40,7 @@ from flame_metric.core.files import load_record, reading
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map, coded_from_dict, coded_to_dict
 from flame_metric.core.schedule import NOTHING_YET, Schedule, ScheduleTimeline
 from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located, shortened
-from flame_metric.scores.clips import RunningClips, TimeSteps, check_sequence_is_named
+from flame_metric.scores.clips import RunningClips, check_sequence_is_named, count_steps
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.pairs import Line
 from flame_metric.scores.result import FlameResult, nan_note
@@ -277,11 +277,11 @@ class FlameMeter:
         check_sequence_is_named(sequence, frame, self.frame_offset)
         steps = split_time_steps(pred, target, "" if sequence is None else sequence, frame)
         names = dict.fromkeys(step.sequence for step in steps)
-        self._require_stepped(names)
+        self.require_stepped(names)
         with self._clips.hold(names) as clips:
-            counted = self._count_steps(steps, clips)
+            counted = count_steps(steps, clips, self._code, self._count_shown)
             with self._clips.lock:
-                self._require_stepped(names)
+                self.require_stepped(names)
                 self._by_schedule = False
                 for name, counts in counted.items():
                     self._add(name, counts)
@@ -430,21 +430,6 @@ class FlameMeter:
             self._add(sequence, counts)
             self._clips.ended.discard(sequence)
 
-    def _count_steps(self, steps: Iterable[TimeStep], clips: TimeSteps[CodedMap]) -> dict[str, Counts]:
-        """Count what some time steps show, by sequence."""
-        counted: dict[str, Counts] = {}
-        for step in steps:
-            frame = clips.frame(step.sequence, step.number)
-            with located(str(frame)):
-                # Coded at once: the caller may overwrite the array while it waits.
-                is_read = step.pred is not None and frame.is_shown
-                pred = code_map(step.pred, self._config.space) if is_read else None
-                shown = clips.step(frame, pred, labelled=step.target is not None)
-                if step.target is not None:
-                    found = self._count_shown(shown, step.target)
-                    counted[step.sequence] = counted[step.sequence] + found if step.sequence in counted else found
-        return counted
-
     def _count_clip(
         self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule | None, sequence: str
     ) -> Counts:
@@ -454,7 +439,7 @@ class FlameMeter:
             clips = RunningClips(None, timeline_of=lambda _: timeline)
         with clips.hold([sequence]) as held:
             frames = (TimeStep(sequence, None, pred, target) for _, pred, target in pair_frames(preds, targets))
-            counted = self._count_steps(frames, held)
+            counted = count_steps(frames, held, self._code, self._count_shown)
             held.commit()
         clips.end(sequence)
         return counted.get(sequence, Counts.zero(self._config.num_classes))
@@ -492,6 +477,9 @@ class FlameMeter:
             raise ShapeError(f"`targets` ended after {label + 1} label(s), expected {len(sources)} as `schedule` has")
         return total
 
+    def _code(self, step: TimeStep) -> CodedMap:
+        return code_map(step.pred, self._config.space)
+
     def _count_shown(self, shown: Mapping[int, CodedMap], target: Any) -> Counts:
         """Count what is on screen at a label: the prediction of a frame, or nothing yet."""
         config = self._config
@@ -523,8 +511,14 @@ class FlameMeter:
                 "expected another id for pairs that are made already and for whole clips"
             )
 
-    def _require_stepped(self, sequences: Iterable[str]) -> None:
-        """Raise unless time steps of some sequences may be taken."""
+    def require_stepped(self, sequences: Iterable[str]) -> None:
+        """Raise unless time steps of some sequences may be taken.
+
+        Raises
+        ------
+        StateError
+            If one is closed or, at k > 0, paired; or if clips of this meter are paired by schedules.
+        """
         self._require_kind(False)
         for name in sequences:
             if name in self._closed:
@@ -630,12 +624,12 @@ class FlameMeter:
         Warns
         -----
         FlameWarning
-            If there is no valid pixel at all: the score is NaN.
+            If there is no valid pixel at all: the score is NaN; not while clips run that are at most k frames old.
         """
         with self._clips.lock:
             config = replace(self._config, frame_offset=None) if self._by_schedule else self._config
             result = FlameResult.from_counts(config, self._sequences, by_order=self._clips.by_order)
-        if note := nan_note(result):
+        if (note := nan_note(result)) and not self._clips.have_only_begun:
             warnings.warn(note, FlameWarning, stacklevel=2)
         return result
 
