@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -27,6 +28,7 @@ from flame_metric.scores.time_step import TimeStep
 __all__ = ["ClipFrame", "RunningClips", "TimeSteps", "check_sequence_is_named", "count_steps"]
 
 T = TypeVar("T")
+Changed = TypeVar("Changed")
 Counted = TypeVar("Counted", bound="Adds")
 
 
@@ -244,6 +246,15 @@ class RunningClips(Generic[T]):
             del self.running[idle]
             self.given_up.add(idle)
 
+    def with_waiting(self, change: Callable[[T], Changed]) -> RunningClips[Changed]:
+        """Return a copy in which everything that waits is changed, such as moved to another device."""
+        changed: RunningClips[Any] = copy(self)
+        changed.running = {
+            name: replace(clip, line=replace(clip.line, waiting=_change_all(clip.line.waiting, change)))
+            for name, clip in changed.running.items()
+        }
+        return changed
+
     def end(self, sequence: str) -> None:
         """Let go what waits of a sequence, and let its id start anew; nothing happens if it was never stepped.
 
@@ -286,8 +297,8 @@ class RunningClips(Generic[T]):
 
     # ── records ──
 
-    def to_dict(self, write: Callable[[T], Any]) -> dict[str, Any]:
-        """Return what is remembered in types that JSON knows; ``write`` does that for what waits."""
+    def to_dict(self, write: Callable[[T], Any] | None) -> dict[str, Any]:
+        """Return what is remembered in types that JSON knows, with what waits as ``write`` gives it; None: without."""
         return {
             "max_sequences": self.max_sequences,
             "by_order": self.by_order,
@@ -299,8 +310,8 @@ class RunningClips(Generic[T]):
                     "first": clip.first,
                     "frames": clip.line.frame,
                     "waiting": [
-                        {"frame": frame, "pred": None if pred is None else write(pred)}
-                        for frame, pred in clip.line.waiting.items()
+                        {"frame": frame, "pred": pred}
+                        for frame, pred in (_change_all(clip.line.waiting, write) if write else {}).items()
                     ],
                 }
                 for name, clip in self.running.items()
@@ -432,6 +443,10 @@ def count_steps(
                 found = count(shown, step.target)
                 counted[step.sequence] = counted[step.sequence] + found if step.sequence in counted else found
     return counted
+
+
+def _change_all(waiting: Mapping[int, T | None], change: Callable[[T], Changed]) -> dict[int, Changed | None]:
+    return {frame: None if pred is None else change(pred) for frame, pred in waiting.items()}
 
 
 def _whole(value: Any) -> int:

@@ -388,13 +388,13 @@ class FlameMeter:
         if schedule is not None:
             check_kind("schedule", schedule, Schedule, "a Schedule")
         by_schedule = schedule is not None
-        self._require_kind(by_schedule)
+        self.require_kind(by_schedule)
         if schedule is not None and schedule.per_label:
             counts = self._count_labels(preds, targets, schedule, of_sequence(sequence))
         else:
             counts = self._count_clip(preds, targets, schedule, sequence)
         with self._clips.lock:
-            self._require_kind(by_schedule)
+            self.require_kind(by_schedule)
             self._add_whole(sequence, counts)
             self._by_schedule = by_schedule
         if counts.labelled_frames and not counts.pairs:
@@ -519,7 +519,7 @@ class FlameMeter:
         StateError
             If one is closed or, at k > 0, paired; or if clips of this meter are paired by schedules.
         """
-        self._require_kind(False)
+        self.require_kind(False)
         for name in sequences:
             if name in self._closed:
                 raise StateError(f"sequence {name!r} is closed: it was scored as a whole, expected another id")
@@ -529,7 +529,8 @@ class FlameMeter:
                     "for a clip whose frames are paired here"
                 )
 
-    def _require_kind(self, by_schedule: bool) -> None:
+    def require_kind(self, by_schedule: bool) -> None:
+        """Raise StateError if clips of this meter are paired the other way, by schedules or by the fixed offset."""
         if self._by_schedule not in (None, by_schedule):
             raise StateError("this meter has clips of the other kind, expected all by schedule or all by fixed offset")
 
