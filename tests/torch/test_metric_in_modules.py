@@ -42,7 +42,7 @@ class Counting(Network):
 
 def used(**options):
     metric = FlameMetric(2, **options)
-    metric.update(A, B)
+    metric.update_pair(A, B)
     return metric
 
 
@@ -74,7 +74,7 @@ def test_a_trained_network_is_loaded_to_be_scored_otherwise(count, options):
     network.load_state_dict(saved(count))
     assert network.flame.config == FlameMetric(2, **options).config
     assert not network.flame.counts.numel()
-    network.flame.update(A, B)
+    network.flame.update_pair(A, B)
     network.flame.persistent(True)
     again = Network(flame=FlameMetric(2, **options))
     again.load_state_dict(network.state_dict())  # of this configuration, with counts
@@ -307,7 +307,7 @@ def test_metrics_of_pairs_are_wrapped_as_before(make):
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_value_that_does_not_exist_yet_is_nan(metric, form, labelled):
     late = LatencyAware(metric, frame_offset=1)
-    value = torch.tensor([1, 0]) if isinstance(form, dict) or len(form) else torch.tensor([[1.0, 0.0]])
+    value = torch.tensor([[1, 0]]) if isinstance(form, dict) or len(form) else torch.tensor([[1.0, 0.0]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(2 - labelled):

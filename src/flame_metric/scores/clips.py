@@ -319,22 +319,29 @@ class RunningClips(Generic[T]):
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], offset: int, read: Callable[[Any], T]) -> RunningClips[T]:
-        """Read what :meth:`to_dict` returned of clips with a fixed offset.
+    def from_dict(
+        cls,
+        record: Mapping[str, Any],
+        offset: int | None,
+        read: Callable[[Any], T],
+        timeline_of: Callable[[str], ScheduleTimeline] | None = None,
+    ) -> RunningClips[T]:
+        """Read what :meth:`to_dict` returned of clips with the same offset or schedules.
 
         Raises
         ------
         StateError
             If an id is there twice, or what waits is not of the last ``offset`` frames.
         """
-        clips: RunningClips[T] = cls(offset, max_sequences=record["max_sequences"])
+        clips: RunningClips[T] = cls(offset, max_sequences=record["max_sequences"], timeline_of=timeline_of)
         for entry in record["running"]:
             waiting = {
                 _whole(step["frame"]): None if step["pred"] is None else read(step["pred"]) for step in entry["waiting"]
             }
-            line: Line[T] = Line(FixedOffset(offset), _whole(entry["frames"]), waiting)
+            timeline = FixedOffset(offset or 0) if timeline_of is None else timeline_of(_text(entry["id"]))
+            line: Line[T] = Line(timeline, _whole(entry["frames"]), waiting)
             if sorted(waiting) != list(waiting) or any(
-                not line.frame - offset <= frame < line.frame for frame in waiting
+                frame >= line.frame or timeline.last_use(frame) < line.frame for frame in waiting
             ):
                 raise StateError(f"sequence {entry['id']!r} has predictions waiting that nothing waits for")
             clips.running[_text(entry["id"])] = RunningClip(line, _whole(entry["first"]))

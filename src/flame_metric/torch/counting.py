@@ -47,6 +47,7 @@ __all__ = [
     "HISTOGRAMS",
     "DeviceMap",
     "TensorCounts",
+    "check_on_device",
     "code_on_device",
     "count_coded_on_device",
     "count_missing_on_device",
@@ -204,7 +205,12 @@ def code_on_device(pred: Tensor, space: LabelSpace) -> DeviceMap:
     LabelError, ShapeError
         As :func:`flame_metric.core.labels.code_map` does, of dtypes and shapes; what is wrong with values is counted.
     """
-    return _code(pred, space, scores=check_map(_outline(pred), "pred", space))
+    return _code(pred, space, scores=check_on_device(pred, "pred", space))
+
+
+def check_on_device(maps: Tensor, argument: str, space: LabelSpace) -> bool:
+    """Check the dtype and shape of one map, as :func:`flame_metric.core.labels.check_map` does and returns."""
+    return check_map(_outline(maps), argument, space)
 
 
 @torch.no_grad()
@@ -215,10 +221,9 @@ def count_coded_on_device(numbers: Tensor, target: Tensor, space: LabelSpace) ->
 
     Raises
     ------
-    LabelError, ShapeError
-        As :func:`flame_metric.core.counting.count_coded` does, of dtypes and shapes.
+    ShapeError
+        If the two differ in shape.
     """
-    check_map(_outline(target), "target", space)
     if numbers.shape != target.shape:
         raise ShapeError(shape_message(tuple(numbers.shape), tuple(target.shape)))
     return _count(numbers, target, space, HISTOGRAM)

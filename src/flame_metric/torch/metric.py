@@ -34,6 +34,7 @@ from flame_metric.scores.result import FlameResult
 from flame_metric.scores.time_step import TimeStep, split_time_steps
 from flame_metric.torch.counting import (
     TensorCounts,
+    check_on_device,
     code_on_device,
     count_coded_on_device,
     count_missing_on_device,
@@ -418,14 +419,16 @@ class FlameMetric(Metric):
                 return count_missing_on_device(target, space)
             return TensorCounts.from_counts(count_missing(target, space), device)
         ((source, pred),) = shown.items()
-        with located(f"prediction of frame {source}"):
-            if here:
-                numbers = to_device(pred, device) if isinstance(pred, CodedMap) else pred
+        place = located(f"prediction of frame {source}")
+        if here:
+            check_on_device(target, "target", space)
+            numbers = to_device(pred, device) if isinstance(pred, CodedMap) else pred
+            with place:
                 return count_coded_on_device(numbers, target, space)
-            coded = pred if isinstance(pred, CodedMap) else to_host(pred, space)
-            return TensorCounts.from_counts(
-                count_coded(coded, code_map(target, space, argument="target"), space), device
-            )
+        label = code_map(target, space, argument="target")
+        coded = pred if isinstance(pred, CodedMap) else to_host(pred, space)
+        with place:
+            return TensorCounts.from_counts(count_coded(coded, label, space), device)
 
     def _commit(self, call: _Counted) -> None:
         """Add what a call has counted, and move its clips on."""
