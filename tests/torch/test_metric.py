@@ -161,7 +161,17 @@ SCHEDULE = Schedule.fixed(3, 2)
 calls = st.lists(
     st.tuples(
         st.sampled_from(
-            ["update", "one", "rows", "forward", "end", "update_pair", "update_missing", "update_sequence", "by schedule"]
+            [
+                "update",
+                "one",
+                "rows",
+                "forward",
+                "end",
+                "update_pair",
+                "update_missing",
+                "update_sequence",
+                "by schedule",
+            ]
         ),
         st.integers(0, 3),
         st.sampled_from(["", "a", "b", "c"]),
@@ -181,7 +191,9 @@ def call(scorer, kind, seed, sequence):
         elif kind in ("update", "forward"):
             scorer.update(pred, target, sequence=sequence)
         elif kind == "one":
-            scorer.update(None if seed == 2 else pred[0], target[0] if seed else None, sequence=sequence, frame=3 * seed)
+            scorer.update(
+                None if seed == 2 else pred[0], target[0] if seed else None, sequence=sequence, frame=3 * seed
+            )
         elif kind == "rows":
             scorer.update(pred, target, sequence=["a", sequence, "b"])
         elif kind == "end":

@@ -395,7 +395,9 @@ def peer():
 def test_rows_are_seldom_copied_and_the_index_is_written_when_asked_for(monkeypatch):
     written = []
     to_tensor = SequenceIndex.to_tensor
-    monkeypatch.setattr(SequenceIndex, "to_tensor", lambda index, *waits: written.append(index) or to_tensor(index, *waits))
+    monkeypatch.setattr(
+        SequenceIndex, "to_tensor", lambda index, *waits: written.append(index) or to_tensor(index, *waits)
+    )
     metric = FlameMetric(2)
     written.clear()
     places = dict.fromkeys(ROW_STATES, ())

@@ -33,11 +33,16 @@ def has_rows(batch: object) -> bool:
 
 
 def num_rows(batch: object) -> int:
-    """Return the length of the first axis of a batch of any form; 1 for what has none."""
-    if isinstance(batch, Mapping):
-        return max(map(num_rows, batch.values()), default=1)
-    if isinstance(batch, list | tuple):
+    """Return the length of the first axis of a batch of any form; 1 for what has none.
+
+    A tuple with names, or inside a dict, is an output of several parts, not a list of rows.
+    """
+    if isinstance(batch, list) or (isinstance(batch, tuple) and not hasattr(batch, "_fields")):
         return len(batch)
+    if isinstance(batch, Mapping | tuple):
+        parts = batch.values() if isinstance(batch, Mapping) else batch
+        items = (item for part in parts for item in (part if isinstance(part, tuple) else [part]))
+        return max(map(num_rows, items), default=1)
     shape: Sequence[int] = getattr(batch, "shape", ())
     return shape[0] if shape else 1
 
