@@ -246,6 +246,12 @@ class RunningClips(Generic[T]):
             del self.running[idle]
             self.given_up.add(idle)
 
+    def without_waiting(self) -> RunningClips[T]:
+        """Return a copy that remembers the clips, and holds none of their predictions."""
+        bare = copy(self)
+        bare.running = {name: replace(clip, line=replace(clip.line, waiting={})) for name, clip in bare.running.items()}
+        return bare
+
     def with_waiting(self, change: Callable[[T], Changed]) -> RunningClips[Changed]:
         """Return a copy in which everything that waits is changed, such as moved to another device."""
         changed: RunningClips[Any] = copy(self)
