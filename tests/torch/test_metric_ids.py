@@ -110,7 +110,7 @@ def test_a_collection_hands_the_ids_on():
         (TWO, TWO, ["a", "whole"], StateError, "sequence 'whole' is closed"),
     ],
 )
-def test_what_is_refused_adds_nothing(preds, target, ids, error, match, here):
+def test_what_is_refused_adds_nothing(preds, target, ids, *, error, match, here):
     metric = make(here)
     metric.update_sequence(TWO, TWO, sequence="whole")
     before = metric.result()

@@ -701,7 +701,8 @@ class FlameMetric(Metric):
     def __getstate__(self) -> dict[str, Any]:
         with self._clips.lock:
             self._drop_spare_rows()
-            return {**super().__getstate__(), "_clips": copy(self._clips)}
+            own_rows = {name: getattr(self, name).clone() for name in ROW_STATES}
+            return {**super().__getstate__(), **own_rows, "_clips": copy(self._clips)}
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # as in torchmetrics
         """Return the states to save, and nothing of other metrics around; what waits is with them, on the host."""
