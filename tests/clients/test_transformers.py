@@ -70,7 +70,7 @@ def test_what_post_processing_returns(batches):
 def test_meter_takes_the_list(batches, expected):
     meter = FlameMeter(**OPTIONS)
     for maps, labels in aligned(batches):
-        meter.update(maps, labels, sequence="both")
+        meter.update_pair(maps, labels, sequence="both")
     (counts,) = meter.compute().counts
     assert counts.tolist() == sum(expected).tolist()
     assert meter.compute().miou == pytest.approx(oracle.mean_iou(sum(expected)))
