@@ -60,7 +60,7 @@ __all__ = ["FlameMetric"]
 
 
 @dataclass(frozen=True, eq=False)
-class _Counted:
+class _Call:
     """What a call of time steps has counted, before any of it is added."""
 
     counted: Mapping[str, TensorCounts]
@@ -367,7 +367,7 @@ class FlameMetric(Metric):
         It is that of this rank's pairs, or with ``dist_sync_on_step`` of all ranks'; NaN if there are none. It checks
         the labels, and so waits for the GPU; if they are wrong, no time has passed.
         """
-        counted: list[_Counted] = []
+        counted: list[_Call] = []
         with ExitStack() as held:
 
             def meter_of_call() -> FlameMeter:
@@ -386,7 +386,7 @@ class FlameMetric(Metric):
 
     def _count_steps(
         self, held: ExitStack, preds: LabelMaps | None, target: LabelMaps | None, sequence: Any, frame: Any
-    ) -> _Counted:
+    ) -> _Call:
         """Count what the time steps of a call show; the clips are held until they are committed or ``held`` ends."""
         self._require_unsynced()
         check_sequence_is_named(sequence, frame, self.frame_offset)
@@ -406,7 +406,7 @@ class FlameMetric(Metric):
             return coded.numbers
 
         counted = count_steps(steps, clips, code, self._count_shown)
-        return _Counted(counted, faults, clips, names)
+        return _Call(counted, faults, clips, names)
 
     def _count_shown(self, shown: Mapping[int, CodedMap | Tensor], target: LabelMaps) -> TensorCounts:
         """Count what is on screen at a label, where the label lies: the prediction of a frame, or nothing yet."""
@@ -430,7 +430,7 @@ class FlameMetric(Metric):
         with place:
             return TensorCounts.from_counts(count_coded(coded, label, space), device)
 
-    def _commit(self, call: _Counted) -> None:
+    def _commit(self, call: _Call) -> None:
         """Add what a call has counted, and move its clips on."""
         with self._clips.lock:
             self._page(*call.names).require_stepped(call.names)
@@ -444,7 +444,7 @@ class FlameMetric(Metric):
         index = self._index()
         return index.rows.keys() - index.unlabelled
 
-    def _state_of_call(self, call: _Counted) -> dict[str, Tensor]:
+    def _state_of_call(self, call: _Call) -> dict[str, Tensor]:
         """Return the state of a metric that has counted nothing but a call, as pairs."""
         parts = dict(call.counted)
         for name, found in call.faults.items():
