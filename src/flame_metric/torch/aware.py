@@ -336,8 +336,9 @@ class LatencyAware(WrapperMetric):
         for argument, batch in (("preds", preds), ("target", target)):
             if isinstance(sequence, str) and (rows := num_rows(batch)) > 1:
                 raise ShapeError(
-                    f"`{argument}` has {rows} rows for one id, expected to know what they are: pass "
-                    f"sequence=[{sequence!r}] * {rows} for {rows} frames in order, or {argument}[None] for one frame"
+                    f"`{argument}` has {rows} rows for one id, expected one frame: pass "
+                    f"sequence=[{sequence!r}] * {rows} for {rows} frames in order, or {argument}[None] for one frame "
+                    "that has no batch axis yet"
                 )
 
     def _count(

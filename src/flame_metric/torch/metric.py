@@ -92,15 +92,30 @@ class FlameMetric(Metric):
     ConfigError
         If latency and frame offset are both given, only half of latency and fps is, or a value is out of range.
 
+    Notes
+    -----
+    *State.* ``clone`` and ``pickle`` carry counts and what waits; so does ``state_dict``, once ``persistent(True)`` was
+    called. ``sync`` and ``merge_state`` carry counts. A state without counts loads into a metric of any configuration.
+
+    *Collections.* Every FlameMetric of a MetricCollection counts for itself, as no other sees what waits in it.
+
+    *Threads.* Threads may share a metric if each of them steps clips of its own; two that step one clip at a time are a
+    StateError.
+
+    *Other wrappers.* One that redraws the rows of a batch, such as ``BootStrapper``, redraws time steps, which is
+    refused where ``frame`` or sizes show it. ``result().interval()`` is a bootstrap over whole sequences.
+
     Examples
     --------
     >>> import torch
     >>> metric = FlameMetric(2, latency_ms=26, fps=30, ignore_index=255)
-    >>> metric.update(torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 255]]), sequence="clip")
+    >>> video = torch.tensor([[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]])
+    >>> for frame, labels in enumerate(video):  # a network that is right, but one frame late
+    ...     metric.update(labels, labels, sequence="clip", frame=frame)
     >>> metric.compute()
-    tensor(1.)
+    tensor(0.1667)
     >>> print(metric.result().signature)
-    FLAME 1.000 | k 1 | 26.0 ms | 30 fps | 2 classes | ignore 255 | coverage 1.00 | flame-metric 0.1.0
+    FLAME 0.167 | k 1 | 26.0 ms | 30 fps | 2 classes | ignore 255 | coverage 0.67 | flame-metric 0.1.0
     """
 
     higher_is_better: bool = True
