@@ -319,3 +319,11 @@ def test_a_value_that_does_not_exist_yet_is_nan(metric, form, labelled):
         assert found.shape == form
         assert found.isnan().all()
     assert int(late.labelled) == labelled
+
+
+def test_a_count_of_nothing_is_zero():
+    """Integers cannot be NaN, and need not be."""
+    late = LatencyAware(torchmetrics.classification.MulticlassConfusionMatrix(2), frame_offset=1)
+    value = late(torch.tensor([[1]]), torch.tensor([[1]]), sequence="clip")
+    assert (value.dtype, value.tolist()) == (torch.int64, [[0, 0], [0, 0]])
+    assert late.compute().tolist() == value.tolist()

@@ -572,6 +572,9 @@ def test_threads_with_ids_of_their_own(make):
                 for frame in range(4):
                     metric.update(MAP[None], MAP[None], sequence=f"{number}-{round_}", frame=frame)
                 metric.end(f"{number}-{round_}")
+                metric.update_pair(MAP[None], MAP[None], sequence=f"pair {number}-{round_}")
+                if isinstance(metric, FlameMetric):
+                    metric.update_sequence([MAP] * 2, [MAP] * 2, sequence=f"clip {number}-{round_}")
         except Exception as error:
             errors.append(error)
 
@@ -585,11 +588,33 @@ def test_threads_with_ids_of_their_own(make):
     finally:
         sys.setswitchinterval(switch)
     assert errors == []
-    assert shown(metric) == 4 * 10 * 3
+    assert shown(metric) == 4 * 10 * (5 if isinstance(metric, FlameMetric) else 4)
     if isinstance(metric, FlameMetric):
         result = metric.result()
-        assert len(result.sequences) == 40
-        assert result.total[2].sum() == 4 * 10 * 3 * 4
+        assert len(result.sequences) == 120
+        assert {tuple(tallies) for tallies in result.tallies.tolist()} == {(3, 4, 12, 12), (1, 2, 4, 4), (1, 1, 4, 4)}
+
+
+def test_a_thread_that_reads_the_index_sees_what_another_adds(monkeypatch):
+    """The first update of a metric reads its index; another thread adds a sequence in the meantime."""
+    metric, index = (
+        FlameMetric(**OPTIONS, frame_offset=1),
+        pytest.importorskip("flame_metric.torch.state").SequenceIndex,
+    )
+    read, others = index.from_tensor, []
+
+    def read_slowly(written):
+        found = read(written)
+        if not others:
+            others.append(threading.Thread(target=metric.update, args=(MAP, MAP, "other")))
+            others[0].start()
+            others[0].join(0.1)  # it waits for the lock; without one it would be done
+        return found
+
+    monkeypatch.setattr(index, "from_tensor", read_slowly)
+    metric.update(MAP, MAP, "clip")
+    others[0].join()
+    assert result_of(metric).sequences == ("clip", "other")
 
 
 def test_two_threads_that_step_one_id_are_refused():

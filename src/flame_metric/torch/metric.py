@@ -196,14 +196,16 @@ class FlameMetric(Metric):
     @property
     def sequence_index(self) -> Tensor:
         """The state that says which row belongs to which sequence: written when it is asked for, not at each update."""
-        if self._index_written is None:
-            self._index_written = self._index().to_tensor(self._clips)
-        return self._index_written
+        with self._clips.lock:
+            if self._index_written is None:
+                self._index_written = self._index().to_tensor(self._clips)
+            return self._index_written
 
     @sequence_index.setter
     def sequence_index(self, written: Tensor) -> None:
-        self._index_written = written
-        self._index_read = None  # until it is needed
+        with self._clips.lock:
+            self._index_written = written
+            self._index_read = None  # until it is needed
 
     def extra_repr(self) -> str:
         """Return what stands between the brackets of the representation."""
@@ -545,9 +547,10 @@ class FlameMetric(Metric):
 
     def _index(self) -> SequenceIndex:
         """Read the index, once."""
-        if self._index_read is None:
-            self._index_read = SequenceIndex.from_tensor(self.sequence_index)
-        return self._index_read
+        with self._clips.lock:
+            if self._index_read is None:
+                self._index_read = SequenceIndex.from_tensor(self.sequence_index)
+            return self._index_read
 
     def _forget_written_index(self) -> None:
         """Have the index written anew when it is asked for, as clips have moved."""
