@@ -27,7 +27,7 @@ class FlameError(Exception):
 
 
 class LabelError(FlameError, ValueError):
-    """Values that are not labels: outside the classes, of a wrong kind, or NaN scores.
+    """Values that are not labels: outside the classes, of a wrong kind, or scores that decide for none.
 
     Attributes
     ----------

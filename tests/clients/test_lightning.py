@@ -1,16 +1,20 @@
 """Lightning: a Trainer logs FlameMetric and LatencyAware, resets them with each epoch, and saves their counts."""
 
+import math
+
 import pytest
 
 from by_hand import CLASSES, OFFSET, OPTIONS, clips
-from flame_metric import FlameMeter, FlameWarning, StateError
+from flame_metric import FlameMeter, StateError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
+torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
 lightning = pytest.importorskip("lightning", reason="Lightning is not installed")
 ModelCheckpoint = lightning.pytorch.callbacks.ModelCheckpoint
 FlameMetric = pytest.importorskip("flame_metric.torch.metric").FlameMetric
 LatencyAware = pytest.importorskip("flame_metric.torch.aware").LatencyAware
+
+MulticlassAccuracy = torchmetrics.classification.MulticlassAccuracy
 
 # Lightning uses a name that PyTorch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.:FutureWarning")
@@ -65,7 +69,8 @@ class Segmenter(lightning.LightningModule):
             torch.manual_seed(0)
             self.layer = torch.nn.Conv2d(3, CLASSES, 3, padding=1)
         self.flame = FlameMetric(**{**OPTIONS, "latency_ms": latency_ms})
-        self.stream = LatencyAware(FlameMetric(**OPTIONS), frame_offset=OFFSET)
+        self.flame.persistent(True)  # so that a checkpoint holds what an epoch has counted
+        self.stream = FlameMetric(**OPTIONS)
         self.results = {"train": [], "val": []}  # of each epoch: the metric's and the meter's
 
     def forward(self, frames):
@@ -84,10 +89,10 @@ class Segmenter(lightning.LightningModule):
     def training_step(self, batch, _):
         frames, labels, names = batch
         scores = self(frames)
-        self.flame(scores, labels, names)
+        self.flame.update_pair(scores, labels, names)
         for row, name in enumerate(names):
-            self.meter.update(scores[row], labels[row], sequence=name)
-        self.log("flame", self.flame, on_step=True, on_epoch=True)
+            self.meter.update_pair(scores[row], labels[row], sequence=name)
+        self.log("flame", self.flame, on_step=False, on_epoch=True)
         return torch.nn.functional.cross_entropy(scores, labels.long(), ignore_index=OPTIONS["ignore_index"])
 
     def on_train_epoch_end(self):
@@ -99,9 +104,9 @@ class Segmenter(lightning.LightningModule):
     def validation_step(self, batch, _):
         frames, labels, names = batch
         scores = self(frames)
-        self.stream.update(scores, labels, sequence=names)
+        self.stream(scores, labels, names)
         self.clips.setdefault(names[0], []).append((scores[0], labels[0]))
-        self.log("stream", self.stream)
+        self.log("stream", self.stream, on_step=True, on_epoch=True)
 
     def on_validation_epoch_end(self):
         if self.trainer.sanity_checking:
@@ -109,7 +114,7 @@ class Segmenter(lightning.LightningModule):
         meter = FlameMeter(**OPTIONS)
         for name, steps in self.clips.items():
             meter.update_sequence(*zip(*steps, strict=True), sequence=name)
-        self.results["val"].append((self.stream.metric.result(), meter.compute()))
+        self.results["val"].append((self.stream.result(), meter.compute()))
 
 
 def trainer_in(folder, **options):
@@ -127,7 +132,7 @@ def train(network, folder, *, resume=None, **options):
 
 def assert_logged(trainer, network, *, epochs):
     """What was logged last is the meter's, and in each epoch the counts were."""
-    for stage, name in (("train", "flame_epoch"), ("val", "stream")):
+    for stage, name in (("train", "flame"), ("val", "stream_epoch")):
         results = network.results[stage]
         assert len(results) == epochs
         for metric, meter in results:
@@ -143,34 +148,64 @@ def test_epochs(tmp_path):
     network = Segmenter()
     trainer = train(network, tmp_path, max_epochs=2)
     assert_logged(trainer, network, epochs=2)
-    for metric in (network.flame, network.stream.metric):
+    for metric in (network.flame, network.stream):
         assert not metric.counts.numel()  # the next epoch begins at nothing
     assert network.results["val"][0][1] != network.results["val"][1][1]  # it learns
-
-
-def test_steps(tmp_path):
-    trainer = train(Segmenter(), tmp_path, max_steps=1, limit_val_batches=0)
-    frames, labels, _ = PAIRS[0]
-    meter = FlameMeter(**OPTIONS)
-    meter.update(Segmenter()(frames), labels)
-    assert trainer.callback_metrics["flame_step"].item() == pytest.approx(meter.compute().miou)
 
 
 def test_validation_alone_and_again(tmp_path):
     network = Segmenter()
     trainer = trainer_in(tmp_path)
     first, again = (trainer.validate(network, Batches(FRAMES), verbose=False) for _ in range(2))
-    assert first == again == [{"stream": pytest.approx(network.results["val"][0][1].miou)}]
+    assert first == again == [{"stream_epoch": pytest.approx(network.results["val"][0][1].miou)}]
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric FlameMetric was called before:UserWarning")
-@pytest.mark.filterwarnings("ignore:the mean IoU is NaN. no pair was counted")
 def test_the_sanity_check_leaves_nothing_behind(tmp_path):
     """It ends before the first prediction is on screen, and the same ids come again at once."""
     network = Segmenter()
-    with pytest.warns(FlameWarning, match=f"no prediction is on screen at any of {OFFSET} labelled time step"):
-        trainer = train(network, tmp_path, max_epochs=1, num_sanity_val_steps=OFFSET)
+    trainer = train(network, tmp_path, max_epochs=1, num_sanity_val_steps=OFFSET)
     assert_logged(trainer, network, epochs=1)
+
+
+class Compared(Segmenter):
+    """One collection of all latencies, and of metrics that know nothing of time."""
+
+    def __init__(self):
+        super().__init__()
+        metrics = {f"k{k}": FlameMetric(CLASSES, frame_offset=k, ignore_index=255) for k in (0, 1, 2, 4)}
+        accuracy = MulticlassAccuracy(CLASSES, average="micro", ignore_index=255)
+        late = LatencyAware(torchmetrics.MetricCollection({"late accuracy": accuracy}), frame_offset=4)
+        self.metrics = torchmetrics.MetricCollection({**metrics, "late": late})
+        self.steps = []
+
+    def validation_step(self, batch, _):
+        frames, labels, names = batch
+        values = self.metrics(self(frames), labels.long(), sequence=names)
+        self.steps.append({name: value.item() for name, value in values.items()})
+        self.log_dict(values, on_epoch=False, on_step=True)
+
+    def on_validation_epoch_end(self):
+        self.log_dict(self.metrics.compute())
+        self.metrics.reset()
+
+
+@pytest.mark.filterwarnings("ignore:The 'val_dataloader' does not have many workers:UserWarning")
+def test_log_dict_and_the_sanity_check_at_k_4(tmp_path):
+    """Two batches: nothing is on screen yet, and warnings are errors here."""
+    network = Compared()
+    trainer = trainer_in(tmp_path, max_epochs=1, num_sanity_val_steps=2)
+    trainer.fit(network, Batches(PAIRS), torch.utils.data.DataLoader(FRAMES, batch_size=None))
+    first, last = network.steps[2], network.steps[6]  # after the two of the check, the first and the last frame
+    assert {name for name, value in first.items() if math.isnan(value)} == {"k1", "k2", "k4", "late accuracy"}
+    assert [name for name, value in last.items() if math.isnan(value)] == []
+    logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    assert len({round(logged[f"k{k}"], 6) for k in (0, 1, 2, 4)}) == 4
+    scores = [network.layer(frames.movedim(-1, 1) / 255)[0] for frames, _, _ in FRAMES]
+    for k in (0, 1, 2, 4):
+        meter = FlameMeter(CLASSES, frame_offset=k, ignore_index=255)
+        for video, start in zip(VIDEOS, (0, 5), strict=True):
+            meter.update_sequence(scores[start : start + 5], video.targets, sequence=video.name)
+        assert logged[f"k{k}"] == pytest.approx(meter.compute().miou, abs=1e-6)
 
 
 # ── checkpoints ──
@@ -201,11 +236,11 @@ def test_an_epoch_goes_on_from_a_checkpoint(tmp_path):
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning")
 def test_the_next_epoch_after_the_best_checkpoint_counts_itself_alone(tmp_path):
     def best():
-        return ModelCheckpoint(tmp_path / "best", monitor="stream", mode="max")
+        return ModelCheckpoint(tmp_path / "best", monitor="stream_epoch", mode="max")
 
     checkpoint, again = best(), Segmenter()
     first = train(Segmenter(), tmp_path, max_epochs=1, callbacks=[checkpoint])
-    assert checkpoint.best_model_score == first.callback_metrics["stream"]
+    assert checkpoint.best_model_score == first.callback_metrics["stream_epoch"]
     trainer = train(again, tmp_path, max_epochs=2, callbacks=[best()], resume=checkpoint.best_model_path)
     assert_logged(trainer, again, epochs=1)
 

@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
 FlameMetric = pytest.importorskip("flame_metric.torch.metric").FlameMetric
-LatencyAware = pytest.importorskip("flame_metric.torch.aware").LatencyAware
 
 SIZES = [(64, 96), (50, 40)]  # of two videos that go through the network together, at the size of the first
 VIDEOS = [clips(1, height=height, width=width)[0] for height, width in SIZES]
@@ -71,7 +70,7 @@ def test_what_post_processing_returns(batches):
 def test_meter_takes_the_list(batches, expected):
     meter = FlameMeter(**OPTIONS)
     for maps, labels in aligned(batches):
-        meter.update(maps, labels, sequence="both")
+        meter.update_pair(maps, labels, sequence="both")
     (counts,) = meter.compute().counts
     assert counts.tolist() == sum(expected).tolist()
     assert meter.compute().miou == pytest.approx(oracle.mean_iou(sum(expected)))
@@ -80,7 +79,7 @@ def test_meter_takes_the_list(batches, expected):
 def test_metric_takes_the_list_and_an_id_for_each_map(batches, expected):
     metric = FlameMetric(**OPTIONS)
     for maps, labels in aligned(batches):
-        metric.update(maps, [torch.from_numpy(label) for label in labels], ["a", "b"])
+        metric.update_pair(maps, [torch.from_numpy(label) for label in labels], ["a", "b"])
     assert metric.result().sequences == ("a", "b")
     assert metric.result().counts.tolist() == [counts.tolist() for counts in expected]
 
@@ -94,11 +93,10 @@ def test_meter_takes_clips(batches, expected):
 
 @pytest.mark.parametrize("collect", ["update", "forward"])
 def test_frame_by_frame(batches, expected, collect):
-    metric = LatencyAware(FlameMetric(**OPTIONS), frame_offset=OFFSET)
+    metric = FlameMetric(**OPTIONS)
     for frame, maps in enumerate(batches):
-        for row, video in enumerate(VIDEOS):
-            getattr(metric, collect)([maps[row]], [video.targets[frame]], sequence=str(row))
-    assert metric.metric.result().counts.tolist() == [counts.tolist() for counts in expected]
+        getattr(metric, collect)(maps, [video.targets[frame] for video in VIDEOS], ["0", "1"], frame)
+    assert metric.result().counts.tolist() == [counts.tolist() for counts in expected]
 
 
 @pytest.mark.parametrize("make", [FlameMeter, FlameMetric])
@@ -106,7 +104,7 @@ def test_raw_logits_are_refused_with_both_sizes(outputs, make):
     video, scorer = VIDEOS[0], make(**OPTIONS)
     message = r"`pred` has shape \(1, 8, 16, 24\) and `target` \(1, 64, 96\), .* 1/4 of the target's size: resize it"
     with pytest.raises(ShapeError, match=message):
-        scorer.update(outputs[0].logits[:1], video.targets[0][None])
+        scorer.update_pair(outputs[0].logits[:1], video.targets[0][None])
     with pytest.raises(ShapeError, match=r"\(16, 24\) and `target` \(64, 96\), .* 1/4 of the target"):
         scorer.update_sequence((output.logits[0] for output in outputs), video.targets, sequence="clip")
     total = scorer if make is FlameMeter else scorer.to_meter()
@@ -117,8 +115,8 @@ def test_logits_that_were_resized_count_as_their_labels(outputs, batches):
     meter, by_labels = FlameMeter(**OPTIONS), FlameMeter(**OPTIONS)
     for output, maps, labels in zip(outputs, batches, VIDEOS[0].targets, strict=True):
         scores = torch.nn.functional.interpolate(output.logits[:1], SIZES[0], mode="bilinear", align_corners=False)
-        meter.update(scores, labels[None])
-        by_labels.update(maps[0], labels)
+        meter.update_pair(scores, labels[None])
+        by_labels.update_pair(maps[0], labels)
     assert meter.compute() == by_labels.compute()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import oracle
-from flame_metric import confusion_matrix
+from flame_metric import FlameMeter, confusion_matrix
 from flame_metric.core.labels import LabelSpace, _labels_on_device, _on_accelerator, code_map, labels_of_scores
 from flame_metric.errors import LabelError
 
@@ -206,7 +206,7 @@ def test_scores_with_many_ties(dtype):
 
 def test_infinite_scores():
     inf = np.inf
-    scores = np.array([[[-inf, -inf, inf, 0.0]], [[-inf, -5.0, inf, inf]], [[-inf, -inf, 1.0, -inf]]])
+    scores = np.array([[[-inf, -inf, inf, 0.0]], [[-inf, -5.0, 9.0, inf]], [[-inf, -inf, 1.0, -inf]]])
     matrix = confusion_matrix(scores, [[0, 0, 0, 0]], num_classes=3)
     assert matrix[0].tolist() == [2, 2, 0, 0]  # labels 0, 1, 0, 1
 
@@ -231,6 +231,41 @@ def test_r18_nan_is_refused_where_the_target_is_void():
     scores = np.full((3, 1, 2), np.nan)
     with pytest.raises(LabelError, match="NaN scores at 2 pixels"):
         confusion_matrix(scores, [[255, 255]], num_classes=3, ignore_index=255)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("classes", [(0, 1), (1, 4), (3, 4), (0, 1, 2, 3, 4)], ids=str)
+def test_scores_that_overflowed_decide_for_no_class(classes, dtype):
+    """Whatever order they overflowed in, +inf for two classes is no highest score."""
+    scores = np.zeros((2, 5, 300, 400), dtype)
+    scores[1, classes, 299, 396:399] = np.inf
+    scores[0, classes, 0, 0] = np.inf
+    with pytest.raises(LabelError, match=r"`pred` holds scores of \+inf for two or more classes at 4 pixels") as raised:
+        confusion_matrix(scores, np.zeros((2, 300, 400), int), num_classes=5)
+    assert raised.value.argument == "pred"
+    assert "float32" in str(raised.value)
+
+
+def test_scores_that_overflowed_are_refused_in_a_clip_and_where_the_target_is_void():
+    scores = np.array([[[np.inf, 1]], [[np.inf, 2]], [[-np.inf, 0]]])
+    with pytest.raises(LabelError, match=r"\+inf for two or more classes at 1 pixels"):
+        confusion_matrix(scores, [[255, 1]], num_classes=3, ignore_index=255)
+    with pytest.raises(LabelError, match=r"frame 0 of sequence 'clip': .* \+inf for two or more classes at 1 pixels"):
+        FlameMeter(3).update_sequence([scores], [[[0, 1]]], sequence="clip")
+
+
+def test_float16_that_overflows_is_refused_and_its_float32_is_counted():
+    logits = np.array([[[70000.0]], [[80000.0]], [[1.0]]], np.float32)
+    with np.errstate(over="ignore"), pytest.raises(LabelError, match="did they overflow in a lower precision"):
+        confusion_matrix(logits.astype(np.float16), [[1]], num_classes=3)
+    assert confusion_matrix(logits, [[1]], num_classes=3)[1, 1] == 1
+
+
+def test_one_infinity_and_all_at_minus_infinity_are_scores():
+    scores = np.full((3, 1, 3), -np.inf)
+    scores[2, 0, 0] = np.inf
+    scores[1, 0, 1] = 0
+    assert confusion_matrix(scores, [[2, 1, 0]], num_classes=3).diagonal().tolist() == [1, 1, 1]
 
 
 def test_r18_nan_beside_infinity():

@@ -13,11 +13,13 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch.utils.data import DistributedSampler
-from torchmetrics import MetricCollection
+from torchmetrics import MeanAbsoluteError, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from flame_metric import FlameMeter, FlameWarning
 from flame_metric.errors import FlameError
+from flame_metric.torch.aware import LatencyAware
 from flame_metric.torch.metric import FlameMetric
 from flame_metric.torch.ranks import merge_over_ranks
 
@@ -43,7 +45,7 @@ def score(scorer, *numbers):
 def spoil(metric):
     """Count a wrong label as on a GPU, where it cannot raise at once."""
     metric._lies_here = lambda maps: True
-    metric.update(torch.tensor([[0, 77]]), torch.tensor([[0, 0]]), sequence="spoilt")
+    metric.update_pair(torch.tensor([[0, 77]]), torch.tensor([[0, 0]]), sequence="spoilt")
     del metric._lies_here
     return metric
 
@@ -84,8 +86,68 @@ def open_sequences(rank, world):
     metric = FlameMetric(**OPTIONS)
     for frame in range(rank, 8, world):
         pred, target = (side[frame] for side in clip(5))
-        metric.update(pred, target, sequence="one for all")
+        metric.update_pair(pred, target, sequence="one for all")
     return [seen(metric.result)]
+
+
+def step(scorer, *numbers, end=True, frames=slice(None), numbered=True):
+    """Give clips frame by frame, those of all clips in turn."""
+    clips = {f"clip {number}": clip(number) for number in numbers}
+    for frame in range(max((len(preds) for preds, _ in clips.values()), default=0))[frames]:
+        for name, (preds, targets) in clips.items():
+            if frame < len(preds):
+                scorer.update(preds[frame], targets[frame], sequence=name, frame=frame if numbered else None)
+            if end and frame == len(preds) - 1:
+                scorer.end(name)
+    return scorer
+
+
+def stepped_clips(rank, world):
+    numbers = list(DistributedSampler(range(CLIPS), world, rank, shuffle=False))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = seen(step(FlameMetric(**OPTIONS), *numbers).result)
+    return [result, [str(warning.message) for warning in caught if "kept once" in str(warning.message)]]
+
+
+def sampler_over_frames(rank, world):
+    share = slice(rank, None, world)
+    metric = step(FlameMetric(**OPTIONS), 5, end=False, frames=share, numbered=False)
+    return [seen(metric.result), seen(lambda: step(FlameMetric(**OPTIONS), 5, frames=share).result())[1][-60:]]
+
+
+def synced_between_steps(rank, world):
+    metric, between = FlameMetric(**OPTIONS), []
+    for frame in range(5):
+        step(metric, rank, end=False, frames=slice(frame, frame + 1))
+        between.append(seen(metric.result))
+        metric.sync()
+        metric.unsync()
+    own = metric.to_meter().to_json() == step(FlameMeter(**OPTIONS), rank, end=False, frames=slice(5)).to_json()
+    return [between, own]
+
+
+def clips_that_have_only_begun(rank, world):
+    """As in Lightning's sanity check of two batches."""
+    metric = FlameMetric(**{**OPTIONS, "frame_offset": 4})
+    late = LatencyAware(MulticlassAccuracy(CLASSES, average="micro"), frame_offset=4)
+    preds, targets = clip(rank)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for frame in range(2):
+            for scorer in (metric, late):
+                scorer(preds[frame : frame + 1], targets[frame : frame + 1], sequence=f"{rank}")
+        return [metric.compute().isnan().item(), late.compute().isnan().item()]
+
+
+def late_forward(rank, world):
+    """At the second step only the last rank counts a pair; at the first, none does."""
+    late = LatencyAware(MeanAbsoluteError(dist_sync_on_step=True), frame_offset=1)
+    value = torch.tensor([float(rank)])
+    first = late(value, value, sequence="clip")
+    second = late(value, value + 3 if rank == world - 1 else None, sequence="clip")
+    third = late(value, value + rank, sequence="clip")
+    return [first.isnan().item(), second.item(), third.item()]
 
 
 def invalid_rank(rank, world):
@@ -120,7 +182,11 @@ def sync_and_unsync(rank, world):
     metric = score(FlameMetric(**OPTIONS), rank)
     local = metric.to_meter().to_json()
     metric.sync()
-    total = [metric.to_meter().to_json(), seen(metric.result), seen(lambda: metric.update(*clip(9), sequence="more"))]
+    total = [
+        metric.to_meter().to_json(),
+        seen(metric.result),
+        seen(lambda: metric.update_pair(*clip(9), sequence="more")),
+    ]
     metric.unsync()
     return [total, metric.to_meter().to_json() == local]
 
@@ -130,14 +196,14 @@ def forward_on_all_ranks(rank, world):
     values = []
     for step in range(2):
         pred, target = clip(step * world + rank)
-        values.append(seen(lambda pred=pred, target=target: metric(pred, target, "clip")))
-    values.append(seen(lambda: metric(torch.full((2, 2), 7 if rank == 1 else 0), torch.zeros(2, 2).long(), "clip")))
+        values.append(seen(lambda pred=pred, target=target: metric(pred, target, f"clip {rank}")))
+    values.append(seen(lambda: metric(torch.full((5, 6), 7 if rank == 1 else 0), torch.zeros(5, 6).long(), "new")))
     return [values, seen(metric.result), seen(lambda: metric.to_meter().compute())]
 
 
 def forward_on_each_rank(rank, world):
     metric = FlameMetric(**OPTIONS)
-    return [seen(lambda: metric(*clip(rank), "clip")), seen(metric.result)]
+    return [seen(lambda: metric(*clip(rank), f"clip {rank}")), seen(metric.result)]
 
 
 def collections(rank, world):
@@ -174,17 +240,17 @@ def transport_of_ones_own(rank, world):
 
 def text_that_is_no_utf8(rank, world):
     metric = FlameMetric(**OPTIONS)
-    metric.update(*clip(0), sequence="\ud800")
+    metric.update_pair(*clip(0), sequence="\ud800")
     fine = metric.result().sequences == ("\ud800",)
     if rank == 1:
         metric._lies_here = lambda maps: True
-        metric.update(torch.tensor([[77]]), torch.tensor([[0]]), sequence="\ud800")
+        metric.update_pair(torch.tensor([[77]]), torch.tensor([[0]]), sequence="\ud800")
 
     def fail():
         raise RuntimeError("\ud800 is not text")
 
     if rank == 0:
-        metric.to_meter = fail
+        metric._meter_without_waiting = fail
     kind, text = seen(metric.compute)
     return [fine, kind, text.encode(errors="replace").decode()]
 
@@ -192,7 +258,8 @@ def text_that_is_no_utf8(rank, world):
 SCENARIOS = [
     *(uneven, nothing_anywhere, padded_sampler, open_sequences, invalid_rank, unlike_configurations),
     *(conflicting_clips, unequal_updates, sync_and_unsync, forward_on_all_ranks, forward_on_each_rank, collections),
-    *(meters, transport_of_ones_own, text_that_is_no_utf8),
+    *(meters, transport_of_ones_own, text_that_is_no_utf8, stepped_clips, sampler_over_frames, synced_between_steps),
+    *(clips_that_have_only_begun, late_forward),
 ]
 
 

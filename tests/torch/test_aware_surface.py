@@ -151,7 +151,7 @@ def test_inside_and_around_other_wrappers():
 def test_forward_is_the_metric_of_this_step():
     metric = LatencyAware(MeanAbsoluteError(), frame_offset=1)
     values = [metric(value, None if step == 3 else value, sequence="clip") for step, value in enumerate(CLIP)]
-    assert values == [None, 1.0, 2.0, None, 8.0]
+    assert [None if value.isnan() else value for value in values] == [None, 1.0, 2.0, None, 8.0]
     assert metric._forward_cache == 8.0
     assert metric.compute() == (1 + 2 + 8) / 3
     assert metric.coverage == 3 / 4
@@ -160,7 +160,11 @@ def test_forward_is_the_metric_of_this_step():
 
 def test_forward_of_parallel_streams_and_collections():
     metric = LatencyAware(MetricCollection([MeanAbsoluteError(), MeanSquaredError()]), frame_offset=1)
-    assert metric(torch.tensor([0.0, 5.0]), torch.tensor([0.0, 5.0]), sequence=["a", "b"]) is None
+    nothing = metric(torch.tensor([0.0, 5.0]), torch.tensor([0.0, 5.0]), sequence=["a", "b"])
+    assert {name: value.isnan().item() for name, value in nothing.items()} == {
+        "MeanAbsoluteError": True,
+        "MeanSquaredError": True,
+    }
     found = metric(torch.tensor([1.0, 7.0]), torch.tensor([1.0, 7.0]), sequence=["a", "b"])
     assert found == {"MeanAbsoluteError": 1.5, "MeanSquaredError": 2.5}
     assert metric.compute() == found
@@ -214,6 +218,7 @@ def test_state_dict():
 def test_r15_another_offset_is_refused(other, found):
     metric, other = LatencyAware(MeanAbsoluteError(), frame_offset=1), LatencyAware(MeanAbsoluteError(), **other)
     metric.persistent(True)
+    feed(metric)
     message = rf"latency-aware metrics of different frame offsets \({found}\) cannot be combined"
     with pytest.raises(StateError, match=message):
         other.load_state_dict(metric.state_dict())
@@ -224,11 +229,20 @@ def test_r15_another_offset_is_refused(other, found):
 def test_merge_state():
     first = feed(LatencyAware(MeanAbsoluteError(), frame_offset=1))
     assert first.compute() == error(1)  # torchmetrics keeps this value: merging must forget it
-    first.merge_state(feed(LatencyAware(MeanAbsoluteError(), frame_offset=1), [10 * value for value in CLIP]))
+    second = feed(LatencyAware(MeanAbsoluteError(), frame_offset=1), [10 * value for value in CLIP])
+    with pytest.raises(StateError, match=r"'clip' were stepped on both sides and not ended, .* \(a sampler over clips"):
+        first.merge_state(second)
+    assert (first.compute(), first.coverage) == (error(1), 4 / 5)
+    second.end("clip")
+    first.merge_state(second)
     assert first.compute() == 11 * error(1) / 2
     assert first.coverage == 8 / 10
     feed(first, CLIP[:1])  # what waits is that of its own sequence
     assert first.compute() == (11 * 15 + 15) / 9
+    second.update(CLIP[0], CLIP[0], sequence="other")
+    first.merge_state(second)
+    with pytest.raises(StateError, match="sequence 'other' was given up"):  # it runs there
+        first.update(CLIP[1], CLIP[1], sequence="other")
 
 
 def test_merge_state_of_collections():
@@ -240,14 +254,15 @@ def test_merge_state_of_collections():
     clips = [torch.tensor([[0, 1], [1, 1], [0, 1]]), torch.tensor([[1, 0], [0, 1], [0, 0], [1, 1]])]
     first, second, both = late(), late(), late()
     for part, clip in zip((first, second), clips, strict=True):
-        feed(part, clip)
-        feed(both, clip, sequence=str(clip))
+        for name, metric in (("clip", part), (str(clip), both)):
+            feed(metric, clip[:, None], sequence=name)
+            metric.end(name)
     assert len(first.metric.compute_groups) == 1
     first.compute()
     first.merge_state(second)
     assert first.compute() == both.compute()
-    feed(first, clips[0], sequence="more")
-    feed(both, clips[0], sequence="more")
+    feed(first, clips[0][:, None], sequence="more")
+    feed(both, clips[0][:, None], sequence="more")
     assert first.compute() == both.compute()
 
 
@@ -258,6 +273,7 @@ def test_merge_state_of_others_is_refused():
     with pytest.raises(StateError, match=r"the collections hold \['BinaryAccuracy'\] and \['BinaryF1Score'\]"):
         late.merge_state(LatencyAware(MetricCollection([BinaryF1Score()]), frame_offset=1))
     some = feed(LatencyAware(MetricCollection({"a": MeanAbsoluteError(), "b": Pairs()}), frame_offset=1))
+    some.end("clip")
     with pytest.raises(RuntimeError, match="not supported for metrics with ``full_state_update=True``"):
         some.merge_state(some.clone())
     assert (some.compute()["a"], some.metric["a"].total, some.labelled) == (error(1), 4, 5)  # nothing was added
@@ -326,9 +342,10 @@ def test_nothing_is_added_while_the_metric_is_synced():
     metric = feed(LatencyAware(MeanAbsoluteError(), frame_offset=1))
     options = {"dist_sync_fn": failing_after(12), "distributed_available": lambda: True}
     refused = (
-        lambda: metric.update(CLIP[0], CLIP[0]),
-        lambda: metric.update(CLIP[0], None),
-        lambda: metric(CLIP[0], CLIP[0]),
+        lambda: metric.update(CLIP[0], CLIP[0], sequence="clip"),
+        lambda: metric.update(CLIP[0], None, sequence="clip"),
+        lambda: metric.update_pair(CLIP[0], CLIP[0]),
+        lambda: metric(CLIP[0], CLIP[0], sequence="clip"),
         lambda: metric.merge_state(metric.clone()),
     )
     with metric.sync_context(**options):
@@ -389,10 +406,10 @@ def test_r17_ranks_with_unequal_updates(tmp_path):
 def test_what_waits_moves_along():
     """On the device "meta", tensors have a shape and no values."""
     metric = LatencyAware(Pairs(), frame_offset=1)
-    metric.update({"a": [torch.zeros(2)], "b": "text"}, torch.zeros(2))
+    metric.update({"a": [torch.zeros(2)], "b": "text"}, torch.zeros(1), sequence="clip")
     metric.to("meta")
     assert metric.device == metric.metric.device == metric.labelled.device == torch.device("meta")
-    metric.update({}, torch.zeros(2))
+    metric.update({}, torch.zeros(1), sequence="clip")
     ((shown, _),) = metric.metric.got
     assert shown["a"][0].device == torch.device("meta")
     assert shown["b"] == "text"
@@ -408,9 +425,9 @@ def test_it_starts_on_the_device_of_the_metric(metric):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu():
     metric = LatencyAware(MeanAbsoluteError(), frame_offset=1)
-    metric.update(torch.tensor([1.0]), torch.tensor([1.0]))
+    metric.update(torch.tensor([1.0]), torch.tensor([1.0]), sequence="clip")
     metric.to("cuda")  # in the middle of a sequence
-    metric.update(torch.tensor([3.0], device="cuda"), torch.tensor([3.0], device="cuda"))
+    metric.update(torch.tensor([3.0], device="cuda"), torch.tensor([3.0], device="cuda"), sequence="clip")
     assert metric.compute().item() == 2.0
     assert metric.compute().device.type == "cuda"
     assert LatencyAware(MeanAbsoluteError().to("cuda"), frame_offset=1).device.type == "cuda"
@@ -418,12 +435,12 @@ def test_on_a_gpu():
 
 def test_r19_set_dtype_leaves_counts_and_predictions_alone():
     metric = LatencyAware(MeanAbsoluteError(), frame_offset=1)
-    metric.update(torch.tensor([70000]), torch.tensor([70000]))  # not a float16
+    metric.update(torch.tensor([70000]), torch.tensor([70000]), sequence="clip")  # not a float16
     assert metric.set_dtype(torch.float16) is metric
     assert metric.metric.sum_abs_error.dtype == torch.float16
     assert metric.labelled.dtype == metric.shown.dtype == torch.int64
     metric.half().float().double()
-    metric.update(torch.tensor([0]), torch.tensor([70000]))
+    metric.update(torch.tensor([0]), torch.tensor([70000]), sequence="clip")
     assert metric.compute() == 0
 
 

@@ -98,7 +98,7 @@ def test_r16_padded_sampler_gives_the_integers_of_one_process(outcomes):
 def test_open_sequences_add(outcomes):
     meter = FlameMeter(**ranks.OPTIONS)
     for pred, target in zip(*ranks.clip(5), strict=True):
-        meter.update(pred, target, sequence="one for all")
+        meter.update_pair(pred, target, sequence="one for all")
     assert everywhere(outcomes, "open_sequences") == [meter.compute().to_json()]
 
 
@@ -143,29 +143,82 @@ def test_sync_and_unsync(outcomes):
 
 
 def of_batches(*numbers):
+    """The result of clips that one rank after the other gives as batches, one or more of them to each id."""
     meter = FlameMeter(**ranks.OPTIONS)
-    for number in numbers:
-        meter.update(*ranks.clip(number), sequence="clip")
-    return meter.compute().to_json()
+    for rank, rest in enumerate(numbers):
+        for number in rest:
+            meter.update(*ranks.clip(number), sequence=f"clip {rank}")
+    return meter.compute()
+
+
+def value_of_call(numbers, before):
+    """The score of the pairs of one call on each rank, after calls with the clips ``before``."""
+    meter = FlameMeter(**ranks.OPTIONS)
+    for number, last in zip(numbers, before, strict=True):
+        preds, targets = ranks.clip(number)
+        shown = torch.cat([ranks.clip(last)[0][-1:], preds[:-1]]) if last is not None else preds[:-1]
+        meter.update_pair(shown, targets[1:] if last is None else targets, sequence=f"{number}")
+    return pytest.approx(meter.compute().miou, abs=1e-6)
 
 
 def test_forward_on_all_ranks(outcomes):
     found = expect(outcomes, "forward_on_all_ranks")
     world = len(found)
     for rank, ((first, second, third), total, local) in enumerate(found):
-        assert first == miou(of_batches(*range(world)))
-        assert second == miou(of_batches(*range(world, 2 * world)))
+        assert first == value_of_call(range(world), [None] * world)
+        assert second == value_of_call(range(world, 2 * world), range(world))
         assert third[0] == "StateError"  # one rank's labels were wrong: none added its batch
-        assert "rank 1: LabelError: `pred` holds label(s) [7] (4 pixels)" in third[1]
-        assert total == of_batches(*range(2 * world))
-        assert local == of_batches(rank, world + rank)
+        assert "rank 1: LabelError: frame 0 of sequence 'new': `pred` holds label(s) [7] (30 pixels)" in third[1]
+        assert total == of_batches(*([number, world + number] for number in range(world))).to_json()
+        own = FlameResult.from_json(local)
+        assert own.sequences == (f"clip {rank}",)
+        assert own.counts[0].tolist() == FlameResult.from_json(total).by_sequence()[f"clip {rank}"].counts[0].tolist()
 
 
 def test_forward_on_each_rank(outcomes):
     found = expect(outcomes, "forward_on_each_rank")
     for rank, (value, total) in enumerate(found):
-        assert value == miou(of_batches(rank))
-        assert total == of_batches(*range(len(found)))
+        assert value == value_of_call([rank], [None])
+        assert total == of_batches(*([number] for number in range(len(found)))).to_json()
+
+
+# ── time steps ──
+
+
+def test_padded_sampler_over_clips_that_are_stepped(outcomes):
+    found = expect(outcomes, "stepped_clips")
+    for result, repeated in found:
+        assert FlameResult.from_json(result) == meter_of(*range(ranks.CLIPS)).compute()
+        assert len(repeated) == -ranks.CLIPS % len(found)
+
+
+def test_a_sampler_over_frames_is_refused(outcomes):
+    (kind, text), with_numbers = everywhere(outcomes, "sampler_over_frames")
+    assert kind == "StateError"
+    assert with_numbers.endswith("a stream that drops frames is scored by a schedule")  # at once
+    assert "sequence(s) 'clip 5' were stepped on both sides and not ended" in text
+    assert "a sampler over clips, not over frames" in text
+
+
+def test_sync_between_steps_changes_nothing(outcomes):
+    found = expect(outcomes, "synced_between_steps")
+    world = len(found)
+    for between, unchanged in found:
+        for frames, result in enumerate(between, start=1):
+            meter = ranks.step(FlameMeter(**ranks.OPTIONS), *range(world), end=False, frames=slice(frames))
+            assert result == meter.compute().to_json()
+        assert unchanged
+
+
+def test_clips_that_have_only_begun_are_nan_without_a_warning(outcomes):
+    assert everywhere(outcomes, "clips_that_have_only_begun") == [True, True]
+
+
+def test_every_rank_takes_part_in_the_sync_of_a_step(outcomes):
+    world = len(outcomes["late_forward"])
+    first, second, third = everywhere(outcomes, "late_forward")
+    assert (first, second) == (True, 3.0)
+    assert third == pytest.approx(sum(range(world)) / world)
 
 
 def test_r14_collections(outcomes):
@@ -173,7 +226,7 @@ def test_r14_collections(outcomes):
     expected = {}
     for name, void in (("void 255", 255), ("void 0", 0)):
         meter = FlameMeter(ranks.CLASSES, ignore_index=void)
-        meter.update(pred, target.clamp(max=ranks.CLASSES - 1))
+        meter.update_pair(pred, target.clamp(max=ranks.CLASSES - 1))
         expected[name] = meter.compute().miou
     assert everywhere(outcomes, "collections") == pytest.approx(expected, abs=1e-6)
     assert expected["void 0"] != expected["void 255"]

@@ -60,7 +60,7 @@ def test_options_reach_the_signature():
         2, latency_ms=26, fps="50/3", ignore_index=255, class_names=["a", "b"], before_first="void", hardware="GTX"
     )
     assert metric.frame_offset == 1
-    metric.update(A, A)
+    metric.update_pair(A, A)
     assert metric.result().signature == (
         "FLAME 1.000 | k 1 | 26.0 ms | 50/3 fps | 2 classes | ignore 255 | before first: void | coverage 1.00 | GTX | "
         "flame-metric 0.1.0"
@@ -160,7 +160,19 @@ def test_post_processed_maps_of_several_sizes():
 SCHEDULE = Schedule.fixed(3, 2)
 calls = st.lists(
     st.tuples(
-        st.sampled_from(["update", "forward", "update_missing", "update_sequence", "by schedule"]),
+        st.sampled_from(
+            [
+                "update",
+                "one",
+                "rows",
+                "forward",
+                "end",
+                "update_pair",
+                "update_missing",
+                "update_sequence",
+                "by schedule",
+            ]
+        ),
         st.integers(0, 3),
         st.sampled_from(["", "a", "b", "c"]),
     ),
@@ -178,6 +190,16 @@ def call(scorer, kind, seed, sequence):
             scorer(pred, target, sequence=sequence)
         elif kind in ("update", "forward"):
             scorer.update(pred, target, sequence=sequence)
+        elif kind == "one":
+            scorer.update(
+                None if seed == 2 else pred[0], target[0] if seed else None, sequence=sequence, frame=3 * seed
+            )
+        elif kind == "rows":
+            scorer.update(pred, target, sequence=["a", sequence, "b"])
+        elif kind == "end":
+            scorer.end(sequence)
+        elif kind == "update_pair":
+            scorer.update_pair(pred, target, sequence=sequence)
         elif kind == "update_missing":
             scorer.update_missing(target, sequence=sequence)
         else:
@@ -204,12 +226,23 @@ def test_law_every_call_is_that_of_a_meter(made, before_first, offset):
     assert metric.to_meter().to_json() == meter.to_json()
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "a", "b"]), st.booleans()), max_size=6))
-def test_law_counted_on_the_device_too(made):
-    metric, meter = counted_on_the_device(FlameMetric(3, ignore_index=255)), FlameMeter(3, ignore_index=255)
-    for seed, sequence, missing in made:
-        kind = "update_missing" if missing else "update"
-        assert call(metric, kind, seed, sequence) is call(meter, kind, seed, sequence) is None
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["update", "one", "rows", "forward", "end", "update_pair", "update_missing"]),
+            st.integers(0, 2),
+            st.sampled_from(["", "a", "b"]),
+        ),
+        max_size=8,
+    ),
+    st.sampled_from(["skip", "void"]),
+    st.integers(0, 2),
+)
+def test_law_counted_on_the_device_too(made, before_first, offset):
+    options = {"frame_offset": offset, "ignore_index": 255, "before_first": before_first}
+    metric, meter = counted_on_the_device(FlameMetric(3, **options)), FlameMeter(3, **options)
+    for kind, seed, sequence in made:
+        assert call(metric, kind, seed, sequence) == call(meter, kind, seed, sequence)
     assert metric.to_meter().to_json() == meter.to_json()
 
 
@@ -345,13 +378,35 @@ def test_r18_nan_scores_are_refused(dtype):
         metric.compute()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_scores_of_infinity_for_two_classes_are_refused(dtype):
+    scores = torch.full((1, 3, 2, 2), -torch.inf, dtype=getattr(torch, dtype))
+    scores[0, 2, 0, 0] = torch.inf  # one is a score
+    target = torch.zeros((1, 2, 2), dtype=torch.long)
+    target[0, 0, 0] = 2
+    right, wrong = counted_on_the_device(FlameMetric(3)), counted_on_the_device(FlameMetric(3))
+    for metric in (right, FlameMetric(3)):
+        metric.update(scores, target)
+        assert metric.compute() == 1
+    scores[0, :2, 1, 1] = torch.inf
+    with pytest.raises(LabelError, match=r"\+inf for two or more classes at 1 pixels"):
+        FlameMetric(3).update(scores, target)
+    wrong.update(scores, target, sequence="clip")
+    match = r"`pred` held scores of \+inf for two or more classes at 1 pixels of sequence\(s\) 'clip'"
+    with pytest.raises(LabelError, match=match):
+        wrong.compute()
+
+
 @pytest.mark.parametrize("here", [False, True], ids=["host", "device"])
 def test_quarter_size_logits_are_refused_with_both_sizes(here):
     metric = FlameMetric(3)
     if here:
         counted_on_the_device(metric)
-    with pytest.raises(ShapeError, match=r"\(1, 3, 4, 8\) and `target` \(1, 16, 32\).* 1/4 of the target's size"):
+    match = r"frame 0: `pred` has shape \(4, 8\) and `target` \(16, 32\).* 1/4 of the target's size"
+    with pytest.raises(ShapeError, match=match):
         metric.update(torch.zeros(1, 3, 4, 8), torch.zeros((1, 16, 32), dtype=torch.long))
+    with pytest.raises(ShapeError, match=r"\(1, 3, 4, 8\) and `target` \(1, 16, 32\).* 1/4 of the target's size"):
+        metric.update_pair(torch.zeros(1, 3, 4, 8), torch.zeros((1, 16, 32), dtype=torch.long))
 
 
 def test_a_closed_sequence_takes_no_more():
@@ -362,8 +417,9 @@ def test_a_closed_sequence_takes_no_more():
             again(A, A, sequence="clip")
     with pytest.raises(StateError, match="sequence 'clip' is closed"):
         metric.update_sequence([A], [A], sequence="clip")
-    with pytest.raises(ConfigError, match="`sequence` is 3"):
-        metric.update(A, A, sequence=3)
+    for again in (metric.update, metric.update_pair):
+        with pytest.raises(ConfigError, match="`sequence` is 3"):
+            again(A, A, sequence=3)
     with pytest.raises(ConfigError, match=r"`sequence` is \['clip'\]"):
         metric.update_missing(A, sequence=["clip"])
 
@@ -390,22 +446,29 @@ def test_memory_does_not_grow_with_batches():
     sizes = []
     for seed in range(20):
         metric.update(*draw(19, None, seed=seed), sequence="one" if seed % 2 else "other")
-        sizes.append(sum(tensor.numel() for tensor in metric.state_dict().values()))
+        sizes.append(sum(metric.metric_state[name].numel() for name in ("counts", "tallies", "faults")))
     assert len(set(sizes[1:])) == 1
 
 
 # ── no value is read while counting ──
 
 
-def test_update_reads_no_value_back():
-    metric = counted_on_the_device(FlameMetric(19, ignore_index=255).to("meta"))
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_update_reads_no_value_back(k):
+    metric = counted_on_the_device(FlameMetric(19, ignore_index=255, frame_offset=k).to("meta"))
     target = torch.zeros((2, 8, 9), dtype=torch.long, device="meta")
     for sequence in ("a", "b", "a"):
         metric.update(target, target, sequence=sequence)
         metric.update(torch.zeros((2, 19, 8, 9), device="meta"), target, sequence=sequence)
-        metric.update(list(target), list(target), sequence=sequence)
-        metric.update_missing(target, sequence=sequence)
-    assert (metric.counts.device.type, metric.counts.shape) == ("meta", (2, 3, 19))
+        metric.update(list(target), [target[0], None], sequence=[sequence, "a"])
+        metric.update_pair(target, target, sequence="pairs")
+        metric.update_pair(torch.zeros((2, 19, 8, 9), device="meta"), target, sequence="pairs")
+        metric.update_missing(target, sequence="pairs")
+    assert (metric.counts.device.type, metric.counts.shape) == ("meta", (3, 3, 19))
+    waiting = [pred for clip in metric._clips.running.values() for pred in clip.line.waiting.values()]
+    assert {(pred.device.type, pred.dtype, pred.shape) for pred in waiting} == (
+        {("meta", torch.uint8, (8, 9))} if k else set()
+    )
     assert metric.sequence_index.device.type == "cpu"
 
 

@@ -1,4 +1,4 @@
-"""FlameMetric with a list of sequence ids: each row of a batch is added to its own, as a meter does row by row."""
+"""FlameMetric.update_pair with a list of ids: each row of a batch is added to its own, as a meter does row by row."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from flame_metric.errors import ConfigError, LabelError, ShapeError, StateError
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
 FlameMetric = pytest.importorskip("flame_metric.torch.metric").FlameMetric
-LatencyAware = pytest.importorskip("flame_metric.torch.aware").LatencyAware
 
 OPTIONS = {"num_classes": 3, "frame_offset": 1, "ignore_index": 255}
 TWO = torch.tensor([[[0, 1, 1]], [[2, 0, 255]]])  # two maps (1, 3)
@@ -45,7 +44,7 @@ def one_by_one(batches):
     meter = FlameMeter(**OPTIONS)
     for preds, targets, ids in batches:
         for pred, target, name in zip(preds, targets, ids, strict=True):
-            meter.update(pred, target, sequence=name)
+            meter.update_pair(pred, target, sequence=name)
     return meter.compute()
 
 
@@ -53,8 +52,8 @@ def test_by_hand():
     metric = FlameMetric(2)
     preds = torch.tensor([[[0, 1, 1]], [[1, 1, 1]]])
     targets = torch.tensor([[[0, 0, 1]], [[1, 1, 0]]])
-    metric.update(preds, targets, ["a", "b"])
-    metric.update(preds, targets, ["b", "b"])
+    metric.update_pair(preds, targets, ["a", "b"])
+    metric.update_pair(preds, targets, ["b", "b"])
     result = metric.result()
     assert result.sequences == ("a", "b")
     assert result.counts.tolist() == [[[1, 1], [1, 2], [2, 1]], [[1, 5], [1, 8], [4, 5]]]
@@ -74,7 +73,7 @@ def test_law_equal_to_a_meter_row_by_row(form, here, batches, seed):
     for number, ids in enumerate(batches):
         preds, targets = draw(len(ids), seed + number)
         target_form = "labels" if form == "scores" else form
-        metric.update(FORMS[form](preds), FORMS[target_form](targets), ids)
+        metric.update_pair(FORMS[form](preds), FORMS[target_form](targets), ids)
         seen.append((preds, targets, ids))
     assert metric.result() == one_by_one(seen)
 
@@ -83,17 +82,8 @@ def test_law_equal_to_a_meter_row_by_row(form, here, batches, seed):
 def test_rows_of_several_sizes_in_lists(here):
     metric = make(here)
     preds, targets = [TWO[0], TWO[0][:, :2]], [TWO[1], TWO[1][:, :2]]
-    metric.update(preds, targets, ("a", "b"))
+    metric.update_pair(preds, targets, ("a", "b"))
     assert metric.result() == one_by_one([(preds, targets, "ab")])
-
-
-@pytest.mark.parametrize("here", [False, True], ids=["host", "device"])
-def test_forward_is_the_score_of_the_batch(here):
-    metric = make(here)
-    batches = [(*draw(3, seed), ids) for seed, ids in enumerate((["a", "b", "a"], ["b", "c", "a"]))]
-    for batch in batches:
-        assert metric(*batch).item() == pytest.approx(one_by_one([batch]).miou)
-    assert metric.result() == one_by_one(batches)
 
 
 def test_a_collection_hands_the_ids_on():
@@ -101,6 +91,7 @@ def test_a_collection_hands_the_ids_on():
     preds, targets = (maps.clamp(max=2) for maps in draw(2, 0))
     metrics.update(preds, targets, sequence=["a", "b"])
     assert metrics["late"].result().sequences == metrics["now"].result().sequences == ("a", "b")
+    assert [metrics[name].result().num_pairs for name in ("late", "now")] == [0, 2]
 
 
 @pytest.mark.parametrize("here", [False, True], ids=["host", "device"])
@@ -119,45 +110,24 @@ def test_a_collection_hands_the_ids_on():
         (TWO, TWO, ["a", "whole"], StateError, "sequence 'whole' is closed"),
     ],
 )
-@pytest.mark.parametrize("collect", ["update", "forward"])
-def test_what_is_refused_adds_nothing(collect, preds, target, ids, *, error, match, here):
+def test_what_is_refused_adds_nothing(preds, target, ids, *, error, match, here):
     metric = make(here)
     metric.update_sequence(TWO, TWO, sequence="whole")
     before = metric.result()
     with pytest.raises(error, match=match):
-        getattr(metric, collect)(preds, target, ids)
+        metric.update_pair(preds, target, ids)
     assert metric.result() == before
 
 
 def test_a_wrong_label_in_one_row_adds_no_row():
     metric = make(here=False)
     with pytest.raises(LabelError, match=r"`pred` holds label\(s\) \[7\]"):
-        metric.update(torch.tensor([[[0]], [[7]]]), torch.tensor([[[0]], [[0]]]), ["a", "b"])
+        metric.update_pair(torch.tensor([[[0]], [[7]]]), torch.tensor([[[0]], [[0]]]), ["a", "b"])
     assert not metric.counts.numel()
 
 
 def test_a_wrong_label_on_the_device_names_its_sequence():
     metric = make(here=True)
-    metric.update(torch.tensor([[[0]], [[7]]]), torch.tensor([[[0]], [[0]]]), ["a", "b"])
+    metric.update_pair(torch.tensor([[[0]], [[7]]]), torch.tensor([[[0]], [[0]]]), ["a", "b"])
     with pytest.raises(LabelError, match=r"neither class nor void at 1 pixels of sequence\(s\) 'b', expected 0\.\.2"):
         metric.compute()
-
-
-@pytest.mark.parametrize("here", [False, True], ids=["host", "device"])
-@pytest.mark.parametrize("k", [0, 1, 2])
-def test_parallel_streams_behind_latency(k, here):
-    """Streams along the batch axis, all of one length, count as one clip after the other does."""
-    preds, targets = draw(3 * 5, seed=k)
-    preds, targets = preds.view(3, 5, 4, 5), targets.view(3, 5, 4, 5)
-    meter = FlameMeter(3, frame_offset=k, ignore_index=255)
-    for name, pred, target in zip("abc", preds, targets, strict=True):
-        meter.update_sequence(pred, target, sequence=name)
-    metric = LatencyAware(FlameMetric(3, frame_offset=k, ignore_index=255), frame_offset=k)
-    if here:
-        metric.metric._lies_here = lambda maps: True
-    for step in range(5):
-        metric.update(preds[:, step], targets[:, step], sequence=["a", "b", "c"])
-    np.testing.assert_array_equal(metric.metric.result().counts, meter.compute().counts)
-    assert metric.metric.result().sequences == meter.compute().sequences
-    assert metric.compute().item() == pytest.approx(meter.compute().miou)
-    assert metric.coverage == meter.compute().coverage

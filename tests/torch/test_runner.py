@@ -166,6 +166,19 @@ def test_end_to_end_refuses_scores_that_are_no_numbers(device: str) -> None:
         runner(FRAMES[0])
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_end_to_end_refuses_scores_that_overflowed(device: str) -> None:
+    def broken(batch: "torch.Tensor") -> "torch.Tensor":
+        scores = torch.zeros(len(batch), 5, 6, 8, device=batch.device)
+        scores[:, 2:4, 1, :3] = float("inf")
+        scores[:, 1, 5, 5] = float("inf")
+        return scores
+
+    runner = torch_runner(Recorder(broken), boundary="end_to_end", device=device)
+    with pytest.raises(LabelError, match=r"returns scores of \+inf for two or more classes at 3 pixels"):
+        runner(FRAMES[0])
+
+
 def test_a_frame_is_preprocessed_on_the_host_and_its_own_size_is_kept() -> None:
     def halved(frame: np.ndarray) -> np.ndarray:
         assert frame.dtype == np.uint8

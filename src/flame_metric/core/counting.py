@@ -153,7 +153,8 @@ def confusion_matrix(
     Raises
     ------
     LabelError
-        If a label is not a class and not ``ignore_index``; if labels are not integers; if scores hold NaN.
+        If a label is not a class and not ``ignore_index``; if labels are not integers; if scores hold NaN, or +inf for
+        two or more classes of a pixel.
     ShapeError
         If shapes do not belong together (nothing is resized) or there is no pixel.
     ConfigError

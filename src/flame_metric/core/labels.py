@@ -8,9 +8,11 @@ another.
 
 from __future__ import annotations
 
+import base64
 import math
 import numbers
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,15 +31,20 @@ __all__ = [
     "LabelSpace",
     "as_numpy",
     "bad_labels",
+    "check_map",
     "check_pair",
+    "check_scores",
     "class_numbers",
     "code_map",
+    "coded_from_dict",
+    "coded_to_dict",
     "label_pairs",
     "labels_of_scores",
     "num_maps",
     "pair_up",
     "raise_bad_labels",
     "shape_message",
+    "tied_at_infinity",
 ]
 
 LabelMaps: TypeAlias = Any
@@ -49,6 +56,7 @@ MAX_CLASSES = 4096  # a confusion matrix of int64 grows with the square: 134 MB 
 DENSE = 0.2  # above this share of pixels that start a run, counting every pixel is faster than finding the runs
 _SCORE_CHUNK = 1 << 16
 _BYTE_VALUES = 256
+_MOST_FOR_ONE = 1032  # bytes that one byte can stand for in a zlib stream
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,13 @@ class CodedMap:
         """Number of pixels."""
         return math.prod(self.shape)
 
+    @classmethod
+    def from_numbers(cls, numbers: npt.NDArray[np.uint16]) -> CodedMap:
+        """Code the numbers 0..C (C for void) of the pixels of one map, (H, W)."""
+        flat = numbers.ravel()
+        starts = _run_starts(flat)
+        return cls((numbers.shape[0], numbers.shape[1]), starts, flat if starts is None else flat[starts])
+
     def pixels(self) -> npt.NDArray[np.uint16]:
         """Return the label of each pixel, (H * W,)."""
         return self.labels if self.starts is None else np.repeat(self.labels, np.diff(self.starts, append=self.size))
@@ -134,24 +149,91 @@ def code_map(labels: LabelMaps, space: LabelSpace, *, argument: str = "pred") ->
     if _on_accelerator(labels) and labels.is_floating_point() and _has_class_axis(labels, argument, space):
         labels = _labels_on_device(labels)
     array = _as_array(labels, argument)
-    if array.dtype.kind == "f" and _has_class_axis(array, argument, space):
+    if check_map(array, argument, space):
         array = labels_of_scores(array)
-    if array.ndim == 3 + (array.dtype.kind == "f") and len(array) == 1:
-        raise ShapeError(
-            f"`{argument}` has shape {array.shape}, expected one label map (H, W)"
-            f"{' or its scores (C, H, W)' if argument == 'pred' else ''}; take it out of its batch with {argument}[0]"
-        )
-    _check_labels(array, argument, space)
-    if array.ndim != 2:
-        raise ShapeError(f"`{argument}` has shape {array.shape}, expected one label map (H, W)")
-    if not array.size:
-        raise ShapeError(f"`{argument}` has shape {array.shape}, expected at least one pixel")
     flat = array.ravel()
     starts = _run_starts(flat)
     kept = flat if starts is None else flat[starts]
-    if bad_labels(kept, space).any():
+    numbers = _code_labels(kept, space)
+    if numbers is None:
         raise_bad_labels({argument: array}, space)
-    return CodedMap((array.shape[0], array.shape[1]), starts, class_numbers(kept, space).astype(np.uint16))
+    return CodedMap((array.shape[0], array.shape[1]), starts, numbers)
+
+
+def check_map(maps: Array, argument: str, space: LabelSpace) -> bool:
+    """Check the kind and shape of one map (H, W), or of its scores (C, H, W); no value is looked at.
+
+    Returns
+    -------
+    bool
+        Whether ``maps`` holds scores.
+
+    Raises
+    ------
+    LabelError, ShapeError
+        As :func:`code_map` does.
+    """
+    floating = maps.dtype.kind == "f"
+    scores = floating and _has_class_axis(maps, argument, space)
+    if not scores:
+        if maps.ndim == 3 + floating and len(maps) == 1:
+            raise ShapeError(
+                f"`{argument}` has shape {maps.shape}, expected one label map (H, W)"
+                f"{' or its scores (C, H, W)' if argument == 'pred' else ''}; take it out of its batch with "
+                f"{argument}[0]"
+            )
+        _check_labels(maps, argument, space)
+        if maps.ndim != 2:
+            raise ShapeError(f"`{argument}` has shape {maps.shape}, expected one label map (H, W)")
+    if not maps.size:
+        raise ShapeError(f"`{argument}` has shape {maps.shape}, expected at least one pixel")
+    return scores
+
+
+def _code_labels(labels: Array, space: LabelSpace) -> npt.NDArray[np.uint16] | None:
+    """Return labels as 0..C, where C stands for void; None if one of them is neither class nor void."""
+    seen = labels
+    if labels.dtype.kind == "i":  # seen as unsigned, negative labels are large: one comparison less
+        seen = labels.view(f"{labels.dtype.byteorder}u{labels.itemsize}")
+    outside = seen >= space.num_classes
+    numbers = labels.astype(np.uint16)
+    if space.ignore_index is None:
+        return None if outside.any() else numbers
+    void = labels == space.ignore_index
+    if np.greater(outside, void).any():
+        return None
+    np.copyto(numbers, np.uint16(space.num_classes), where=void)
+    return numbers
+
+
+def coded_to_dict(coded: CodedMap) -> dict[str, Any]:
+    """Return a coded map in types that JSON knows: its pixels, compressed, as text."""
+    pixels = coded.pixels().astype("<u2").tobytes()
+    return {"shape": list(coded.shape), "pixels": base64.b64encode(zlib.compress(pixels)).decode()}
+
+
+def coded_from_dict(record: Mapping[str, Any], space: LabelSpace) -> CodedMap:
+    """Read what :func:`coded_to_dict` returned; a record from outside cannot claim more than it holds.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a map of these labels.
+    """
+    height, width = record["shape"]
+    if not (type(height) is type(width) is int and min(height, width) > 0):
+        raise ValueError(f"a label map has the shape {record['shape']!r}")
+    packed = base64.b64decode(record["pixels"], validate=True)
+    size = 2 * height * width
+    unpack = zlib.decompressobj()
+    try:
+        data = unpack.decompress(packed, min(size, _MOST_FOR_ONE * len(packed)) + 1)
+    except zlib.error as error:
+        raise ValueError(f"a label map is damaged: {error}") from error
+    numbers = np.frombuffer(data, "<u2").astype(np.uint16) if len(data) == size and unpack.eof else None
+    if numbers is None or numbers.max() > space.num_classes:
+        raise ValueError(f"a label map does not hold {height} x {width} of the labels 0..{space.num_classes}")
+    return CodedMap.from_numbers(numbers.reshape(height, width))
 
 
 def _has_class_axis(maps: Any, argument: str, space: LabelSpace) -> bool:
@@ -322,9 +404,19 @@ def _on_accelerator(maps: Any) -> bool:
 
 def _labels_on_device(scores: Any) -> Array:
     """Labels of scores that lie on an accelerator: a label map is copied from there, never the scores."""
-    best, labels = scores.detach().max(dim=-3)
-    _check_nan(int(best.isnan().sum()))
+    scores = scores.detach()
+    best, labels = scores.max(dim=-3)
+    infinite = best.isposinf()
+    check_scores(int(best.isnan().sum()), int(tied_at_infinity(scores).sum()) if infinite.any() else 0)
     return np.asarray(labels.cpu().numpy())
+
+
+def tied_at_infinity(scores: Any) -> Any:
+    """Tell at which pixels of scores (..., C, H, W), an array or a tensor, two classes or more are at +inf.
+
+    Their highest score is no decision: it is what overflowed first.
+    """
+    return (scores == math.inf).sum(-3) > 1
 
 
 def _check_labels(maps: Array, argument: str, space: LabelSpace) -> None:
@@ -372,16 +464,17 @@ def labels_of_scores(scores: Array) -> Array:
     dtype: type[np.unsignedinteger[Any]] = np.uint8 if num_classes <= _BYTE_VALUES else np.uint16
     labels = np.zeros((*scores.shape[:-3], height, width), dtype)
     rows = max(1, _SCORE_CHUNK // width)
-    nan_pixels = 0
+    nan_pixels = tied_pixels = 0
     for index in np.ndindex(*scores.shape[:-3]):
         for top in range(0, height, rows):
-            nan_pixels += _best_class(scores[index][:, top : top + rows], labels[index][top : top + rows])
-    _check_nan(nan_pixels)
+            nan, tied = _best_class(scores[index][:, top : top + rows], labels[index][top : top + rows])
+            nan_pixels, tied_pixels = nan_pixels + nan, tied_pixels + tied
+    check_scores(nan_pixels, tied_pixels)
     return labels
 
 
-def _best_class(scores: Array, labels: Array) -> int:
-    """Write the class of the highest score into ``labels`` (zeros) and return the number of NaN pixels."""
+def _best_class(scores: Array, labels: Array) -> tuple[int, int]:
+    """Write the class of the highest score into ``labels`` (zeros); return the pixels of NaN, and of ties at +inf."""
     work = np.float32 if scores.dtype == np.float16 else scores.dtype  # NumPy computes with float16 one by one
     best = scores[0].astype(work)
     better = np.empty(labels.shape, np.bool_)
@@ -393,12 +486,27 @@ def _best_class(scores: Array, labels: Array) -> int:
         # Labels only grow from step to step, so "label where better" is a maximum: no branch and no masked write.
         np.multiply(better.view(np.uint8), labels.dtype.type(label), out=candidate)
         np.maximum(labels, candidate, out=labels)
-    return int(np.count_nonzero(np.isnan(best)))
+    infinite = np.isposinf(best)
+    tied = np.count_nonzero(tied_at_infinity(scores) & infinite) if infinite.any() else 0
+    return int(np.count_nonzero(np.isnan(best))), int(tied)
 
 
-def _check_nan(pixels: int) -> None:
-    if pixels:
-        raise LabelError(f"`pred` holds NaN scores at {pixels:,} pixels, expected numbers", argument="pred")
+def check_scores(nan_pixels: int, tied_pixels: int, *, holds: str = "`pred` holds") -> None:
+    """Raise if scores decide for no class at some pixels: NaN, or :func:`tied_at_infinity`.
+
+    Raises
+    ------
+    LabelError
+        With the number of these pixels.
+    """
+    if nan_pixels:
+        raise LabelError(f"{holds} NaN scores at {nan_pixels:,} pixels, expected numbers", argument="pred")
+    if tied_pixels:
+        raise LabelError(
+            f"{holds} scores of +inf for two or more classes at {tied_pixels:,} pixels, expected one highest score; "
+            "did they overflow in a lower precision? compute them in float32",
+            argument="pred",
+        )
 
 
 # ── labels that are neither class nor void ──

@@ -47,8 +47,6 @@ __all__ = [
     "step_remark",
 ]
 
-_LABELS_AS_PREDICTIONS = "labels as predictions"
-
 
 def evaluate_folders(
     predictions: str | os.PathLike[str],
@@ -529,7 +527,7 @@ def _select(counted: Mapping[str, CountedClip], score: str, row: int) -> dict[st
 
 def _late_labels(config: ScoreConfig, counts: Mapping[str, Counts]) -> FlameResult | None:
     """Return the persistence baseline; None if no pair of labels was there."""
-    result = FlameResult.from_counts(replace(config, hardware=_LABELS_AS_PREDICTIONS), counts)
+    result = FlameResult.from_counts(replace(config, hardware=None), counts, persistence=True)
     return result if result.num_pairs else None
 
 

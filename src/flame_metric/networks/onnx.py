@@ -93,7 +93,7 @@ def load_onnx(
     ConfigError
         If an option is out of range, or contradicts the file; when called, if it takes or returns other shapes.
     LabelError
-        When called, if scores are NaN.
+        When called, if scores are NaN, or +inf for two or more classes of a pixel.
     """
     path = Path(text)
     if upsample is not None:

@@ -670,7 +670,7 @@ class OffsetBank:
             of_clips, tallies_of_clips = everything.sums(offsets, row, void=config.before_first == "void")
             counts += times * of_clips
             tallies += times * tallies_of_clips
-        return FlameResult(config, self.sequences, counts, tallies)
+        return FlameResult(config, self.sequences, counts, tallies, persistence=persistence)
 
     def check_reach(self, offset: int) -> None:
         """Raise unless an offset was counted.

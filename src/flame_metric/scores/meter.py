@@ -1,12 +1,17 @@
 """FlameMeter: collect counts while predictions come in; divide once at the end.
 
-The state is one record of int64 counts per sequence id. Meters of several processes merge exactly, in any order, and a
-sequence that was scored twice is noticed:
+The state is one record of int64 counts per sequence id, and for each clip that is still running the predictions that
+wait for later ground truth. Meters of several processes merge exactly, in any order, and a sequence that was scored
+twice is noticed. A sequence is of one of three kinds:
 
-- :meth:`FlameMeter.update` adds to its id as often as it is called: the id is *open*, and merging adds;
-- :meth:`FlameMeter.update_sequence` scores a whole clip and *closes* its id. Scoring it again is an error; in a merge
-  an identical second copy is dropped with a warning, a different one is refused;
-- the default id ``""`` is never closed.
+- *stepped* by :meth:`FlameMeter.update`, one call a frame: the meter pairs the frames, k apart. :meth:`FlameMeter.end`
+  says that the clip is over; in a merge an ended id counts as a closed one;
+- *paired* by :meth:`FlameMeter.update_pair`, with pairs that the caller made: adds as often as it is called, and so
+  does merging;
+- *closed* by :meth:`FlameMeter.update_sequence`, which scores a whole clip. Scoring it again is an error; in a merge an
+  identical second copy is dropped with a warning, a different one is refused.
+
+At k = 0 a frame is paired with itself, so stepped and paired frames of one id add. The id ``""`` is never closed.
 """
 
 from __future__ import annotations
@@ -14,7 +19,9 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -30,16 +37,21 @@ from flame_metric.core.counting import (
     sequences_to_list,
 )
 from flame_metric.core.files import load_record, reading
-from flame_metric.core.labels import CodedMap, LabelMaps, code_map
-from flame_metric.core.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
-from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located
+from flame_metric.core.labels import CodedMap, LabelMaps, code_map, coded_from_dict, coded_to_dict
+from flame_metric.core.schedule import NOTHING_YET, Schedule, ScheduleTimeline
+from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located, shortened
+from flame_metric.scores.clips import RunningClips, check_sequence_is_named, count_steps
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.pairs import Line
 from flame_metric.scores.result import FlameResult, nan_note
+from flame_metric.scores.time_step import TimeStep, split_time_steps
 
 __all__ = ["FlameMeter", "flame_score"]
 
-_FORMAT = "flame-metric meter 1"
+_FORMAT = "flame-metric meter 2"
+_FORMAT_OF_PAIRS = "flame-metric meter 1"
+"""Of releases whose meters held counts only."""
+
 _END = object()
 
 
@@ -61,10 +73,13 @@ class FlameMeter:
     class_names : sequence of str, optional
         C names for tables.
     before_first : {"skip", "void"}
-        What :meth:`update_sequence` does with a labelled frame before the first output: leave it out (coverage falls),
-        or count all its pixels as missed.
+        What to do with a labelled frame before the first output: leave it out (coverage falls), or count all its pixels
+        as missed.
     hardware : str, optional
         What the latency was measured on: free text for the signature.
+    max_sequences : int
+        Clips that may run at a time, >= 1, where :meth:`update` steps them; each holds k coded label maps. Beyond it,
+        the clip whose last time step is oldest is given up: if it comes again, that is a StateError.
 
     Raises
     ------
@@ -73,13 +88,15 @@ class FlameMeter:
 
     Examples
     --------
-    A clip whose object moves one pixel to the right a frame, seen by a network that is right but one frame late:
+    A clip whose object moves one pixel to the right a frame, seen by a network that is right but one frame late. The
+    meter is given the output and the ground truth of the same frame, and pairs them one frame apart:
 
     >>> video = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]]
     >>> meter = FlameMeter(2, latency_ms=26, fps="50/3")
     >>> meter.frame_offset
     1
-    >>> meter.update_sequence(video, video, sequence="clip")
+    >>> for pred, target in zip(video, video):
+    ...     meter.update(pred, target, sequence="clip")
     >>> result = meter.compute()
     >>> result.counts
     array([[[2, 0],
@@ -87,6 +104,18 @@ class FlameMeter:
             [4, 2]]])
     >>> round(result.miou, 4), result.num_pairs
     (0.1667, 2)
+
+    A whole clip in one call, which is the shorter way where its frames are at hand:
+
+    >>> meter.reset()
+    >>> meter.update_sequence(video, video, sequence="clip")
+    >>> round(meter.compute().miou, 4)
+    0.1667
+
+    Notes
+    -----
+    *Threads.* Threads may share a meter if each of them steps clips of its own; two that step one clip at a time are a
+    StateError.
     """
 
     def __init__(
@@ -100,6 +129,7 @@ class FlameMeter:
         class_names: Sequence[str] | None = None,
         before_first: str = "skip",
         hardware: str | None = None,
+        max_sequences: int = 16,
     ) -> None:
         self._restart(
             make_config(
@@ -111,14 +141,15 @@ class FlameMeter:
                 class_names=class_names,
                 before_first=before_first,
                 hardware=hardware,
-            )
+            ),
+            max_sequences,
         )
 
     @classmethod
-    def from_config(cls, config: ScoreConfig) -> FlameMeter:
+    def from_config(cls, config: ScoreConfig, *, max_sequences: int = 16) -> FlameMeter:
         """Build an empty meter of a configuration, such as that of a result."""
         meter = cls.__new__(cls)
-        meter._restart(config)
+        meter._restart(config, max_sequences)
         return meter
 
     @classmethod
@@ -129,19 +160,28 @@ class FlameMeter:
         *,
         closed: Iterable[str] = (),
         by_schedule: bool | None = None,
+        clips: RunningClips[CodedMap] | None = None,
     ) -> FlameMeter:
         """Build a meter that holds counts already: what :attr:`sequences`, :attr:`closed`, :attr:`by_schedule` gave."""
         meter = cls.from_config(config)
         meter._sequences = dict(sequences)
         meter._closed = set(closed)
         meter._by_schedule = by_schedule
+        meter._clips = meter._clips if clips is None else clips
         return meter
 
-    def _restart(self, config: ScoreConfig) -> None:
+    def _restart(self, config: ScoreConfig, max_sequences: int) -> None:
         self._config = config
         self._sequences: dict[str, Counts] = {}
         self._closed: set[str] = set()
         self._by_schedule: bool | None = None  # None until a clip says whether a schedule or the fixed offset rules
+        self._clips: RunningClips[CodedMap] = RunningClips(config.frame_offset or 0, max_sequences=max_sequences)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy counts and clips as they are between two calls of other threads."""
+        with self._clips.lock:
+            copied = {"_sequences": dict(self._sequences), "_closed": set(self._closed)}
+            return {**vars(self), **copied, "_clips": copy(self._clips)}
 
     @property
     def config(self) -> ScoreConfig:
@@ -159,6 +199,11 @@ class FlameMeter:
         return MappingProxyType(self._sequences)
 
     @property
+    def clips(self) -> RunningClips[CodedMap]:
+        """The clips that were stepped: those that run, with what waits, and those that are over."""
+        return self._clips
+
+    @property
     def closed(self) -> frozenset[str]:
         """Ids of the sequences that were scored as a whole."""
         return frozenset(self._closed)
@@ -173,10 +218,99 @@ class FlameMeter:
 
     # ── collecting ──
 
-    def update(self, pred: LabelMaps, target: LabelMaps, *, sequence: str = "") -> None:
-        """Count one aligned pair, or a batch of them: the prediction F(I_t) and the ground truth S_{t+k}.
+    def update(
+        self,
+        pred: LabelMaps | None,
+        target: LabelMaps | None,
+        *,
+        sequence: str | Sequence[str] | None = None,
+        frame: Any = None,
+    ) -> None:
+        """Let one time step pass: the output for a frame and the ground truth of the same frame.
 
-        The caller does the pairing; :meth:`update_sequence` does it for whole clips.
+        The meter holds the prediction, and counts it against the ground truth that comes k frames later in the same
+        clip: F(I_t) and S_{t+k}. At k = 0 both are counted at once, which is the usual mean IoU. The last k predictions
+        of a clip are never counted; the first k labels are treated as ``before_first`` says. If anything is raised,
+        no time has passed, for no row of a batch.
+
+        Parameters
+        ----------
+        pred : array_like of int, (H, W) or (N, H, W), or of float, (C, H, W) or (N, C, H, W), a list of N, or None
+            The output of the network for this frame, or for each of N frames; None, also in a list, where the network
+            was not run. It is coded at once, so the array may be reused.
+        target : array_like of int, (H, W) or (N, H, W), a list of N, or None
+            Ground truth of the same frame or frames; None, also in a list, where a frame is unlabelled.
+        sequence : str, or list of N str
+            Id of the clip, which may be left out only at k = 0. With one id, the rows of a batch are consecutive frames
+            of that clip; with a list, each row is a frame of the clip of its id, in the order of the rows.
+        frame : int, or N of them, optional
+            Number of the frame, or of each row, >= 0 and rising within a clip; gaps are unlabelled frames on which the
+            network was not run. Without numbers, calls are frames, and the signature says so.
+
+        Raises
+        ------
+        ConfigError
+            If ``sequence`` is missing at k > 0, or it or ``frame`` is of another kind.
+        LabelError, ShapeError
+            If a label is not a class, or shapes do not belong together, such as those of a prediction and of the later
+            ground truth.
+        StateError
+            If the sequence was paired, closed or given up, numbers do not rise, another thread is stepping the clip, or
+            the network was not run on a frame whose prediction is on screen at a label.
+
+        Examples
+        --------
+        >>> meter = FlameMeter(2, frame_offset=2)
+        >>> for number in range(4):
+        ...     meter.update([[number % 2, 1]], [[number % 2, 1]], sequence="clip", frame=number)
+        >>> meter.compute().num_pairs
+        2
+
+        Two clips at a time, in batches of one frame of each, the second one unlabelled at first:
+
+        >>> meter = FlameMeter(2, frame_offset=1)
+        >>> meter.update([[[0, 1]], [[1, 1]]], [np.array([[0, 1]]), None], sequence=["left", "right"])
+        >>> meter.update([[[0, 1]], [[1, 1]]], [[[0, 1]], [[0, 1]]], sequence=["left", "right"])
+        >>> [(name, score.num_pairs) for name, score in meter.compute().by_sequence().items()]
+        [('left', 1), ('right', 1)]
+        """
+        check_sequence_is_named(sequence, frame, self.frame_offset)
+        steps = split_time_steps(pred, target, "" if sequence is None else sequence, frame)
+        names = dict.fromkeys(step.sequence for step in steps)
+        self.require_stepped(names)
+        with self._clips.hold(names) as clips:
+            counted = count_steps(steps, clips, self._code, self._count_shown)
+            with self._clips.lock:
+                self.require_stepped(names)
+                self._by_schedule = False
+                for name, counts in counted.items():
+                    self._add(name, counts)
+                clips.commit()
+
+    def end(self, sequence: str) -> None:
+        """Say that a clip is over: let go the predictions that wait. Scores stay as they are.
+
+        If the id comes again, it begins anew at its first frame, and its counts add. Nothing happens if the id was
+        never stepped.
+
+        Examples
+        --------
+        >>> meter = FlameMeter(2, frame_offset=1)
+        >>> for clip in (["a", "b"], ["c", "d", "e"]):
+        ...     for _ in clip:
+        ...         meter.update([[0, 1]], [[0, 1]], sequence="camera")
+        ...     meter.end("camera")
+        >>> meter.compute().num_pairs
+        3
+        """
+        check_id(sequence)
+        self._clips.end(sequence)
+
+    def update_pair(self, pred: LabelMaps, target: LabelMaps, *, sequence: str = "") -> None:
+        """Count one pair that the caller made, or a batch of them: the prediction F(I_t) and the ground truth S_{t+k}.
+
+        For loaders that hand out pairs k frames apart, as where a clip has one label. :meth:`update` pairs the frames
+        of a clip itself.
 
         Parameters
         ----------
@@ -190,28 +324,30 @@ class FlameMeter:
         LabelError, ShapeError
             If a label is not a class, or shapes do not belong together; nothing is counted then.
         StateError
-            If the sequence is closed.
+            If the sequence is closed, or stepped at k > 0.
 
         Examples
         --------
         >>> meter = FlameMeter(2, ignore_index=255)
-        >>> meter.update([[0, 1, 1]], [[0, 1, 255]], sequence="clip")
+        >>> meter.update_pair([[0, 1, 1]], [[0, 1, 255]], sequence="clip")
         >>> meter.compute().miou
         1.0
         """
         self.require_open(sequence)
-        self._add(sequence, count_pairs(pred, target, self._config.space))
+        self._add_pairs(sequence, count_pairs(pred, target, self._config.space))
 
     def update_missing(self, target: LabelMaps, *, sequence: str = "") -> None:
         """Count a labelled frame for which nothing is on screen yet: all its valid pixels are missed.
 
+        It belongs to :meth:`update_pair`: no time passes.
+
         Raises
         ------
         LabelError, ShapeError, StateError
-            As :meth:`update` does.
+            As :meth:`update_pair` does.
         """
         self.require_open(sequence)
-        self._add(sequence, count_missing(target, self._config.space))
+        self._add_pairs(sequence, count_missing(target, self._config.space))
 
     def update_sequence(
         self,
@@ -245,22 +381,22 @@ class FlameMeter:
         ConfigError
             If the schedule does not fit the clip, or an argument is of another kind.
         StateError
-            If the sequence was scored before, a prediction that is needed is None, or clips with and without a
-            schedule are mixed in one meter.
+            If the sequence was scored or stepped before, a prediction that is needed is None, or clips with and without
+            a schedule are mixed in one meter.
         """
         self._require_unused(sequence)
         if schedule is not None:
             check_kind("schedule", schedule, Schedule, "a Schedule")
         by_schedule = schedule is not None
-        if self._by_schedule not in (None, by_schedule):
-            raise StateError("this meter has clips of the other kind, expected all by schedule or all by fixed offset")
-        of = of_sequence(sequence)
+        self.require_kind(by_schedule)
         if schedule is not None and schedule.per_label:
-            counts = self._count_labels(preds, targets, schedule, of)
+            counts = self._count_labels(preds, targets, schedule, of_sequence(sequence))
         else:
-            counts = self._count_clip(preds, targets, schedule, of)
-        self._by_schedule = by_schedule
-        self._add_whole(sequence, counts)
+            counts = self._count_clip(preds, targets, schedule, sequence)
+        with self._clips.lock:
+            self.require_kind(by_schedule)
+            self._add_whole(sequence, counts)
+            self._by_schedule = by_schedule
         if counts.labelled_frames and not counts.pairs:
             message = f"sequence {sequence!r} yields no pair: no prediction is on screen at any of its labelled frames"
             warnings.warn(message, FlameWarning, stacklevel=2)
@@ -282,24 +418,31 @@ class FlameMeter:
         self._add_whole(sequence, counts)
 
     def _add_whole(self, sequence: str, counts: Counts) -> None:
-        self._require_unused(sequence)
-        self._add(sequence, counts)
-        if sequence:
-            self._closed.add(sequence)
+        with self._clips.lock:
+            self._require_unused(sequence)
+            self._add(sequence, counts)
+            if sequence:
+                self._closed.add(sequence)
 
-    def _count_clip(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule | None, of: str) -> Counts:
-        timeline = None if schedule is None else ScheduleTimeline(schedule)
-        line: Line[CodedMap] = Line(timeline or FixedOffset(self.frame_offset))
-        total = Counts.zero(self._config.num_classes)
-        for frame, pred, target in pair_frames(preds, targets):
-            place = f"frame {frame}{of}"
-            with located(place):
-                shown, line = self._step(line, pred, labelled=target is not None)
-                if target is not None:
-                    total += self._count_shown(shown, target, place)
-        if timeline is not None:
-            timeline.check_length(line.frame)
-        return total
+    def _add_pairs(self, sequence: str, counts: Counts) -> None:
+        with self._clips.lock:
+            self.require_open(sequence)
+            self._add(sequence, counts)
+            self._clips.ended.discard(sequence)
+
+    def _count_clip(
+        self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule | None, sequence: str
+    ) -> Counts:
+        clips: RunningClips[CodedMap] = RunningClips(self.frame_offset)
+        if schedule is not None:
+            timeline = ScheduleTimeline(schedule)
+            clips = RunningClips(None, timeline_of=lambda _: timeline)
+        with clips.hold([sequence]) as held:
+            frames = (TimeStep(sequence, None, pred, target) for _, pred, target in pair_frames(preds, targets))
+            counted = count_steps(frames, held, self._code, self._count_shown)
+            held.commit()
+        clips.end(sequence)
+        return counted.get(sequence, Counts.zero(self._config.num_classes))
 
     def _count_labels(self, preds: Iterable[Any], targets: Iterable[Any], schedule: Schedule, of: str) -> Counts:
         """Count a clip whose labels come at times of their own: item j of the targets is label j."""
@@ -318,24 +461,26 @@ class FlameMeter:
                 if pred is _END:
                     raise ShapeError(f"`preds` ended before frame {source}, which is on screen at {place}")
                 with located(f"frame {line.frame}{of}"):
-                    on_screen, line = self._step(line, pred, labelled=line.frame == source)
+                    is_read = pred is not None and line.last_use >= line.frame
+                    coded = code_map(pred, self._config.space) if is_read else None
+                    on_screen, line = line.step(coded, labelled=line.frame == source)
             if target is not None:
-                shown = {} if source == NOTHING_YET else {source: on_screen[source]}
+                shown: dict[int, CodedMap] = {}
+                if source != NOTHING_YET:
+                    found = on_screen[source]
+                    if found is None:
+                        raise StateError(f"the prediction of frame {source} is None, but is on screen at {place}")
+                    shown[source] = found
                 with located(place):
-                    total += self._count_shown(shown, target, place)
+                    total += self._count_shown(shown, target)
         if label + 1 < len(sources):
             raise ShapeError(f"`targets` ended after {label + 1} label(s), expected {len(sources)} as `schedule` has")
         return total
 
-    def _step(
-        self, line: Line[CodedMap], pred: Any, *, labelled: bool
-    ) -> tuple[dict[int, CodedMap | None], Line[CodedMap]]:
-        """Let the next frame pass; a prediction is read only if it is ever shown."""
-        # Coded at once: the caller may overwrite the array while it waits.
-        is_read = pred is not None and line.last_use >= line.frame
-        return line.step(code_map(pred, self._config.space) if is_read else None, labelled=labelled)
+    def _code(self, step: TimeStep) -> CodedMap:
+        return code_map(step.pred, self._config.space)
 
-    def _count_shown(self, shown: Mapping[int, CodedMap | None], target: Any, moment: str) -> Counts:
+    def _count_shown(self, shown: Mapping[int, CodedMap], target: Any) -> Counts:
         """Count what is on screen at a label: the prediction of a frame, or nothing yet."""
         config = self._config
         if not shown:
@@ -343,8 +488,6 @@ class FlameMeter:
                 return count_missing(target, config.space)
             return Counts.zero(config.num_classes, labelled_frames=1)
         ((source, pred),) = shown.items()
-        if pred is None:
-            raise StateError(f"the prediction of frame {source} is None, but is on screen at {moment}")
         label = code_map(target, config.space, argument="target")
         with located(f"prediction of frame {source}"):
             return count_coded(pred, label, config.space)
@@ -357,15 +500,43 @@ class FlameMeter:
         ConfigError
             If the id is not text.
         StateError
-            If the sequence is closed.
+            If the sequence is closed, or stepped at k > 0.
         """
         check_id(sequence)
         if sequence in self._closed:
             raise StateError(f"sequence {sequence!r} is closed: it was scored as a whole, expected another id")
+        if self.frame_offset and sequence in self._clips:
+            raise StateError(
+                f"sequence {sequence!r} is stepped by `update`, which pairs its frames {self.frame_offset} apart: "
+                "expected another id for pairs that are made already and for whole clips"
+            )
+
+    def require_stepped(self, sequences: Iterable[str]) -> None:
+        """Raise unless time steps of some sequences may be taken.
+
+        Raises
+        ------
+        StateError
+            If one is closed or, at k > 0, paired; or if clips of this meter are paired by schedules.
+        """
+        self.require_kind(False)
+        for name in sequences:
+            if name in self._closed:
+                raise StateError(f"sequence {name!r} is closed: it was scored as a whole, expected another id")
+            if self.frame_offset and name in self._sequences and name not in self._clips:
+                raise StateError(
+                    f"sequence {name!r} holds pairs that were made by the caller (`update_pair`), expected another id "
+                    "for a clip whose frames are paired here"
+                )
+
+    def require_kind(self, by_schedule: bool) -> None:
+        """Raise StateError if clips of this meter are paired the other way, by schedules or by the fixed offset."""
+        if self._by_schedule not in (None, by_schedule):
+            raise StateError("this meter has clips of the other kind, expected all by schedule or all by fixed offset")
 
     def _require_unused(self, sequence: str) -> None:
         self.require_open(sequence)
-        if sequence and sequence in self._sequences:
+        if sequence and (sequence in self._sequences or sequence in self._clips):
             raise StateError(f"sequence {sequence!r} holds counts already, expected an id of its own for a whole clip")
 
     def _add(self, sequence: str, counts: Counts) -> None:
@@ -377,67 +548,89 @@ class FlameMeter:
     def merge(self, other: FlameMeter) -> None:
         """Add the counts of another meter, exactly and in any order of merging.
 
-        Counts of an open id add. An id that both closed is kept once if its counts are identical, with a warning that
-        names it.
+        Counts of pairs add. An id whose clip was scored as a whole or ended on both sides is kept once if its counts are
+        identical, with a warning that names it: so a sampler that repeats clips to fill up its ranks changes nothing.
+        Predictions that wait are not taken over.
 
         Raises
         ------
         StateError
-            If the configurations differ, or one id has different counts on both sides or is closed on one only;
-            nothing is merged then.
+            If the configurations differ, one id has different counts on both sides or is over on one only, or, at
+            k > 0, it was stepped and not ended on both sides; nothing is merged then.
 
         Examples
         --------
         >>> first, second = FlameMeter(2), FlameMeter(2)
-        >>> first.update([[0, 1]], [[0, 1]], sequence="a")
-        >>> second.update([[0, 0]], [[0, 1]], sequence="b")
+        >>> first.update_pair([[0, 1]], [[0, 1]], sequence="a")
+        >>> second.update_pair([[0, 0]], [[0, 1]], sequence="b")
         >>> first.merge(second)
         >>> first.compute().sequences
         ('a', 'b')
         """
         if not isinstance(other, FlameMeter):
             raise StateError(f"`other` is {type(other).__name__}, expected a FlameMeter")
+        other = copy(other)  # as it is between two calls of other threads
+        with self._clips.lock:
+            kept_once = self._merge(other)
+        if kept_once:
+            kept = f"{len(kept_once)} sequence(s) came twice with identical counts and were kept once: {kept_once}"
+            warnings.warn(kept, FlameWarning, stacklevel=2)
+
+    def _merge(self, other: FlameMeter) -> list[str]:
+        """Return the sequences that both sides hold whole."""
         differences = self._config.differences(other._config)
         if None not in (self._by_schedule, other._by_schedule) and self._by_schedule != other._by_schedule:
             differences.append("one scores by a schedule, one by a fixed offset")
         if differences:
             raise StateError(f"meters of unlike configuration cannot merge: {'; '.join(differences)}")
-        both = self._sequences.keys() & other._sequences.keys()
-        closed_twice = sorted(both & self._closed & other._closed)
-        for name in closed_twice:
-            if self._sequences[name] != other._sequences[name]:
+        both = (self._sequences.keys() | self._clips.names) & (other._sequences.keys() | other._clips.names)
+        whole, whole_there = (meter._closed | meter._clips.ended for meter in (self, other))
+        self._clips.check_merge(other._clips)
+        if half := sorted(both & (whole ^ whole_there)):
+            raise StateError(
+                f"sequence(s) {shortened(map(repr, half))} were scored as a whole or ended on one side only, expected "
+                "on both"
+            )
+        unlike = both & ((self._clips.names ^ other._clips.names) - whole)
+        if self.frame_offset and unlike:
+            raise StateError(
+                f"sequence(s) {shortened(map(repr, sorted(unlike)))} hold pairs made by the caller on one side and were "
+                "stepped on the other, expected ids of one kind"
+            )
+        twice = sorted(both & whole & whole_there)
+        for name in twice:
+            if self._sequences.get(name) != other._sequences.get(name):
                 raise StateError(
                     f"sequence {name!r} was scored on both sides with different counts, expected equal ones"
                 )
-        half_closed = sorted(both & (self._closed ^ other._closed))
-        if half_closed:
-            raise StateError(f"sequence(s) {half_closed} were scored as a whole on one side only, expected on both")
         for name, counts in other._sequences.items():
-            if name not in closed_twice:
+            if name not in twice:
                 self._add(name, counts)
+        self._clips.merge(other._clips)
         self._closed |= other._closed
         self._by_schedule = other._by_schedule if self._by_schedule is None else self._by_schedule
-        if closed_twice:
-            kept = (
-                f"{len(closed_twice)} sequence(s) came twice with identical counts and were kept once: {closed_twice}"
-            )
-            warnings.warn(kept, FlameWarning, stacklevel=2)
+        return twice
 
     def reset(self) -> None:
-        """Forget all counts."""
-        self._restart(self._config)
+        """Forget all counts, and what waits."""
+        with self._clips.lock:
+            self._sequences.clear()
+            self._closed.clear()
+            self._by_schedule = None
+            self._clips.clear()
 
     def compute(self) -> FlameResult:
-        """Return the result of what was counted so far; the meter can go on.
+        """Return the result of what was counted so far; time can go on, also in the middle of a clip.
 
         Warns
         -----
         FlameWarning
-            If there is no valid pixel at all: the score is NaN.
+            If there is no valid pixel at all: the score is NaN; not while clips run that are at most k frames old.
         """
-        config = replace(self._config, frame_offset=None) if self._by_schedule else self._config
-        result = FlameResult.from_counts(config, self._sequences)
-        if note := nan_note(result):
+        with self._clips.lock:
+            config = replace(self._config, frame_offset=None) if self._by_schedule else self._config
+            result = FlameResult.from_counts(config, self._sequences, by_order=self._clips.by_order)
+        if (note := nan_note(result)) and not self._clips.have_only_begun:
             warnings.warn(note, FlameWarning, stacklevel=2)
         return result
 
@@ -445,16 +638,17 @@ class FlameMeter:
 
     def to_json(self) -> str:
         """Return the whole state as JSON text, without loss."""
-        return json.dumps(
-            {
+        with self._clips.lock:
+            record = {
                 "format": _FORMAT,
                 "version": __version__,
                 "config": self._config.to_dict(),
                 "by_schedule": self._by_schedule,
                 "closed": sorted(self._closed),
+                "clips": self._clips.to_dict(coded_to_dict),
                 "sequences": sequences_to_list(self._sequences),
             }
-        )
+        return json.dumps(record)
 
     @classmethod
     def from_json(cls, text: str) -> FlameMeter:
@@ -465,16 +659,22 @@ class FlameMeter:
         StateError
             If the text is not such a state, or its counts contradict each other.
         """
-        record = load_record(text, _FORMAT)
+        record = load_record(text, _FORMAT, _FORMAT_OF_PAIRS)
         with reading(_FORMAT):
             config = ScoreConfig.from_dict(record["config"])
-            counts = sequences_from_list(record["sequences"], config.num_classes)
-            meter = cls.from_counts(config, counts, closed=record["closed"], by_schedule=record["by_schedule"])
-            closed_are_held = "" not in meter._closed and meter._closed <= meter._sequences.keys()
-            if not isinstance(record["closed"], list) or not closed_are_held:
-                raise StateError(f"this {_FORMAT!r} record closes sequences that it does not hold")
-            if not isinstance(meter._by_schedule, bool | None) or meter.config.frame_offset is None:
+            if config.frame_offset is None or not isinstance(record["by_schedule"], bool | None):
                 raise StateError(f"this {_FORMAT!r} record does not say how frames were paired")
+            counts = sequences_from_list(record["sequences"], config.num_classes)
+            clips = None
+            if record["format"] == _FORMAT:
+                read = partial(coded_from_dict, space=config.space)
+                clips = RunningClips.from_dict(record["clips"], config.frame_offset, read)
+            meter = cls.from_counts(
+                config, counts, closed=record["closed"], by_schedule=record["by_schedule"], clips=clips
+            )
+            closed_are_held = "" not in meter._closed and meter._closed <= meter._sequences.keys()
+            if not isinstance(record["closed"], list) or not closed_are_held or meter._closed & meter._clips.names:
+                raise StateError(f"this {_FORMAT!r} record closes sequences that it does not hold")
         return meter
 
 

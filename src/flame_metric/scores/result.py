@@ -25,7 +25,9 @@ from flame_metric.scores.config import ScoreConfig
 
 __all__ = ["FlameResult", "interval_note", "nan_note"]
 
-_FORMAT = "flame-metric result 1"
+_FORMAT = "flame-metric result 2"
+_FORMAT_WITHOUT_ORIGIN = "flame-metric result 1"
+"""Of releases that did not say how frames were paired."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +46,16 @@ class FlameResult:
         Pairs, labelled frames, valid pixels and all pixels per sequence.
     version : str
         The version of this package that counted.
+    by_order : bool
+        Whether frames were paired by the order of calls, as they came without numbers (:meth:`FlameMeter.update`).
+    persistence : bool
+        Whether the predictions were the labels themselves: what perfect outputs would be worth if they came as late.
 
     Examples
     --------
     >>> from flame_metric import FlameMeter
     >>> meter = FlameMeter(2, latency_ms=26, fps="50/3")
-    >>> meter.update([[0, 1, 1]], [[0, 0, 1]])
+    >>> meter.update_pair([[0, 1, 1]], [[0, 0, 1]])
     >>> result = meter.compute()
     >>> result.miou
     0.5
@@ -62,6 +68,8 @@ class FlameResult:
     counts: npt.NDArray[np.int64] = field(repr=False)
     tallies: npt.NDArray[np.int64] = field(repr=False)
     version: str = __version__
+    by_order: bool = False
+    persistence: bool = False
 
     def __post_init__(self) -> None:
         for name in ("counts", "tallies"):
@@ -70,7 +78,15 @@ class FlameResult:
             object.__setattr__(self, name, own)
 
     @classmethod
-    def from_counts(cls, config: ScoreConfig, counts: Mapping[str, Counts], version: str = __version__) -> FlameResult:
+    def from_counts(
+        cls,
+        config: ScoreConfig,
+        counts: Mapping[str, Counts],
+        version: str = __version__,
+        *,
+        by_order: bool = False,
+        persistence: bool = False,
+    ) -> FlameResult:
         """Build a result from the counts of each sequence."""
         names = tuple(sorted(counts))
         per_class = np.zeros((len(names), 3, config.num_classes), np.int64)
@@ -78,13 +94,14 @@ class FlameResult:
         for row, name in enumerate(names):
             per_class[row] = counts[name].per_class
             tallies[row] = counts[name].tallies
-        return cls(config, names, per_class, tallies, version)
+        return cls(config, names, per_class, tallies, version, by_order, persistence)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FlameResult):
             return NotImplemented
         return (
             (self.config, self.sequences, self.version) == (other.config, other.sequences, other.version)
+            and (self.by_order, self.persistence) == (other.by_order, other.persistence)
             and np.array_equal(self.counts, other.counts)
             and np.array_equal(self.tallies, other.tallies)
         )
@@ -155,19 +172,29 @@ class FlameResult:
         return self.config.class_names or tuple(str(label) for label in range(self.config.num_classes))
 
     @property
+    def score_name(self) -> str:
+        """What the score is: ``"mIoU"`` (k = 0), ``"FLAME"``, ``"streaming"`` (by a schedule) or ``"persistence"``."""
+        if self.persistence:
+            return "persistence"
+        if self.config.frame_offset is None:
+            return "streaming"
+        return "FLAME" if self.config.frame_offset else "mIoU"
+
+    @property
     def signature(self) -> str:
-        """One line that says what the score means."""
+        """One line that says what the score means, its name first."""
         config = self.config
         present = int(np.count_nonzero(~np.isnan(self.iou)))
         classes = f"{present} of {config.num_classes}" if present < config.num_classes else f"{config.num_classes}"
         parts = [
-            f"FLAME {self.miou:.3f}",
+            f"{self.score_name} {self.miou:.3f}",
             (config.schedule or "schedule") if config.frame_offset is None else f"k {config.frame_offset}",
             None if config.latency_ms is None else milliseconds_text(config.latency_ms),
             None if config.fps is None else f"{rate_text(config.fps)} fps",
             f"{classes} classes",
             None if config.ignore_index is None else f"ignore {config.ignore_index}",
             "before first: void" if config.before_first == "void" else None,
+            "by order of calls" if self.by_order else None,
             f"coverage {self.coverage:.2f}",
             config.hardware,
             f"flame-metric {self.version}",
@@ -207,6 +234,8 @@ class FlameResult:
             "format": _FORMAT,
             "version": self.version,
             "config": self.config.to_dict(),
+            "by_order": self.by_order,
+            "persistence": self.persistence,
             "sequences": sequences_to_list({name: self._counts_of(row) for row, name in enumerate(self.sequences)}),
             "scores": {  # for readers without this package; recomputed from the counts on loading
                 "signature": self.signature,
@@ -237,7 +266,7 @@ class FlameResult:
         StateError
             If the text is not such a result, or its counts contradict each other.
         """
-        return cls.from_dict(load_record(text, _FORMAT))
+        return cls.from_dict(load_record(text, _FORMAT, _FORMAT_WITHOUT_ORIGIN))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> FlameResult:
@@ -245,7 +274,8 @@ class FlameResult:
         with reading(_FORMAT):
             config = ScoreConfig.from_dict(record["config"])
             counts = sequences_from_list(record["sequences"], config.num_classes)
-            return cls.from_counts(config, counts, str(record["version"]))
+            of_pairs = {name: bool(record.get(name, False)) for name in ("by_order", "persistence")}  # new in format 2
+            return cls.from_counts(config, counts, str(record["version"]), **of_pairs)
 
     def _counts_of(self, row: int) -> Counts:
         pairs, labelled, valid, everything = (int(value) for value in self.tallies[row])

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -30,9 +30,31 @@ import torch
 from torch import Tensor
 
 from flame_metric.core.counting import Counts
-from flame_metric.core.labels import LabelMaps, LabelSpace, check_pair, pair_up
+from flame_metric.core.labels import (
+    CodedMap,
+    LabelMaps,
+    LabelSpace,
+    check_map,
+    check_pair,
+    pair_up,
+    shape_message,
+    tied_at_infinity,
+)
+from flame_metric.errors import ShapeError
 
-__all__ = ["HISTOGRAM", "HISTOGRAMS", "TensorCounts", "count_missing_on_device", "count_on_device"]
+__all__ = [
+    "HISTOGRAM",
+    "HISTOGRAMS",
+    "DeviceMap",
+    "TensorCounts",
+    "check_on_device",
+    "code_on_device",
+    "count_coded_on_device",
+    "count_missing_on_device",
+    "count_on_device",
+    "to_device",
+    "to_host",
+]
 
 Histogram: TypeAlias = Callable[[Tensor, int], Tensor]
 
@@ -51,9 +73,9 @@ class TensorCounts:
         Intersection, predicted, labelled pixels.
     tallies : Tensor of int64, (4,)
         Pairs, labelled frames, valid pixels, all pixels.
-    faults : Tensor of int64, (3,)
-        Pixels whose target is neither class nor void, those whose prediction is, and those with NaN scores. The counts
-        mean nothing unless all are 0.
+    faults : Tensor of int64, (4,)
+        Pixels whose target is neither class nor void, those whose prediction is, those with NaN scores, and those with
+        +inf for two or more classes. The counts mean nothing unless all are 0.
     """
 
     per_class: Tensor
@@ -61,12 +83,17 @@ class TensorCounts:
     faults: Tensor
 
     @classmethod
+    def from_faults(cls, faults: Tensor, num_classes: int) -> TensorCounts:
+        """Return counts over no pair, with these faults."""
+        return cls(faults.new_zeros((3, num_classes)), faults.new_zeros(4), faults)
+
+    @classmethod
     def from_counts(cls, counts: Counts, device: torch.device) -> TensorCounts:
         """Bring checked counts to a device."""
         return cls(
             *(
                 torch.tensor(values, dtype=torch.int64, device="cpu").to(device, non_blocking=True)
-                for values in (counts.per_class, counts.tallies, (0, 0, 0))
+                for values in (counts.per_class, counts.tallies, (0, 0, 0, 0))
             )
         )
 
@@ -101,6 +128,35 @@ HISTOGRAM: Histogram = HISTOGRAMS["scatter"]
 neighbouring pixels of one class do not contend for a counter. ``benchmarks/device_counting.py`` compares all three."""
 
 
+@dataclass(frozen=True, eq=False)
+class DeviceMap:
+    """Label maps that were read where they lie, to be counted against ground truth that may come later.
+
+    Attributes
+    ----------
+    numbers : Tensor of uint8 or uint16, (..., H, W)
+        Classes 0..C-1, C for void, C + 1 for labels that are neither.
+    faults : Tensor of int64, (4,)
+        Those of the prediction, as :class:`TensorCounts` has them.
+    """
+
+    numbers: Tensor
+    faults: Tensor
+
+
+def to_device(coded: CodedMap, device: torch.device) -> Tensor:
+    """Return the numbers of a map that was coded on the host on a device; the host does not wait for it."""
+    return torch.from_numpy(coded.pixels().reshape(coded.shape)).to(device, non_blocking=True)
+
+
+def to_host(numbers: Tensor, space: LabelSpace) -> CodedMap:
+    """Return a :class:`DeviceMap`'s numbers as a map is coded on the host, which waits for them.
+
+    Labels that are neither class nor void become void: they were counted as faults when the map was read.
+    """
+    return CodedMap.from_numbers(np.minimum(numbers.cpu().numpy(), space.num_classes).astype(np.uint16))
+
+
 @torch.no_grad()
 def count_on_device(
     preds: LabelMaps, target: LabelMaps, space: LabelSpace, *, histogram: Histogram = HISTOGRAM
@@ -129,10 +185,48 @@ def count_on_device(
             [1, 1],
             [2, 1]])
     >>> counted.faults
-    tensor([0, 1, 0])
+    tensor([0, 1, 0, 0])
     """
-    found = [_count_pair(pred, labels, space, histogram) for pred, labels in pair_up(preds, target)]
+    found = []
+    for pred, labels in pair_up(preds, target):
+        scores = check_pair(_outline(pred), _outline(labels), space)
+        coded = _code(pred, space, scores=scores)
+        counted = _count(coded.numbers, labels, space, histogram)
+        found.append(replace(counted, faults=counted.faults + coded.faults))
     return sum(found[1:], start=found[0])
+
+
+@torch.no_grad()
+def code_on_device(pred: Tensor, space: LabelSpace) -> DeviceMap:
+    """Read one label map (H, W), or scores (C, H, W), where it lies, for :func:`count_coded_on_device`.
+
+    Raises
+    ------
+    LabelError, ShapeError
+        As :func:`flame_metric.core.labels.code_map` does, of dtypes and shapes; what is wrong with values is counted.
+    """
+    return _code(pred, space, scores=check_on_device(pred, "pred", space))
+
+
+def check_on_device(maps: Tensor, argument: str, space: LabelSpace) -> bool:
+    """Check the dtype and shape of one map, as :func:`flame_metric.core.labels.check_map` does and returns."""
+    return check_map(_outline(maps), argument, space)
+
+
+@torch.no_grad()
+def count_coded_on_device(numbers: Tensor, target: Tensor, space: LabelSpace) -> TensorCounts:
+    """Count the numbers (H, W) of a :class:`DeviceMap` against ground truth (H, W) on the same device.
+
+    The faults are those of the target: those of the prediction are known since it was read.
+
+    Raises
+    ------
+    ShapeError
+        If the two differ in shape.
+    """
+    if numbers.shape != target.shape:
+        raise ShapeError(shape_message(tuple(numbers.shape), tuple(target.shape)))
+    return _count(numbers, target, space, HISTOGRAM)
 
 
 def count_missing_on_device(target: LabelMaps, space: LabelSpace) -> TensorCounts:
@@ -143,26 +237,43 @@ def count_missing_on_device(target: LabelMaps, space: LabelSpace) -> TensorCount
     return perfect
 
 
-def _count_pair(pred: Tensor, target: Tensor, space: LabelSpace, histogram: Histogram) -> TensorCounts:
-    nan_pixels = torch.zeros((), dtype=torch.int64, device=target.device)
-    if check_pair(_outline(pred), _outline(target), space):
-        best, pred = pred.max(dim=-3)  # the lowest class among equal ones; carries NaN along
-        nan_pixels = best.isnan().sum()
+def _code(pred: Tensor, space: LabelSpace, *, scores: bool) -> DeviceMap:
+    undecided = torch.zeros(2, dtype=torch.int64, device=pred.device)
+    if scores:
+        best, labels = pred.max(dim=-3)  # the lowest class among equal ones; carries NaN along
+        undecided = torch.stack([best.isnan().sum(), (tied_at_infinity(pred) & best.isposinf()).sum()])
+        pred = labels
+    numbers = torch.empty(pred.shape, dtype=_narrowest(space.num_classes + 1), device=pred.device)
+    wrong = torch.zeros(1, dtype=torch.int64, device=pred.device)
+    for labels, written in zip(*(torch.split(maps.reshape(-1), _CHUNK) for maps in (pred, numbers)), strict=True):
+        bins = _bins(labels, space)
+        written.copy_(bins)
+        wrong += (bins == space.num_classes + 1).sum()
+    return DeviceMap(numbers, torch.cat([torch.zeros_like(wrong), wrong, undecided]))
+
+
+def _count(numbers: Tensor, target: Tensor, space: LabelSpace, histogram: Histogram) -> TensorCounts:
+    """Count maps of numbers against ground truth of the same shape."""
     side = space.num_classes + 2
     table = torch.zeros(side * side, dtype=torch.int64, device=target.device)
-    for p, t in zip(*(torch.split(maps.reshape(-1), _CHUNK) for maps in (pred, target)), strict=True):
-        table += histogram(_bins(t, space) * side + _bins(p, space), side * side)
-    return _from_table(table.view(side, side), nan_pixels, math.prod(target.shape[:-2]), target.numel())
+    for p, t in zip(*(torch.split(maps.reshape(-1), _CHUNK) for maps in (numbers, target)), strict=True):
+        table += histogram(_bins(t, space) * side + p.to(torch.int64), side * side)
+    return _from_table(table.view(side, side), math.prod(target.shape[:-2]), target.numel())
 
 
-def _from_table(table: Tensor, nan_pixels: Tensor, maps: int, pixels: int) -> TensorCounts:
+def _from_table(table: Tensor, maps: int, pixels: int) -> TensorCounts:
     num_classes = len(table) - 2
     valid = table[:num_classes]
     classes = valid[:, :num_classes]
     per_class = torch.stack([classes.diagonal(), classes.sum(dim=0), valid.sum(dim=1)])
-    number_of_maps, number_of_pixels = (torch.full_like(nan_pixels, number) for number in (maps, pixels))
+    number_of_maps, number_of_pixels = (torch.full_like(table[0, 0], number) for number in (maps, pixels))
     tallies = torch.stack([number_of_maps, number_of_maps, valid.sum(), number_of_pixels])
-    return TensorCounts(per_class, tallies, torch.stack([table[-1].sum(), table[:, -1].sum(), nan_pixels]))
+    wrong = table[-1].sum()[None]
+    return TensorCounts(per_class, tallies, torch.cat([wrong, wrong.new_zeros(3)]))
+
+
+def _narrowest(most: int) -> torch.dtype:
+    return torch.uint8 if most <= _range(torch.uint8)[1] else torch.uint16
 
 
 def _bins(labels: Tensor, space: LabelSpace) -> Tensor:

@@ -11,36 +11,62 @@ and ``sync``. All other tensors are counted on the host, and raise at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from flame_metric.core.checks import check_id
 from flame_metric.core.clock import Fps, Milliseconds
-from flame_metric.core.counting import Counts
-from flame_metric.core.labels import LabelMaps, num_maps
+from flame_metric.core.counting import Counts, count_coded, count_missing
+from flame_metric.core.labels import CodedMap, LabelMaps, code_map, coded_to_dict, num_maps
 from flame_metric.core.schedule import Schedule
-from flame_metric.errors import ConfigError, MissingExtraError, ShapeError, StateError
+from flame_metric.errors import ConfigError, MissingExtraError, ShapeError, StateError, located
+from flame_metric.scores.clips import RunningClips, TimeSteps, check_sequence_is_named, count_steps
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.meter import FlameMeter
 from flame_metric.scores.result import FlameResult
-from flame_metric.torch.counting import TensorCounts, count_missing_on_device, count_on_device
+from flame_metric.scores.time_step import TimeStep, split_time_steps
+from flame_metric.torch.counting import (
+    TensorCounts,
+    check_on_device,
+    code_on_device,
+    count_coded_on_device,
+    count_missing_on_device,
+    count_on_device,
+    to_device,
+    to_host,
+)
+from flame_metric.torch.eager import run_eagerly
 from flame_metric.torch.ranks import merge_from_ranks
 from flame_metric.torch.state import (
     HOST_STATES,
     ROW_STATES,
     SequenceIndex,
     SpareRows,
+    check_saved_state,
     check_state,
+    clips_of,
     meter_of,
     state_of,
 )
 
 __all__ = ["FlameMetric"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """What a call of time steps has counted, before any of it is added."""
+
+    counted: Mapping[str, TensorCounts]
+    faults: Mapping[str, TensorCounts]
+    clips: TimeSteps[CodedMap | Tensor]
+    names: Sequence[str]
 
 
 class FlameMetric(Metric):
@@ -52,6 +78,11 @@ class FlameMetric(Metric):
         As :class:`~flame_metric.FlameMeter` takes them.
     hardware : str, optional
         What the latency was measured on: free text for the signature.
+    max_sequences : int
+        Clips that may run at a time, as :class:`~flame_metric.FlameMeter` takes it.
+    average : {"macro", "none"} or None
+        What ``compute`` and ``forward`` return: the mean IoU over the classes (Eq. 2), or with ``"none"`` or None the
+        IoU of each class, (C,), as ``ClasswiseWrapper`` takes it; NaN for a class that occurs nowhere.
     **kwargs
         Those of every torchmetrics metric. ``compute_with_cache`` is False by default: where ranks are updated
         unequally often, one that answers from its cache leaves the others waiting.
@@ -61,15 +92,30 @@ class FlameMetric(Metric):
     ConfigError
         If latency and frame offset are both given, only half of latency and fps is, or a value is out of range.
 
+    Notes
+    -----
+    *State.* ``clone`` and ``pickle`` carry counts and what waits; so does ``state_dict``, once ``persistent(True)`` was
+    called. ``sync`` and ``merge_state`` carry counts. A state without counts loads into a metric of any configuration.
+
+    *Collections.* Every FlameMetric of a MetricCollection counts for itself, as no other sees what waits in it.
+
+    *Threads.* Threads may share a metric if each of them steps clips of its own; two that step one clip at a time are a
+    StateError.
+
+    *Other wrappers.* One that redraws the rows of a batch, such as ``BootStrapper``, redraws time steps, which is
+    refused where ``frame`` or sizes show it. ``result().interval()`` is a bootstrap over whole sequences.
+
     Examples
     --------
     >>> import torch
     >>> metric = FlameMetric(2, latency_ms=26, fps=30, ignore_index=255)
-    >>> metric.update(torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 255]]), sequence="clip")
+    >>> video = torch.tensor([[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]])
+    >>> for frame, labels in enumerate(video):  # a network that is right, but one frame late
+    ...     metric.update(labels, labels, sequence="clip", frame=frame)
     >>> metric.compute()
-    tensor(1.)
+    tensor(0.1667)
     >>> print(metric.result().signature)
-    FLAME 1.000 | k 1 | 26.0 ms | 30 fps | 2 classes | ignore 255 | coverage 1.00 | flame-metric 0.1.0
+    FLAME 0.167 | k 1 | 26.0 ms | 30 fps | 2 classes | ignore 255 | coverage 0.67 | flame-metric 0.1.0
     """
 
     higher_is_better: bool = True
@@ -78,12 +124,20 @@ class FlameMetric(Metric):
     plot_lower_bound: float = 0.0
     plot_upper_bound: float = 1.0
 
-    counts: Tensor
-    tallies: Tensor
-    faults: Tensor
-    configuration: Tensor
-    _index_written: Tensor | None
-    _index_read: SequenceIndex | None
+    __jit_unused_properties__: ClassVar[list[str]] = [
+        *Metric.__jit_unused_properties__,
+        "config",
+        "frame_offset",
+        "sequence_index",
+    ]
+
+    if TYPE_CHECKING:  # torch.jit.script reads annotations, and finds no such tensors in the module that it makes
+        counts: Tensor
+        tallies: Tensor
+        faults: Tensor
+        configuration: Tensor
+        _index_written: Tensor | None
+        _index_read: SequenceIndex | None
 
     def __init__(
         self,
@@ -96,6 +150,8 @@ class FlameMetric(Metric):
         class_names: Sequence[str] | None = None,
         before_first: str = "skip",
         hardware: str | None = None,
+        max_sequences: int = 16,
+        average: str | None = "macro",
         **kwargs: Any,
     ) -> None:
         if "device" in kwargs:
@@ -113,9 +169,19 @@ class FlameMetric(Metric):
             before_first=before_first,
             hardware=hardware,
         )
+        if average not in ("macro", "none", None):
+            raise ConfigError(
+                f'`average` is {average!r}, expected "macro" (the mean of Eq. 2) or "none" (the IoU of each class)'
+            )
+        self._per_class = average != "macro"
+        self._clips: RunningClips[CodedMap | Tensor] = RunningClips(self.frame_offset, max_sequences=max_sequences)
         self._spare_rows = {name: SpareRows() for name in ROW_STATES}
+        # A MetricCollection updates only one of several metrics whose states are equal, and cannot see what waits. NaN
+        # equals nothing, so no metric is ever taken for another. It comes first: some versions of torchmetrics look no
+        # further than the first state.
+        self.add_state("ungrouped", torch.tensor(float("nan")))
         for name, value in state_of(FlameMeter.from_config(self._config), self.device).items():
-            self.add_state(name, value, persistent=True)
+            self.add_state(name, value)
 
     @property
     def config(self) -> ScoreConfig:
@@ -130,14 +196,16 @@ class FlameMetric(Metric):
     @property
     def sequence_index(self) -> Tensor:
         """The state that says which row belongs to which sequence: written when it is asked for, not at each update."""
-        if self._index_written is None:
-            self._index_written = self._index().to_tensor()
-        return self._index_written
+        with self._clips.lock:
+            if self._index_written is None:
+                self._index_written = self._index().to_tensor(self._clips)
+            return self._index_written
 
     @sequence_index.setter
     def sequence_index(self, written: Tensor) -> None:
-        self._index_written = written
-        self._index_read = None  # until it is needed
+        with self._clips.lock:
+            self._index_written = written
+            self._index_read = None  # until it is needed
 
     def extra_repr(self) -> str:
         """Return what stands between the brackets of the representation."""
@@ -145,71 +213,137 @@ class FlameMetric(Metric):
 
     # ── collecting ──
 
-    def update(self, preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str] = "") -> None:
-        """Count one aligned pair, or a batch of them: the prediction F(I_t) and the ground truth S_{t+k}.
+    def update(
+        self,
+        preds: LabelMaps | None,
+        target: LabelMaps | None = None,
+        sequence: str | Sequence[str] | None = None,
+        frame: Any = None,
+    ) -> None:
+        """Let one time step pass: the output for a frame and the ground truth of the same frame.
+
+        The metric holds the prediction, and counts it against the ground truth that comes k frames later in the same
+        clip, as :meth:`flame_metric.FlameMeter.update` does and defines. What waits is a label map, on the device on
+        which it came. If anything is raised, no time has passed, for no row of a batch.
 
         Parameters
         ----------
-        preds : Tensor of int, (H, W) or (N, H, W), or of float, (C, H, W) or (N, C, H, W), or a list of them
+        preds : Tensor of int, (H, W) or (N, H, W), or of float, (C, H, W) or (N, C, H, W), a list of N, or None
             Labels, or scores of which the highest decides; lists as ``post_process_semantic_segmentation`` of Hugging
-            Face returns them. All else that :func:`~flame_metric.confusion_matrix` takes works too.
-        target : Tensor of int, (H, W) or (N, H, W), or a list of them
-            Ground truth labels.
+            Face returns them. All else that :func:`~flame_metric.confusion_matrix` takes works too. None, also in a
+            list, where the network was not run.
+        target : Tensor of int, (H, W) or (N, H, W), a list of N, or None
+            Ground truth of the same frame or frames; None, also in a list, where a frame is unlabelled.
+        sequence : str, or list of N str
+            Id of the clip, which may be left out only at k = 0. With one id, the rows of a batch are consecutive frames
+            of that clip; with a list, each row is a frame of the clip of its id, in the order of the rows.
+        frame : int, or N of them (list or Tensor), optional
+            Number of the frame, or of each row, >= 0 and rising within a clip; gaps are unlabelled frames on which the
+            network was not run. Without numbers, calls are frames, and the signature says so.
+
+        Raises
+        ------
+        ConfigError
+            If ``sequence`` is missing at k > 0, or it or ``frame`` is of another kind.
+        LabelError, ShapeError
+            If shapes or dtypes do not belong together, there are not as many rows as ids or, off the GPU, a label is
+            no class.
+        StateError
+            If the sequence was paired, closed or given up, numbers do not rise, another thread is stepping the clip,
+            the network was not run on a frame whose prediction is on screen at a label, or the metric is synced.
+
+        Examples
+        --------
+        >>> metric = FlameMetric(2, frame_offset=1)
+        >>> for number in range(3):
+        ...     maps = torch.tensor([[[0, 1]], [[1, 1]]])  # a frame of each clip
+        ...     metric.update(maps, maps, ["left", "right"], frame=number)
+        >>> [(name, score.num_pairs) for name, score in metric.result().by_sequence().items()]
+        [('left', 2), ('right', 2)]
+        """
+        with ExitStack() as held:
+            self._commit(self._count_steps(held, preds, target, sequence, frame))
+
+    def end(self, sequence: str) -> None:
+        """Say that a clip is over: let go the predictions that wait, as :meth:`flame_metric.FlameMeter.end` does.
+
+        Raises
+        ------
+        StateError
+            If the metric is synced.
+        """
+        self._require_unsynced()
+        check_id(sequence)
+        with self._clips.lock:
+            self._clips.end(sequence)
+            self._forget_written_index()
+
+    def update_pair(self, preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str] = "") -> None:
+        """Count one pair that the caller made, or a batch of them: the prediction F(I_t) and the ground truth S_{t+k}.
+
+        For loaders that hand out pairs k frames apart, as where a clip has one label. :meth:`update` pairs the frames
+        of a clip itself.
+
+        Parameters
+        ----------
+        preds, target
+            As :meth:`update` takes them, but None.
         sequence : str, or list of N str
             Id under which to add; with a list, that of each row of the batch. An id may be there several times.
 
         Raises
         ------
-        LabelError, ShapeError
-            If shapes or dtypes do not belong together, there are not as many rows as ids or, off the GPU, a label is
-            no class; nothing is counted then.
-        ConfigError
-            If an id is not text.
+        LabelError, ShapeError, ConfigError
+            As :meth:`update` does; nothing is counted then.
         StateError
-            If a sequence is closed, or the metric is synced.
+            If a sequence is closed, or stepped at k > 0, or the metric is synced.
 
         Examples
         --------
-        >>> metric = FlameMetric(2)
-        >>> metric.update(torch.tensor([[[0, 1]], [[1, 1]]]), torch.tensor([[[0, 1]], [[0, 1]]]), ["left", "right"])
+        >>> metric = FlameMetric(2, frame_offset=3)
+        >>> preds, targets = torch.tensor([[[0, 1]], [[1, 1]]]), torch.tensor([[[0, 1]], [[0, 1]]])
+        >>> metric.update_pair(preds, targets, ["left", "right"])
         >>> [(name, round(score.miou, 2)) for name, score in metric.result().by_sequence().items()]
         [('left', 1.0), ('right', 0.25)]
         """
-        page = self._page(*_ids(sequence))
-        self._add(self._count(preds, target, sequence, page), page)
+        page = self._open_page(*_ids(sequence))
+        here = self._lies_here(preds) and self._lies_here(target)
+        counted: dict[str, TensorCounts] = {}
+        for name, pred, labels in _by_id(preds, target, sequence):
+            if here:
+                found = count_on_device(pred, labels, self._config.space)
+                counted[name] = counted[name] + found if name in counted else found
+            else:
+                page.update_pair(pred, labels, sequence=name)
+        if not here:
+            counted = {name: self._count_page(page, name) for name in dict.fromkeys(_ids(sequence))}
+        self._add_pairs(counted)
 
     def update_missing(self, target: LabelMaps, *, sequence: str = "") -> None:
         """Count a labelled frame for which nothing is on screen yet: all its valid pixels are missed.
 
+        It belongs to :meth:`update_pair`: no time passes.
+
         Raises
         ------
         LabelError, ShapeError, StateError
-            As :meth:`update` does.
+            As :meth:`update_pair` does.
         """
-        page = self._page(sequence)
+        page = self._open_page(sequence)
         if self._lies_here(target):
             counted = count_missing_on_device(target, self._config.space)
         else:
             page.update_missing(target, sequence=sequence)
             counted = self._count_page(page, sequence)
-        self._add({sequence: counted}, page)
-        self._note_update()
+        self._add_pairs({sequence: counted})
 
-    def update_unshown(self, target: LabelMaps, *, sequence: str = "") -> None:
-        """Count a labelled frame at which nothing is on screen yet, as ``before_first`` says.
-
-        Raises
-        ------
-        LabelError, ShapeError, StateError
-            As :meth:`update` does; labels that are skipped are not looked at.
-        """
-        if self._config.before_first == "void":
-            self.update_missing(target, sequence=sequence)
-            return
-        page = self._page(sequence)
-        nothing = Counts.zero(self._config.num_classes, labelled_frames=1)
-        self._add({sequence: TensorCounts.from_counts(nothing, self.counts.device)}, page)
-        self._note_update()
+    def _add_pairs(self, counted: Mapping[str, TensorCounts]) -> None:
+        with self._clips.lock:
+            self._open_page(*counted)
+            self._add(counted)
+            self._clips.ended.difference_update(counted)
+            self._forget_written_index()
+            self._note_update()
 
     def update_sequence(
         self,
@@ -231,52 +365,121 @@ class FlameMetric(Metric):
         """
         page = self._page(sequence)
         page.update_sequence(preds, targets, sequence=sequence, schedule=schedule)
-        self._add({sequence: self._count_page(page, sequence)}, page)
-        self._note_update()
+        with self._clips.lock:
+            self._page(sequence).require_kind(schedule is not None)
+            self._add({sequence: self._count_page(page, sequence)}, closed=page.closed, by_schedule=page.by_schedule)
+            self._note_update()
 
     @torch.jit.unused
-    def forward(self, preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str] = "") -> Tensor:
-        """Add a batch and return its own mean IoU: of this rank's, or with ``dist_sync_on_step`` of all ranks' batches.
+    @run_eagerly
+    def forward(
+        self,
+        preds: LabelMaps | None,
+        target: LabelMaps | None = None,
+        sequence: str | Sequence[str] | None = None,
+        frame: Any = None,
+    ) -> Tensor:
+        """Let one time step pass as :meth:`update` does, and return the score of the pairs of this call.
 
-        It checks the labels, and so waits for the GPU; if they are wrong, nothing is added.
+        It is that of this rank's pairs, or with ``dist_sync_on_step`` of all ranks'; NaN if there are none. It checks
+        the labels, and so waits for the GPU; if they are wrong, no time has passed.
         """
-        counted: list[tuple[dict[str, TensorCounts], FlameMeter]] = []
+        counted: list[_Call] = []
+        with ExitStack() as held:
 
-        def meter_of_batch() -> FlameMeter:
-            page = self._page(*_ids(sequence))
-            batch = self._count(preds, target, sequence, page)
-            counted.append((batch, page))
-            index = SequenceIndex({name: row for row, name in enumerate(batch)}).to_tensor()
-            state = {
-                "counts": torch.stack([found.per_class for found in batch.values()]),
-                "tallies": torch.stack([found.tallies for found in batch.values()]),
-                "faults": torch.stack([found.faults for found in batch.values()]),
-            }
-            return meter_of({**state, "configuration": self.configuration, "sequence_index": index})
+            def meter_of_call() -> FlameMeter:
+                counted.append(self._count_steps(held, preds, target, sequence, frame))
+                return meter_of(self._state_of_call(counted[0]))
 
-        on_all_ranks = self.dist_sync_on_step and self.distributed_available_fn()
-        batch = self._merge_from_ranks(meter_of_batch) if on_all_ranks else meter_of_batch()
-        for name in ROW_STATES:  # metrics of one MetricCollection may share their tensors, and each gets this batch
-            setattr(self, name, getattr(self, name).clone())
-        self._add(*counted[0])
-        self._note_update()
-        value = self._as_tensor(FlameResult.from_counts(self._config, batch.sequences).miou)
+            on_all_ranks = self.dist_sync_on_step and self.distributed_available_fn()
+            batch = self._merge_from_ranks(meter_of_call) if on_all_ranks else meter_of_call()
+            for name in ROW_STATES:  # metrics may share their tensors, and each gets this batch
+                setattr(self, name, getattr(self, name).clone())
+            self._commit(counted[0])
+            self._note_update()
+        value = self._as_tensor(FlameResult.from_counts(self._config, batch.sequences))
         self._forward_cache = value  # type: ignore[assignment]  # declared as None
         return value
 
-    def _count(
-        self, preds: LabelMaps, target: LabelMaps, sequence: str | Sequence[str], page: FlameMeter
-    ) -> dict[str, TensorCounts]:
-        """Count a batch by sequence id."""
-        here = self._lies_here(preds) and self._lies_here(target)
-        counted: dict[str, TensorCounts] = {}
-        for name, pred, labels in _by_id(preds, target, sequence):
+    def _count_steps(
+        self, held: ExitStack, preds: LabelMaps | None, target: LabelMaps | None, sequence: Any, frame: Any
+    ) -> _Call:
+        """Count what the time steps of a call show; the clips are held until they are committed or ``held`` ends."""
+        self._require_unsynced()
+        check_sequence_is_named(sequence, frame, self.frame_offset)
+        steps = split_time_steps(preds, target, "" if sequence is None else sequence, frame)
+        names = list(dict.fromkeys(step.sequence for step in steps))
+        self._page(*names).require_stepped(names)
+        clips = held.enter_context(self._clips.hold(names))
+        faults: dict[str, TensorCounts] = {}
+
+        def code(step: TimeStep) -> CodedMap | Tensor:
+            pred: LabelMaps = step.pred
+            if not (self._lies_here(pred) and (step.target is None or self._lies_here(step.target))):
+                return code_map(pred, self._config.space)
+            coded = code_on_device(pred, self._config.space)
+            found = TensorCounts.from_faults(coded.faults, self._config.num_classes)
+            faults[step.sequence] = faults[step.sequence] + found if step.sequence in faults else found
+            return coded.numbers
+
+        counted = count_steps(steps, clips, code, self._count_shown)
+        return _Call(counted, faults, clips, names)
+
+    def _count_shown(self, shown: Mapping[int, CodedMap | Tensor], target: LabelMaps) -> TensorCounts:
+        """Count what is on screen at a label, where the label lies: the prediction of a frame, or nothing yet."""
+        space, device = self._config.space, self.counts.device
+        here = self._lies_here(target)
+        if not shown:
+            if self._config.before_first == "skip":
+                return TensorCounts.from_counts(Counts.zero(space.num_classes, labelled_frames=1), device)
             if here:
-                found = count_on_device(pred, labels, self._config.space)
-                counted[name] = counted[name] + found if name in counted else found
-            else:
-                page.update(pred, labels, sequence=name)
-        return counted if here else {name: self._count_page(page, name) for name in dict.fromkeys(_ids(sequence))}
+                return count_missing_on_device(target, space)
+            return TensorCounts.from_counts(count_missing(target, space), device)
+        ((source, pred),) = shown.items()
+        place = located(f"prediction of frame {source}")
+        if here:
+            check_on_device(target, "target", space)
+            numbers = to_device(pred, device) if isinstance(pred, CodedMap) else pred
+            with place:
+                return count_coded_on_device(numbers, target, space)
+        label = code_map(target, space, argument="target")
+        coded = pred if isinstance(pred, CodedMap) else to_host(pred, space)
+        with place:
+            return TensorCounts.from_counts(count_coded(coded, label, space), device)
+
+    def _commit(self, call: _Call) -> None:
+        """Add what a call has counted, and move its clips on."""
+        with self._clips.lock:
+            self._page(*call.names).require_stepped(call.names)
+            self._add(call.counted, by_schedule=False)
+            unlabelled = {name: found for name, found in call.faults.items() if name not in self._labelled_names()}
+            self._add(call.faults, unlabelled=unlabelled)
+            call.clips.commit()
+            self._forget_written_index()
+
+    def _labelled_names(self) -> set[str]:
+        index = self._index()
+        return index.rows.keys() - index.unlabelled
+
+    def _state_of_call(self, call: _Call) -> dict[str, Tensor]:
+        """Return the state of a metric that has counted nothing but a call, as pairs."""
+        parts = dict(call.counted)
+        for name, found in call.faults.items():
+            parts[name] = parts[name] + found if name in parts else found
+        empty = state_of(FlameMeter.from_config(self._config), self.counts.device)
+        index = SequenceIndex(
+            {name: row for row, name in enumerate(parts)}, unlabelled=frozenset(parts.keys() - call.counted.keys())
+        )
+        rows = {
+            "counts": [found.per_class for found in parts.values()],
+            "tallies": [found.tallies for found in parts.values()],
+            "faults": [found.faults for found in parts.values()],
+        }
+        return {
+            **empty,
+            "sequence_index": index.to_tensor(RunningClips(self.frame_offset)),
+            **{name: torch.stack(found) for name, found in rows.items() if found},
+        }
 
     def _lies_here(self, maps: LabelMaps) -> bool:
         """Whether all maps are on the GPU on which the state is."""
@@ -286,12 +489,21 @@ class FlameMetric(Metric):
     def _page(self, *sequences: str) -> FlameMeter:
         """Return a meter that knows of some sequences what this metric knows, but none of their counts."""
         self._require_unsynced()
-        index = self._index()
-        known = [name for name in sequences if isinstance(name, str) and name in index.rows]
-        held = {name: Counts.zero(self._config.num_classes) for name in known}
-        page = FlameMeter.from_counts(
-            self._config, held, closed=index.closed & set(held), by_schedule=index.by_schedule
+        for name in sequences:
+            check_id(name)
+        index, labelled = self._index(), self._labelled_names()
+        held = {name: Counts.zero(self._config.num_classes) for name in sequences if name in labelled}
+        return FlameMeter.from_counts(
+            self._config,
+            held,
+            closed=index.closed & set(held),
+            by_schedule=index.by_schedule,
+            clips=self._clips,  # type: ignore[arg-type]  # a page is never asked for what waits
         )
+
+    def _open_page(self, *sequences: str) -> FlameMeter:
+        """Return such a meter of sequences to which pairs may be added."""
+        page = self._page(*sequences)
         for name in sequences:
             page.require_open(name)
         return page
@@ -299,14 +511,26 @@ class FlameMetric(Metric):
     def _count_page(self, page: FlameMeter, sequence: str) -> TensorCounts:
         return TensorCounts.from_counts(page.sequences[sequence], self.counts.device)
 
-    def _add(self, counted: Mapping[str, TensorCounts], page: FlameMeter) -> None:
-        """Add counts to the rows of their sequences, and take over what their page knows of them now."""
+    def _add(
+        self,
+        counted: Mapping[str, TensorCounts],
+        *,
+        closed: Iterable[str] = (),
+        by_schedule: bool | None = None,
+        unlabelled: Iterable[str] = (),
+    ) -> None:
+        """Add counts to the rows of their sequences."""
         index = self._index()
         new = [name for name in counted if name not in index.rows]
         rows = {name: row for row, name in enumerate([*index.rows, *new])} if new else index.rows
         for name, added in counted.items():
             self._add_to_row(rows[name], added)
-        after = replace(index, rows=rows, closed=index.closed | page.closed, by_schedule=page.by_schedule)
+        after = SequenceIndex(
+            rows,
+            closed=index.closed.union(closed),
+            by_schedule=index.by_schedule if by_schedule is None else by_schedule,
+            unlabelled=(index.unlabelled - counted.keys()).union(unlabelled),
+        )
         if after != index:
             self._index_read, self._index_written = after, None
 
@@ -323,9 +547,15 @@ class FlameMetric(Metric):
 
     def _index(self) -> SequenceIndex:
         """Read the index, once."""
-        if self._index_read is None:
-            self._index_read = SequenceIndex.from_tensor(self.sequence_index)
-        return self._index_read
+        with self._clips.lock:
+            if self._index_read is None:
+                self._index_read = SequenceIndex.from_tensor(self.sequence_index)
+            return self._index_read
+
+    def _forget_written_index(self) -> None:
+        """Have the index written anew when it is asked for, as clips have moved."""
+        self._index()
+        self._index_written = None
 
     def _note_update(self) -> None:
         """Do what torchmetrics does around ``update``."""
@@ -335,7 +565,7 @@ class FlameMetric(Metric):
     # ── scores ──
 
     def compute(self) -> Tensor:
-        """Return the mean IoU of all ranks, float32 and 0-d; NaN if nothing was counted.
+        """Return the mean IoU of all ranks, float32 and 0-d, or the IoU of each class (C,); NaN if nothing was counted.
 
         Raises
         ------
@@ -349,7 +579,7 @@ class FlameMetric(Metric):
         FlameWarning
             If there is no valid pixel at all.
         """
-        return self._as_tensor(self.to_meter().compute().miou)
+        return self._as_tensor(self._meter_without_waiting().compute())
 
     def result(self) -> FlameResult:
         """Return the result of all ranks with counts per sequence; errors and warnings are those of :meth:`compute`."""
@@ -357,17 +587,36 @@ class FlameMetric(Metric):
         with self.sync_context(
             dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync and not synced, should_unsync=not synced
         ):
-            return self.to_meter().compute()
+            return self._meter_without_waiting().compute()
 
     def to_meter(self) -> FlameMeter:
-        """Return a meter with the counts of this rank; while the metric is synced, with those of all ranks.
+        """Return a meter with the counts of this rank, and what waits; while synced, with the counts of all ranks.
 
         Raises
         ------
         LabelError
             If labels or scores were wrong that were counted on a GPU.
         """
-        return meter_of({name: getattr(self, name) for name in self._defaults})
+        with self._clips.lock:
+            state = self._held_state()
+            if self._is_synced:
+                return meter_of(state)
+            space = self._config.space
+            clips = self._clips.with_waiting(lambda pred: pred if isinstance(pred, CodedMap) else to_host(pred, space))
+            return meter_of(state, clips)
+
+    def _meter_without_waiting(self) -> FlameMeter:
+        with self._clips.lock:
+            return meter_of(self._held_state())
+
+    def _held_state(self) -> dict[str, Tensor]:
+        """Return the tensors that hold what was counted, if they are those of this metric."""
+        if not torch.equal(self.configuration, self._defaults["configuration"]):  # type: ignore[arg-type]
+            raise StateError(
+                "the metric holds the state of one of another configuration: take it out of `compute_groups`, as every "
+                "FlameMetric counts for itself"
+            )
+        return self.metric_state  # type: ignore[return-value]  # no state is a list
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
         """Plot values, by default that of :meth:`compute`, and return (figure, axes).
@@ -382,8 +631,9 @@ class FlameMetric(Metric):
         except ModuleNotFoundError as error:
             raise MissingExtraError("plot needs matplotlib: pip install 'flame-metric[plot]'") from error
 
-    def _as_tensor(self, miou: float) -> Tensor:
-        return torch.tensor(miou, dtype=torch.float32, device=self.counts.device)
+    def _as_tensor(self, result: FlameResult) -> Tensor:
+        value = result.iou if self._per_class else result.miou
+        return torch.tensor(value, dtype=torch.float32, device=self.counts.device)
 
     # ── combining ──
 
@@ -407,14 +657,19 @@ class FlameMetric(Metric):
 
     def _reduce_states(self, incoming_state: Mapping[str, Any]) -> None:
         self._require_unsynced()
-        total = self.to_meter()
-        total.merge(meter_of(check_state(incoming_state, self._config)))
-        self._take(state_of(total, self.counts.device))
+        other = meter_of(check_state(incoming_state, self._config))
+        with self._clips.lock:
+            total = self._meter_without_waiting()
+            total.merge(other)
+            self._take(state_of(total, self.counts.device))
+            self._clips.merge(other.clips)
+            self._forget_written_index()
 
     def _sync_dist(
         self, dist_sync_fn: Callable[..., Any] | None = gather_all_tensors, process_group: Any | None = None
     ) -> None:
-        self._take(state_of(self._merge_from_ranks(self.to_meter, dist_sync_fn, process_group), self.counts.device))
+        total = self._merge_from_ranks(self._meter_without_waiting, dist_sync_fn, process_group)
+        self._take(state_of(total, self.counts.device))
 
     def _merge_from_ranks(
         self,
@@ -456,14 +711,29 @@ class FlameMetric(Metric):
 
     # ── saving and moving ──
 
+    def reset(self) -> None:
+        """Forget all counts, and what waits."""
+        super().reset()
+        self._clips.clear()
+
     def __getstate__(self) -> dict[str, Any]:
-        self._drop_spare_rows()
-        return super().__getstate__()
+        with self._clips.lock:
+            self._drop_spare_rows()
+            own_rows = {name: getattr(self, name).clone() for name in ROW_STATES}
+            return {**super().__getstate__(), **own_rows, "_clips": copy(self._clips)}
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # as in torchmetrics
-        """Return the states to save, and nothing of other metrics around."""
-        self._drop_spare_rows()
-        return super().state_dict(*args, **kwargs)
+        """Return the states to save, and nothing of other metrics around; what waits is with them, on the host."""
+        with self._clips.lock:
+            self._drop_spare_rows()
+            saved: dict[str, Any] = super().state_dict(*args, **kwargs)
+            if self._persistent["sequence_index"] and not self._is_synced:
+                prefix = kwargs.get("prefix", args[1] if len(args) > 1 else "")
+                saved[f"{prefix}sequence_index"] = self._index().to_tensor(self._clips, self._waiting_to_dict)
+        return saved
+
+    def _waiting_to_dict(self, pred: CodedMap | Tensor) -> dict[str, Any]:
+        return coded_to_dict(pred if isinstance(pred, CodedMap) else to_host(pred, self._config.space))
 
     def _drop_spare_rows(self) -> None:
         """Hold only rows in use: what copies or saves a tensor takes all memory behind it along."""
@@ -472,22 +742,33 @@ class FlameMetric(Metric):
             setattr(self, name, getattr(self, name).clone())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        """Take over a saved state; one that was saved without it (``persistent(False)``) leaves the counts alone."""
+        """Take over a saved state; one that was saved without it leaves the counts alone."""
         found = {name: state_dict.pop(prefix + name) for name in self._defaults if prefix + name in state_dict}
         if found:
-            state = check_state(found, self._config)
+            state = check_saved_state(found, self._config, prefix)
+            clips = clips_of(state["sequence_index"], self._config)
+            clips.max_sequences = self._clips.max_sequences
             device = self.counts.device
             self._take({name: value if name in HOST_STATES else value.to(device) for name, value in state.items()})
+            self._clips = clips  # type: ignore[assignment]  # coded maps are waiting
+            self._forget_written_index()
             self._note_update()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _wrap_update(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        """Keep ``update`` out of a step that ``torch.compile`` compiles: it counts on the host, or by small kernels."""
+        return run_eagerly(super()._wrap_update(update))
 
     def set_dtype(self, dst_type: str | torch.dtype) -> FlameMetric:
         """Change nothing, as ``half`` and ``double`` do: counts are int64, and ``compute`` returns float32."""
         return self
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> torch.nn.Module:
-        self._computed = None  # would be cast with the module
-        return super()._apply(fn, exclude_state=(*exclude_state, *HOST_STATES))
+        self._computed, before = None, self.device  # a value would be cast with the module
+        super()._apply(fn, exclude_state=(*exclude_state, *HOST_STATES))
+        if (device := self.device) != before:
+            self._clips = self._clips.with_waiting(lambda pred: pred if isinstance(pred, CodedMap) else pred.to(device))
+        return self
 
 
 def _ids(sequence: str | Sequence[str]) -> Sequence[str]:

@@ -6,7 +6,8 @@ another that has failed, and uneven or empty ranks are fine. Without torch.distr
 
 Meters add by the rules of :meth:`flame_metric.FlameMeter.merge`, on every rank in the same order: open sequences add,
 identical copies of a closed one are kept once. So a sampler that repeats clips to give every rank equally many moves no
-number, if clips are scored whole (``update_sequence``).
+number, if clips are scored whole (``update_sequence``), or ended after their last time step. Predictions that wait stay
+where they are.
 """
 
 from __future__ import annotations
@@ -215,12 +216,23 @@ def merge_from_ranks(
     """
     if gather is None:
         gather, device = all_gather, _device_of(group, device)
-    reports, cause = _gather(lambda: make().to_json().encode(), gather, group, device, with_kind=True)
+    reports, cause = _gather(lambda: _write_counts(make()), gather, group, device, with_kind=True)
     failed = {rank: report for rank, report in enumerate(reports) if report.word != _OK}
     if failed:
         causes = "; ".join(f"rank {rank}: {report.content.decode()}" for rank, report in failed.items())
         raise StateError(f"the counts of {len(failed)} of {len(reports)} ranks are invalid: {causes}") from cause
     return _merge([report.content.decode() for report in reports])
+
+
+def _write_counts(meter: FlameMeter) -> bytes:
+    counted = FlameMeter.from_counts(
+        meter.config,
+        meter.sequences,
+        closed=meter.closed,
+        by_schedule=meter.by_schedule,
+        clips=meter.clips.without_waiting(),
+    )
+    return counted.to_json().encode()
 
 
 def _merge(states: list[str]) -> FlameMeter:

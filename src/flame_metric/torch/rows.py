@@ -24,12 +24,27 @@ from torch import Tensor
 
 from flame_metric.errors import ShapeError
 
-__all__ = ["copy_tensors", "has_rows", "join_rows", "map_tensors", "rows_of"]
+__all__ = ["copy_tensors", "has_rows", "join_rows", "map_tensors", "num_rows", "rows_of"]
 
 
 def has_rows(batch: object) -> bool:
     """Whether something can be split into rows, unlike a number, a text or a flag."""
     return isinstance(batch, Mapping | list | tuple) or (isinstance(batch, Tensor) and batch.ndim > 0)
+
+
+def num_rows(batch: object) -> int:
+    """Return the length of the first axis of a batch of any form; 1 for what has none.
+
+    A tuple with names, or inside a dict, is an output of several parts, not a list of rows.
+    """
+    if isinstance(batch, list) or (isinstance(batch, tuple) and not hasattr(batch, "_fields")):
+        return len(batch)
+    if isinstance(batch, Mapping | tuple):
+        parts = batch.values() if isinstance(batch, Mapping) else batch
+        items = (item for part in parts for item in (part if isinstance(part, tuple) else [part]))
+        return max(map(num_rows, items), default=1)
+    shape: Sequence[int] = getattr(batch, "shape", ())
+    return shape[0] if shape else 1
 
 
 def rows_of(argument: str, batch: Any, streams: int) -> list[Any]:

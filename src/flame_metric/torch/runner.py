@@ -8,7 +8,7 @@ Three boundaries. Batches hold one frame, and the network is in evaluation mode,
   normalise, forward, argmax, narrow, copy back. Scores never leave the device; a label map is dozens of times smaller.
 
 The class is taken from ``max(dim)``, which on CPUs is many times faster than ``argmax`` and gives the same answer; with
-``end_to_end`` a NaN among the scores is an error.
+``end_to_end`` a NaN among the scores, or +inf for two classes of a pixel, is an error.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 from torch.nn import functional
 
 from flame_metric.core.checks import check_choice, check_integer
+from flame_metric.core.labels import check_scores, tied_at_infinity
 from flame_metric.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, centre_and_scale
 from flame_metric.errors import ConfigError, LabelError
 from flame_metric.latency.runner import Runner
@@ -103,7 +104,7 @@ def torch_runner(
     ConfigError
         If an option is out of range, or the device is missing; when called, if an input or output has another form.
     LabelError
-        When called, with ``end_to_end``: if scores are NaN.
+        When called, with ``end_to_end``: if scores are NaN, or +inf for two or more classes of a pixel.
 
     Examples
     --------
@@ -290,21 +291,25 @@ class _ModuleCall:
 
     def _copy_to_host(self, found: torch.Tensor) -> torch.Tensor:
         """Return labels (1, H, W) in the memory of the host."""
-        labels, nans = found, None
+        labels, undecided = found, None
         if found.ndim == 4:
             best, labels = found.max(dim=1)
             labels = labels.to(torch.uint8 if found.shape[1] <= 256 else torch.int16)
-            nans = best.isnan().sum()
+            undecided = torch.stack([best.isnan().sum(), best.isposinf().sum()])
         if self.device.type != "cpu":
             on_host = torch.empty(labels.shape, dtype=labels.dtype, pin_memory=True)
             on_host.copy_(labels, non_blocking=True)
             torch.cuda.current_stream(self.device).synchronize()
             labels = on_host
-        if nans is not None and nans.item():
-            raise LabelError(
-                f"the network returns NaN scores at {nans.item():,} pixels, expected numbers: its weights are "
-                "broken, or its numbers overflow in a lower precision"
-            )
+        if undecided is not None:
+            nan_pixels, infinite = undecided.tolist()
+            if nan_pixels:
+                raise LabelError(
+                    f"the network returns NaN scores at {nan_pixels:,} pixels, expected numbers: its weights are "
+                    "broken, or its numbers overflow in a lower precision"
+                )
+            tied = int(tied_at_infinity(found).sum()) if infinite else 0
+            check_scores(0, tied, holds="the network returns")
         return labels
 
     def _precision(self) -> AbstractContextManager[Any]:
