@@ -102,8 +102,8 @@ def digest_of(path: Path) -> str:
 # ── JSON ──
 
 
-def load_record(text: str | bytes, format: str) -> dict[str, Any]:
-    """Parse JSON text that must be an object of the given format.
+def load_record(text: str | bytes, format: str, *older: str) -> dict[str, Any]:
+    """Parse JSON text that must be an object of the given format, or of one of those of older releases.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def load_record(text: str | bytes, format: str) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError) as error:
         raise StateError(f"this is not a {format!r} record: {error}") from error
     found = record.get("format") if isinstance(record, dict) else type(record).__name__
-    if found != format:
+    if found not in (format, *older):
         raise StateError(f"this is a record of format {found!r}, expected {format!r}")
     return dict(record)
 
