@@ -26,7 +26,7 @@ from flame_metric.core.clock import frame_offset
 from flame_metric.core.counting import class_counts, confusion_matrix
 from flame_metric.core.iou import iou_per_class, mean_iou
 from flame_metric.core.schedule import FrameDelay, Schedule, StreamLog
-from flame_metric.core.statistics import Comparison, Interval, bootstrap_interval, compare
+from flame_metric.core.statistics import Comparison, Interval, bootstrap_interval
 from flame_metric.data.videos import VideoDataset, VideoSequence
 from flame_metric.errors import (
     ConfigError,
@@ -46,6 +46,7 @@ from flame_metric.latency.trace import LatencyTrace
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.curve import Budget, Curve, Losses
 from flame_metric.scores.meter import FlameMeter, flame_score
+from flame_metric.scores.ranking import compare
 from flame_metric.scores.result import FlameResult
 
 if TYPE_CHECKING:

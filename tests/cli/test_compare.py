@@ -1,6 +1,7 @@
 """`flame-metric compare`: from results on disk to a ranking, with names, formats and errors."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_networks_are_ranked(results, capsys):
     lines = [line.split() for line in out.splitlines()]
     assert [lines[2][0], lines[3][0]] == ["early", "right"]
     assert [lines[2][-2:], lines[3][-2:]] == [["1", "90"], ["3", "250"]]
-    assert "over the same 2 sequences." in out
+    assert "over the same 2 sequences; fewer than 10 say little" in out
     assert "by static score and by FLAME: -1.00." in out
 
 
@@ -77,3 +78,35 @@ def test_a_name_that_no_file_can_have(capsys):
     """The system refuses to look for it; that is not a traceback."""
     assert main(["compare", "a" * 300, "b" * 300]) == 3
     assert "cannot be read: File name too long" in capsys.readouterr().err
+
+
+FAULTS = Path(__file__).parents[1] / "data" / "faults" / "compare"
+
+
+def test_half_size_labels_do_not_rank(capsys, tmp_path):
+    """B_half is B against labels of half the size, and was ranked above A by 0.047."""
+    a, b, half = (str(FAULTS / f"{name}.json") for name in ("A", "B", "B_half"))
+    assert main(["compare", b, a]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["A", "B"]
+    assert any(line.startswith("A - B: +0.0160, 95 % +0.0094 to +0.0234") for line in lines)
+    for order in ([a, half], [half, a], [a, b, half]):
+        assert main(["compare", *order]) == 2
+        captured = capsys.readouterr()
+        assert not captured.out
+        assert "scored on unlike labels: in sequence 's0' class 0 has" in captured.err
+        assert "labels of another size" in captured.err
+        pytest.importorskip("jinja2", reason="the page is made of templates")
+        assert main(["report", *order, "-o", str(tmp_path / "page.html")]) == 2
+        assert "scored on unlike labels" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_mean_can_be_asked_for(capsys):
+    a, b = (str(FAULTS / f"{name}.json") for name in "AB")
+    assert main(["compare", a, b, "--mean-over", "all", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean_over"] == "all"
+    assert main(["compare", a, b, "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mean_over"] == "present"
+    assert found["differences"][0]["warning"] == "fewer than 10 say little"

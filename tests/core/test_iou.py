@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import oracle
 from flame_metric import class_counts, iou_per_class, mean_iou
-from flame_metric.core.iou import dice_per_class
-from flame_metric.errors import LabelError, ShapeError
+from flame_metric.core.iou import average_iou, dice_per_class
+from flame_metric.errors import ConfigError, LabelError, ShapeError
 
 
 def test_eq_1_by_hand():
@@ -132,3 +132,37 @@ def test_law_order_of_the_classes_does_not_matter(counts, random):
 def test_law_dice_follows_from_iou(counts):
     iou = iou_per_class(counts)
     assert dice_per_class(counts).tolist() == pytest.approx((2 * iou / (1 + iou)).tolist(), nan_ok=True, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([[5, 0], [4, 0], [6, 0]], "an intersection of 5 pixels, with 4 predicted and 6 labelled"),
+        ([[5, 0], [6, 0], [4, 0]], "an intersection of 5 pixels, with 6 predicted and 4 labelled"),
+        ([[0, 1], [0, 0], [0, 0]], "an intersection of 1 pixels, with 0 predicted and 0 labelled"),
+        ([[[1, 1], [1, 1], [1, 1]], [[1, 1], [1, 1], [1, 0]]], "with 1 predicted and 0 labelled"),
+        (np.array([[0], [2**63], [0]], np.uint64), "holds 9223372036854775808, expected pixel counts of at most"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused_at_the_door(counts, message):
+    for function in (iou_per_class, mean_iou, dice_per_class):
+        with pytest.raises(LabelError, match=message):
+            function(counts)
+
+
+def test_the_largest_counts_do_not_overflow():
+    counts = [[2**62, 0], [2**62, 2**62], [2**62, 0]]
+    assert iou_per_class(counts).tolist() == [1, 0]
+    assert dice_per_class(counts).tolist() == [1, 0]
+    assert iou_per_class([[0], [2**62], [2**62]]).tolist() == [0]
+
+
+def test_three_means_of_many_counts_at_once():
+    counts = np.array([[[2, 0, 0], [2, 1, 0], [4, 0, 0]], [[0, 0, 0]] * 3])
+    means = {name: average_iou(counts, name) for name in ("present", "labelled", "all")}
+    assert {name: float(found[0]) for name, found in means.items()} == pytest.approx(
+        {"present": 0.25, "labelled": 0.5, "all": 1 / 6}
+    )
+    assert all(np.isnan(found[1]) for found in means.values())
+    with pytest.raises(ConfigError, match="`mean_over` is 'everything', expected one of present, labelled, all"):
+        average_iou(counts, "everything")

@@ -1,6 +1,7 @@
 """Bootstrap over sequences: against resamples summed one by one, and against all resamples of three sequences."""
 
 import itertools
+import tracemalloc
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 import oracle
-from flame_metric import Interval, bootstrap_interval, compare
+from flame_metric import Interval, bootstrap_interval
+from flame_metric.core.statistics import compare_counts as compare
 from flame_metric.core.statistics import mean_iou_of_resamples
 from flame_metric.errors import ConfigError
 
@@ -252,3 +254,38 @@ def test_what_cannot_be_compared(a, b, message):
 def test_compare_checks_its_options(options):
     with pytest.raises(ConfigError):
         compare(named(draw(3)), named(draw(3)), **options)
+
+
+# ── many sequences ──
+
+
+def test_blocks_of_resamples_do_not_change_the_draws(monkeypatch):
+    counts = draw(30)
+    whole = mean_iou_of_resamples(counts, 500, 2)
+    monkeypatch.setattr("flame_metric.core.statistics._VALUES", 30 * 7)
+    assert np.array_equal(mean_iou_of_resamples(counts, 500, 2), whole)
+
+
+def test_memory_does_not_grow_with_the_number_of_sequences():
+    counts = np.ones((200_000, 3, 2), np.int64)
+    tracemalloc.start()
+    try:
+        mean_iou_of_resamples(counts, 30, 0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 120e6  # 48 MB of it for 30 x 200,000 draws at a time
+
+
+def test_many_sequences_are_drawn_as_often_as_few():
+    """Beyond 1000 sequences each is drawn for itself: S draws in all, on average one of each, with a variance of 1."""
+    size = 1500
+    counts = np.zeros((size, 3, 2), np.int64)
+    counts[:, :, 0] = 1
+    counts[:, 1:, 1] = [[0, 1]] * size
+    counts[: size // 2, 0, 0] = 0  # a share of one half: its mean is 1/2, its variance 1/4 over S
+    scores = 2 * mean_iou_of_resamples(counts, 3000, 0)  # the second class is always missed
+    assert scores.mean() == pytest.approx(1 / 3, abs=2e-3)
+    share = 2 * scores / (1 + scores)
+    assert share.mean() == pytest.approx(0.5, abs=2e-3)
+    assert share.std() == pytest.approx(0.5 / np.sqrt(size), rel=0.05)

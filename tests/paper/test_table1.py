@@ -76,9 +76,11 @@ def test_details():
     assert lines[0] == "network, trained on static FLAME streaming persistence"
     late = "0.3500 [0.3000, 0.4000]"
     static, flame, streaming = "0.4000 [0.3500, 0.4500]", "0.2500 [0.2000, 0.3000]", "0.2000 [0.1500, 0.2500]"
-    assert lines[2] == f"DeepLab-MN, I_t -> S_t {static} {flame} {streaming} {late}"
+    assert lines[2] == f"DeepLab-MN, I_t -> S_t (only 2 videos) {static} {flame} {streaming} {late}"
     always = "0.3500 [0.3500, 0.3500]"
-    assert lines[4] == f"DeepLab-MN, I_t-1, I_t -> S_t+k {always} {always} 0.3000 [0.3000, 0.3000] {late}"
+    assert (
+        lines[4] == f"DeepLab-MN, I_t-1, I_t -> S_t+k (only 2 videos) {always} {always} 0.3000 [0.3000, 0.3000] {late}"
+    )
     assert "In brackets: 95 %, bootstrap over 2 test videos" in table().details()
 
 

@@ -54,7 +54,7 @@ def test_cards_hold_scores_intervals_and_signatures(page) -> None:
     assert [card.one("p", class_="value").text for card in cards] == cells(*results)
     assert [card.one("code").text for card in cards] == [result.signature for result in results]
     for card, result in zip(cards, results, strict=True):
-        ends = f"95 % {result.interval.low:.4f} to {result.interval.high:.4f}"
+        ends = f"95 % {result.interval.low:.4f} to {result.interval.high:.4f} (only 3 sequences)"
         assert card.one("p", class_="interval").text == ends
     told = cards[2].one("p", class_="told").text
     assert f"{evaluation.streaming.statistics.mean_staleness:.2f} frames old on average" in told
@@ -107,7 +107,7 @@ def test_the_table_of_scores_and_the_curve(page) -> None:
         "130.0 ms",
         "3",
         *cells(evaluation.static, evaluation.flame),
-        f"{low:.4f} to {high:.4f}",
+        f"{low:.4f} to {high:.4f} (only 3 sequences)",
         *cells(live, late),
         f"{evaluation.flame.coverage:.2f}",
     ]
@@ -115,7 +115,7 @@ def test_the_table_of_scores_and_the_curve(page) -> None:
     _, *rows = figure.one("table").rows()
     for offset, row in enumerate(rows):
         result, late = bank.score(frame_offset=offset), bank.score(frame_offset=offset, persistence=True)
-        interval = f"{result.interval.low:.4f} to {result.interval.high:.4f}"
+        interval = f"{result.interval.low:.4f} to {result.interval.high:.4f} (only 3 sequences)"
         assert row == [str(offset), f"{offset * 60}.0 ms", number(result.miou), interval, number(late.miou)]
     assert len(rows) == bank.max_offset + 1
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from flame_metric import FlameResult, __version__
+from flame_metric import FlameMeter, FlameResult, __version__
 from flame_metric.core.counting import Counts
 from flame_metric.errors import ConfigError
 from flame_metric.scores.config import make_config
@@ -175,7 +175,7 @@ def test_text_table(result):
         "--------------------------------------------\n"
         "mean IoU   0.4000                          8\n"
         "\n"
-        "95 % interval 0.2500 to 0.6667 (bootstrap over 2 sequences, 10,000 resamples)\n"
+        "95 % interval 0.2500 to 0.6667 (bootstrap over 2 sequences, 10,000 resamples); fewer than 10 say little\n"
         f"{result.signature}\n"
     )
 
@@ -264,3 +264,59 @@ def test_r3_large_counts_survive_json():
     again = FlameResult.from_json(make({"a": counts}).to_json())
     assert again.counts[0].tolist() == counts.per_class.tolist()
     assert again.tallies.tolist() == [[1, 1, large + 1, large + 1]]
+
+
+# ── the mean ──
+
+
+def test_three_means_by_hand():
+    """IoU 2/3 and 0 of a class that is predicted only; the third occurs nowhere."""
+    meter = FlameMeter(3)
+    meter.update([[0, 0, 1]], [[0, 0, 0]], sequence="a")
+    result = meter.compute()
+    found = {name: result.average_over(name) for name in ("present", "labelled", "all")}
+    assert {name: one.miou for name, one in found.items()} == pytest.approx(
+        {"present": 1 / 3, "labelled": 2 / 3, "all": 2 / 9}
+    )
+    assert [one.classes_in_mean for one in found.values()] == [2, 1, 3]
+    assert found["present"].signature == result.signature
+    assert " | 2 of 3 classes | mean over 1 labelled classes | " in found["labelled"].signature
+    for one in found.values():
+        assert FlameResult.from_json(one.to_json()) == one
+        assert one.by_sequence()["a"].miou == one.miou
+    assert "mean IoU, labelled classes" in found["labelled"].table()
+    with pytest.raises(ConfigError, match="`mean_over` is 'labeled', expected one of present, labelled, all"):
+        result.average_over("labeled")
+
+
+def test_without_a_pixel_every_mean_is_nan():
+    empty = FlameResult(make_config(2), ("v",), np.zeros((1, 3, 2), int), np.zeros((1, 4), int))
+    assert all(np.isnan(empty.average_over(name).miou) for name in ("present", "labelled", "all"))
+
+
+def test_intervals_are_of_the_mean_that_is_asked_for():
+    meter = FlameMeter(2)
+    for name, pred in (("a", [[0, 0, 0]]), ("b", [[0, 0, 1]]), ("c", [[0, 1, 1]])):
+        meter.update(pred, [[0, 0, 0]], sequence=name)
+    result = meter.compute()
+    assert result.interval.high == pytest.approx(1)  # "a" three times: one class
+    assert result.interval.low == pytest.approx(1 / 6)
+    assert result.average_over("labelled").interval.low == pytest.approx(1 / 3)
+    seen = []
+    asked = result.average_over("labelled")
+    asked.draw_interval(lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (10_000, 10_000)
+    assert asked.interval == result.average_over("labelled").interval
+
+
+@pytest.mark.parametrize("number", [2, 3, 9, 10])
+def test_an_interval_over_few_sequences_says_so_on_its_line(number):
+    meter = FlameMeter(2)
+    for name in range(number):
+        meter.update([[0, 1, name % 2]], [[0, 1, 1]], sequence=str(name))
+    result = meter.compute()
+    line = next(line for line in result.table().splitlines() if "95 %" in line)
+    record = json.loads(result.to_json())["scores"]
+    warning = "fewer than 10 say little" if number < 10 else None
+    assert line.endswith(f"; {warning}") == (number < 10)
+    assert (record["interval_sequences"], record["interval_warning"]) == (number, warning)

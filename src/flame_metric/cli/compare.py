@@ -6,7 +6,9 @@ import argparse
 import warnings
 from pathlib import Path
 
+from flame_metric.cli.console import progress
 from flame_metric.cli.inputs import named_files, read_evaluation
+from flame_metric.cli.options import add_mean_option
 from flame_metric.cli.output import check_outputs, write
 from flame_metric.core.tables import FORMATS
 from flame_metric.errors import FlameWarning
@@ -34,6 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", nargs="+", metavar="[NAME=]RESULT", help="JSON files of `evaluate`, two or more")
+    add_mean_option(parser, default=None)
     parser.add_argument("--format", choices=FORMATS, default="text", help="of the table (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write order and differences as JSON; - for standard output")
     return parser
@@ -42,7 +45,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Read the results, rank, print."""
     check_outputs(json=arguments.json)
-    ranking = rank([_contender(name, path) for name, path in named_files(arguments.results)])
+    contenders = [_contender(name, path) for name, path in named_files(arguments.results)]
+    ranking = rank(contenders, mean_over=arguments.mean_over)
+    with progress("resamples") as step:
+        ranking.draw_intervals(step)
     if arguments.json is not None:
         write(ranking.to_json(), arguments.json)
     if arguments.json != "-":

@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from dataclasses import fields
 from typing import TypedDict
 
+from flame_metric.cli.console import progress
 from flame_metric.cli.output import write
+from flame_metric.core.iou import MEANS
 from flame_metric.core.tables import FORMATS
 from flame_metric.errors import ConfigError
 from flame_metric.latency.formats import read_trace
@@ -19,6 +21,7 @@ from flame_metric.scores.evaluation import Evaluation
 
 __all__ = [
     "add_latency_options",
+    "add_mean_option",
     "add_output_options",
     "add_score_options",
     "add_stream_options",
@@ -87,9 +90,21 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
         default="skip",
         help="leave out labelled frames before the first output, or count them as missed (default: %(default)s)",
     )
+    add_mean_option(scores)
     scores.add_argument("--max-offset", type=int, metavar="K", help="print the curve over all offsets up to K")
     scores.add_argument("--hardware", metavar="NAME", help="what the latency was measured on, for the signature")
     add_output_options(parser)
+
+
+def add_mean_option(group: argparse._ActionsContainer, default: str | None = MEANS[0]) -> None:
+    """Declare over which classes scores are means."""
+    group.add_argument(
+        "--mean-over",
+        choices=MEANS,
+        default=default,
+        help="take means over classes that occur in predictions or labels, in labels, or over all, absent ones as 0 "
+        + ("(default: %(default)s)" if default else "(default: as the results have it; labelled where these differ)"),
+    )
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +150,7 @@ class AskedScores(TypedDict):
     stream: StreamConfig | None
     seed: int
     before_first: str
+    mean_over: str
     max_offset: int | None
     hardware: str | None
 
@@ -146,6 +162,7 @@ def score_options(arguments: argparse.Namespace) -> AskedScores:
         "stream": stream_config(arguments),
         "seed": arguments.seed,
         "before_first": arguments.before_first,
+        "mean_over": arguments.mean_over,
         "max_offset": arguments.max_offset,
         "hardware": arguments.hardware,
     }
@@ -159,6 +176,8 @@ def write_evaluation(
     The table comes first, then JSON and CSV, then ``files``, each of which writes one: hours of counting are not lost
     because one of them cannot be written.
     """
+    with progress("resamples") as step:
+        evaluation.draw_intervals(step)
     with ExitStack() as outputs:  # calls all of them, the last one first, and raises what was raised after that
         for write_file in reversed(files):
             outputs.callback(write_file)

@@ -88,7 +88,12 @@ def _budget(evaluation: Evaluation, target: float) -> str:
         raise ConfigError(f"--target-miou is {target:g}, expected a mean IoU 0..1, such as 0.65")
     if bank is None or rate is None:
         raise ConfigError("--target-miou needs a frame rate, expected --fps: the bank has none")
-    budget = bank.latency_budget(target, fps=rate, before_first=evaluation.flame.config.before_first)
+    budget = bank.latency_budget(
+        target,
+        fps=rate,
+        before_first=evaluation.flame.config.before_first,
+        mean_over=evaluation.flame.mean_over,
+    )
     if budget is None:
         return f"A mean IoU of {target:g} is missed without any delay."
     more = " or more: the bank ends there" if budget.is_whole_bank else ""

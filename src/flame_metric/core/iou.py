@@ -6,7 +6,12 @@ For class c with I = intersection, P = predicted and L = labelled pixels, each s
     mIoU  = mean of IoU_c over c       Eq. 2
 
 The mean of per-image means is another number; it is not computed here. A class that occurs neither in a prediction nor
-in a target has no IoU: it is NaN and left out of the mean.
+in a target has no IoU: it is NaN and left out of the mean. Two more means are in use:
+
+- ``"present"``: over the classes that occur, in predictions or in targets. One stray pixel of a class that is labelled
+  nowhere adds an IoU of 0 to the mean.
+- ``"labelled"``: over the classes that occur in targets: the same ones for all predictions of these targets.
+- ``"all"``: over all C classes; one that occurs nowhere counts as 0, as scikit-learn's ``zero_division=0`` has it.
 """
 
 from __future__ import annotations
@@ -16,9 +21,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flame_metric.core.checks import check_choice
 from flame_metric.errors import LabelError, ShapeError
 
-__all__ = ["dice_per_class", "iou_per_class", "mean_iou"]
+__all__ = ["MEANS", "average_iou", "classes_of_mean", "dice_per_class", "iou_per_class", "mean_iou"]
+
+MEANS = ("present", "labelled", "all")
+"""Over which classes a mean IoU may be taken."""
+
+_MOST = 2**62
 
 
 def iou_per_class(counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -37,7 +48,8 @@ def iou_per_class(counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises
     ------
     ShapeError, LabelError
-        If the counts have another shape or are not integers.
+        If the counts have another shape, are not integers 0..2**62, or an intersection exceeds the predicted or
+        labelled pixels of its class.
 
     Examples
     --------
@@ -78,9 +90,35 @@ def mean_iou(counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
     >>> float(mean_iou([[2, 0, 0], [2, 1, 0], [4, 1, 0]]))
     0.25
     """
-    iou = iou_per_class(counts)
-    present = ~np.isnan(iou)
-    return _divide(np.where(present, iou, 0.0).sum(axis=-1), present.sum(axis=-1))
+    return average_iou(counts, MEANS[0])
+
+
+def average_iou(counts: npt.ArrayLike, mean_over: str) -> npt.NDArray[np.float64]:
+    """Average the IoU of the classes that occur, of those that are labelled, or of all.
+
+    Raises
+    ------
+    ConfigError
+        If ``mean_over`` is none of :data:`MEANS`; otherwise as :func:`iou_per_class` raises.
+
+    Examples
+    --------
+    >>> counts = [[2, 0, 0], [2, 1, 0], [4, 0, 0]]  # the second class is predicted, and labelled nowhere
+    >>> [round(float(average_iou(counts, classes)), 4) for classes in MEANS]
+    [0.25, 0.5, 0.1667]
+    """
+    iou = np.asarray(iou_per_class(counts))
+    return _divide(np.where(np.isnan(iou), 0.0, iou).sum(axis=-1), classes_of_mean(counts, mean_over).sum(axis=-1))
+
+
+def classes_of_mean(counts: npt.ArrayLike, mean_over: str) -> npt.NDArray[np.bool_]:
+    """Say which classes a mean is over, (..., C); none where no class occurs."""
+    _, predicted, labelled = np.moveaxis(np.asarray(counts), -2, 0)
+    check_choice("mean_over", mean_over, MEANS)
+    if mean_over == "labelled":
+        return np.asarray(labelled > 0)
+    present = np.asarray((predicted > 0) | (labelled > 0))
+    return present if mean_over == "present" else np.broadcast_to(present.any(axis=-1, keepdims=True), present.shape)
 
 
 def _rows(counts: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
@@ -93,7 +131,16 @@ def _rows(counts: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any], np
         raise LabelError(f"`counts` holds {array.dtype} values, expected integer pixel counts")
     if array.size and array.min() < 0:
         raise LabelError(f"`counts` holds {array.min()}, expected pixel counts >= 0")
-    intersection, predicted, labelled = np.moveaxis(np.asarray(array, np.int64), -2, 0)
+    if array.size and array.max() > _MOST:
+        raise LabelError(f"`counts` holds {array.max()}, expected pixel counts of at most 2**62")
+    intersection, predicted, labelled = np.moveaxis(np.asarray(array, np.uint64), -2, 0)  # 2**62 + 2**62 fits
+    excess = (intersection > predicted) | (intersection > labelled)
+    if excess.any():
+        i, p, t = (int(row[excess][0]) for row in (intersection, predicted, labelled))
+        raise LabelError(
+            f"`counts` holds an intersection of {i} pixels, with {p} predicted and {t} labelled: expected at most the "
+            "smaller of the two; the rows are intersection, predicted, labelled"
+        )
     return intersection, predicted, labelled
 
 

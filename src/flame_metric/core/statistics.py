@@ -18,7 +18,7 @@ General Stationary Observations, 1989. Politis and White, Automatic Block-Length
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,15 +26,17 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
-from flame_metric.core.iou import mean_iou
+from flame_metric.core.iou import MEANS, average_iou
 from flame_metric.errors import ConfigError, shortened
 
 __all__ = [
+    "FEWEST_SEQUENCES",
     "Comparison",
     "Interval",
     "block_length",
     "bootstrap_interval",
-    "compare",
+    "compare_counts",
+    "draw_interval",
     "fewest_samples",
     "median_interval",
     "rank_correlation",
@@ -44,8 +46,14 @@ __all__ = [
 FEWEST = 10
 """Samples below which blocks of them tell nothing about a median."""
 
-_BLOCK = 1000  # resamples computed at a time: bounds the memory
-_VALUES = 2_000_000  # values drawn at a time, likewise
+FEWEST_SEQUENCES = 10
+"""Sequences below which an interval over them says little: their spread is known too badly."""
+
+Progress = Callable[[int, int], None]
+"""Called with (resamples done, all resamples)."""
+
+_VALUES = 2_000_000  # values drawn at a time: bounds the memory
+_MOST_MULTINOMIAL = 1000  # sequences; beyond, drawing each of them is many times faster
 _EXACT_FLOAT = 2**53
 
 
@@ -77,16 +85,36 @@ class Interval:
         Its confidence, such as 0.95.
     resamples : int
         Bootstrap resamples that it rests on.
+    sequences : int or None
+        Sequences that were drawn from; None for an interval over samples of time.
     """
 
     low: float
     high: float
     level: float
     resamples: int
+    sequences: int | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """That it says little, if it is over fewer than 10 sequences."""
+        return None if self.sequences is None else few_sequences(self.sequences)
+
+
+def part_of(progress: Progress, part: int, of: int) -> Progress:
+    """Return the progress of one of several equal parts."""
+    return lambda done, total: progress(part * total + done, of * total)
+
+
+def few_sequences(number: int) -> str | None:
+    """Say that an interval over so few sequences says little; None if they are 10 or more."""
+    return None if number >= FEWEST_SEQUENCES else f"fewer than {FEWEST_SEQUENCES} say little"
 
 
 def bootstrap_interval(result: HasCounts, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
     """Return the percentile bootstrap interval of the mean IoU over sequences.
+
+    The mean is over the classes that ``result.mean_over`` names, in each resample.
 
     Parameters
     ----------
@@ -114,13 +142,26 @@ def bootstrap_interval(result: HasCounts, *, level: float = 0.95, resamples: int
     >>> interval.low, interval.high
     (0.25, 1.0)
     """
+    return draw_interval(result, level=level, resamples=resamples, seed=seed)
+
+
+def draw_interval(
+    result: HasCounts,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Interval:
+    """Return :func:`bootstrap_interval`, and say meanwhile how far it is."""
     counts = contributing(result.counts)
     if len(counts) < 2:
         raise ConfigError(
             f"`result` holds {len(counts)} sequence(s) with valid pixels, expected two or more: an interval needs two"
         )
     resamples, seed = _check(level, resamples, seed)
-    return _percentiles(mean_iou_of_resamples(counts, resamples, seed), level, resamples)
+    means = mean_iou_of_resamples(counts, resamples, seed, mean_over=_mean_over(result), progress=progress)
+    return _percentiles(means, level, resamples, len(counts))
 
 
 @dataclass(frozen=True)
@@ -147,56 +188,46 @@ class Comparison:
         return self.interval.low > 0 or self.interval.high < 0
 
 
-def compare(
-    a: HasSequences, b: HasSequences, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+def compare_counts(
+    a: HasSequences,
+    b: HasSequences,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Return the mean IoU of ``a`` minus that of ``b``, with the paired bootstrap interval over sequences.
 
-    Both scores are computed anew on the same drawn sequences, so the interval is that of the difference: much narrower
-    than the two intervals of the scores, as sequences that are hard for one network are hard for the other.
-
-    Parameters
-    ----------
-    a, b : FlameResult
-        Of the same sequences and classes; they may differ in anything else.
-    level : float
-        Confidence, between 0 and 1.
-    resamples : int
-        Number of resamples, >= 1.
-    seed : int
-        Seed of the draws.
+    Only sequences and numbers of classes are checked: :func:`flame_metric.compare` documents the options, and compares
+    the labels too.
 
     Raises
     ------
     ConfigError
-        If sequences or numbers of classes differ, fewer than two sequences hold valid pixels, or an option is out of
-        range.
-
-    Examples
-    --------
-    >>> from flame_metric import flame_score, FlameMeter
-    >>> better, worse = FlameMeter(2), FlameMeter(2)
-    >>> for name in "abc":
-    ...     better.update([[0, 1, 1]], [[0, 0, 1]], sequence=name)
-    ...     worse.update([[1, 1, 1]], [[0, 0, 1]], sequence=name)
-    >>> comparison = compare(better.compute(), worse.compute())
-    >>> round(comparison.difference, 3), comparison.is_clear
-    (0.333, True)
+        If sequences, numbers of classes or kinds of mean differ, fewer than two sequences hold valid pixels, or an
+        option is out of range.
     """
     if a.sequences != b.sequences or a.counts.shape != b.counts.shape:
         only = sorted(set(a.sequences) ^ set(b.sequences))
         differ = f"sequences only one of them has: {shortened(only)}" if only else "unlike numbers of classes"
         raise ConfigError(f"`a` and `b` cannot be compared: {differ}; expected the same sequences and classes")
-    either = a.counts.any(axis=(1, 2)) | b.counts.any(axis=(1, 2))
-    if either.sum() < 2:
+    if _mean_over(a) != _mean_over(b):
         raise ConfigError(
-            f"`a` and `b` hold {either.sum()} sequence(s) with valid pixels, expected two or more for an interval"
+            f"`a` is a mean over {_mean_over(a)} classes and `b` over {_mean_over(b)}, expected the same for both"
+        )
+    either = a.counts.any(axis=(1, 2)) | b.counts.any(axis=(1, 2))
+    number = int(either.sum())
+    if number < 2:
+        raise ConfigError(
+            f"`a` and `b` hold {number} sequence(s) with valid pixels, expected two or more for an interval"
         )
     resamples, seed = _check(level, resamples, seed)
-    differences = np.subtract(*(mean_iou_of_resamples(one.counts[either], resamples, seed) for one in (a, b)))
-    interval = _percentiles(differences, level, resamples)
-    difference = float(mean_iou(a.counts.sum(axis=0)) - mean_iou(b.counts.sum(axis=0)))
-    return Comparison(difference, interval, int(either.sum()))
+    both = np.stack([a.counts[either], b.counts[either]], axis=1)
+    means = mean_iou_of_resamples(both, resamples, seed, mean_over=_mean_over(a), progress=progress)
+    interval = _percentiles(means[:, 0] - means[:, 1], level, resamples, number)
+    totals = (average_iou(one.counts.sum(axis=0), _mean_over(a)) for one in (a, b))
+    return Comparison(float(np.subtract(*totals)), interval, number)
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
@@ -227,10 +258,14 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     return float(kendalltau(a, b).statistic)
 
 
-def _percentiles(values: npt.NDArray[np.float64], level: float, resamples: int) -> Interval:
+def _mean_over(result: HasCounts) -> str:
+    return str(getattr(result, "mean_over", MEANS[0]))
+
+
+def _percentiles(values: npt.NDArray[np.float64], level: float, resamples: int, sequences: int) -> Interval:
     values = values[~np.isnan(values)]  # a resample may hold no valid pixel at all
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if values.size else (np.nan, np.nan)
-    return Interval(float(low), float(high), level, resamples)
+    return Interval(float(low), float(high), level, resamples, sequences)
 
 
 def _check(level: float, resamples: int, seed: int) -> tuple[int, int]:
@@ -244,20 +279,41 @@ def contributing(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return counts[counts.any(axis=(1, 2))]
 
 
-def mean_iou_of_resamples(counts: npt.NDArray[np.int64], resamples: int, seed: int) -> npt.NDArray[np.float64]:
-    """Mean IoU of each resample of the sequences, (resamples,), from counts (S, 3, C)."""
-    sequences, rows, classes = counts.shape
-    flat = counts.reshape(sequences, rows * classes)
+def mean_iou_of_resamples(
+    counts: npt.NDArray[np.int64],
+    resamples: int,
+    seed: int,
+    *,
+    mean_over: str = MEANS[0],
+    progress: Progress | None = None,
+) -> npt.NDArray[np.float64]:
+    """Mean IoU of each resample of the sequences, (resamples, ...), from counts (S, ..., 3, C).
+
+    How often each sequence is drawn, times the counts: a matrix product for a block of resamples. Blocks hold about two
+    million draws, whatever S is.
+    """
+    sequences = len(counts)
+    flat = counts.reshape(sequences, -1)
     if float(np.max(flat, initial=0)) * sequences < _EXACT_FLOAT:
         flat = flat.astype(np.float64)  # sums stay exact, and matrix products of floats are many times faster
     generator = np.random.default_rng(seed)
     scores = []
-    for begin in range(0, resamples, _BLOCK):
-        block = min(_BLOCK, resamples - begin)
-        weights = generator.multinomial(sequences, np.full(sequences, 1 / sequences), size=block)
-        sums = weights.astype(flat.dtype) @ flat
-        scores.append(mean_iou(sums.astype(np.int64).reshape(block, rows, classes)))
+    at_a_time = max(1, _VALUES // sequences)
+    for begin in range(0, resamples, at_a_time):
+        number = min(at_a_time, resamples - begin)
+        sums = _draw(generator, sequences, number).astype(flat.dtype) @ flat
+        scores.append(average_iou(sums.astype(np.int64).reshape(number, *counts.shape[1:]), mean_over))
+        if progress is not None:
+            progress(begin + number, resamples)
     return np.concatenate(scores)
+
+
+def _draw(generator: np.random.Generator, sequences: int, number: int) -> npt.NDArray[np.int64]:
+    """Draw S of S sequences so many times, and count each: int64 (number, S)."""
+    if sequences <= _MOST_MULTINOMIAL:
+        return generator.multinomial(sequences, np.full(sequences, 1 / sequences), size=number)
+    drawn = generator.integers(0, sequences, (number, sequences))
+    return np.stack([np.bincount(row, minlength=sequences) for row in drawn])
 
 
 def median_interval(

@@ -500,9 +500,10 @@ def build_evaluation(
     if left_out:
         incomplete = f"{incomplete}; {len(left_out)} left out for damaged files: {', '.join(left_out)}"
     streaming = _score_stream(request, counted, schedules)
-    return Evaluation(
+    evaluation = Evaluation(
         static, flame, persistence, tuple(notes), streaming, curve, bank, incomplete, left_out=tuple(left_out)
     )
+    return evaluation.average_over(request.mean_over)
 
 
 def _score_stream(

@@ -10,9 +10,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from flame_metric.core.checks import check_integer, check_kind
+from flame_metric.core.checks import check_choice, check_integer, check_kind
 from flame_metric.core.clock import MAX_NS, Fps, Milliseconds, milliseconds_to_ns
 from flame_metric.core.files import reading
+from flame_metric.core.iou import MEANS
 from flame_metric.core.schedule import Schedule
 from flame_metric.data.folders import Clip
 from flame_metric.data.stored import StoredFolder
@@ -35,6 +36,7 @@ class ScoreOptions(TypedDict, total=False):
     stream: StreamConfig | None
     seed: int
     before_first: str
+    mean_over: str
     max_offset: int | None
     keep_bank: bool
     hardware: str | None
@@ -65,6 +67,8 @@ class Request:
     - ``seed`` (int): seed of a trace that is replayed at random. Default: 0.
     - ``before_first`` ("skip" or "void"): leave a labelled frame before the first prediction out, or count its pixels
       as missed. Default: "skip".
+    - ``mean_over`` ("present", "labelled" or "all"): over which classes scores are means, as
+      :class:`~flame_metric.FlameResult` has it. Default: "present".
     - ``max_offset`` (int): count every offset up to this one: the result has a curve and a bank.
     - ``keep_bank`` (bool): whether the result has a bank that reaches as far as the scores do, and at least to
       ``max_offset``.
@@ -82,6 +86,7 @@ class Request:
     seed : int
     max_offset : int, optional
     keep_bank : bool
+    mean_over : str
 
     Examples
     --------
@@ -99,6 +104,10 @@ class Request:
     seed: int = 0
     max_offset: int | None = None
     keep_bank: bool = False
+    mean_over: str = MEANS[0]
+
+    def __post_init__(self) -> None:
+        check_choice("mean_over", self.mean_over, MEANS)
 
     @classmethod
     def from_options(cls, **options: Unpack[RequestOptions]) -> Request:
@@ -138,6 +147,7 @@ class Request:
             seed=options.get("seed", 0),
             max_offset=max_offset,
             keep_bank=options.get("keep_bank", False),
+            mean_over=options.get("mean_over", MEANS[0]),
         )
 
     def schedules(self, lengths: Mapping[str, int], labelled: Mapping[str, Sequence[int]]) -> dict[str, Schedule]:
@@ -181,6 +191,7 @@ class Request:
             "seed": self.seed,
             "max_offset": self.max_offset,
             "keep_bank": self.keep_bank,
+            **({} if self.mean_over == MEANS[0] else {"mean_over": self.mean_over}),  # journals have it since it exists
         }
 
     @classmethod
@@ -207,6 +218,7 @@ class Request:
                 seed=check_integer("seed", record["seed"], 0),
                 max_offset=None if offset is None else check_integer("max_offset", offset, 0, unit="frames"),
                 keep_bank=keep_bank,
+                mean_over=record.get("mean_over", MEANS[0]),
             )
 
 

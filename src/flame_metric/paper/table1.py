@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -23,12 +23,13 @@ from typing import Any
 
 from flame_metric._version import __version__
 from flame_metric.core.clock import frame_offset
-from flame_metric.core.statistics import Comparison, compare, contributing
+from flame_metric.core.statistics import Comparison, contributing, few_sequences
 from flame_metric.core.tables import Cell, Table
 from flame_metric.errors import ConfigError
 from flame_metric.paper.experiment import Experiment, Run, Variant
 from flame_metric.paper.interrupts import Stopped
 from flame_metric.paper.published import PaperNetwork, paper_table
+from flame_metric.scores.ranking import choose_mean, compare
 from flame_metric.scores.result import FlameResult
 
 __all__ = ["Column", "Difference", "Table1", "make_table1"]
@@ -174,7 +175,7 @@ class Table1:
         rows: list[list[Cell]] = []
         for column in self.columns:
             for name, title in _TITLES.items():
-                row: list[Cell] = [f"{column.paper.name}, {title}"]
+                row: list[Cell] = [f"{column.paper.name}, {title}{self._few if name in column.runs else ''}"]
                 if name in column.runs:
                     losses = column.runs[name].losses
                     late = None if losses.persistence is None else _with_interval(losses.persistence.flame)
@@ -187,7 +188,8 @@ class Table1:
             "Streaming: one worker that drops the frames it cannot take; where clips have one label, the mean over the "
             "moments at which it may have begun.",
             "Persistence: perfect label maps as late as FLAME's; it needs videos that are labelled throughout.",
-            f"In brackets: 95 %, bootstrap over {self._videos} test videos; another seed may change more."
+            f"In brackets: 95 %, bootstrap over {self._videos} test videos{_few(self._videos)}; another seed may "
+            "change more."
             if self._videos > 1
             else "No intervals: they need two or more test videos.",
         )
@@ -195,7 +197,8 @@ class Table1:
 
     def differences(self, format: str = "text") -> str:
         """Return what each step of the paper changes, on the same test videos, with paired intervals."""
-        columns = ("network: change of FLAME by", "here", "95 % from", "95 % to", "paper")
+        few = self._few
+        columns = ("network: change of FLAME by", "here", f"95 % from{few}", f"95 % to{few}", "paper")
         rows: list[list[Cell]] = []
         for column in self.columns:
             for found in column.differences:
@@ -203,7 +206,9 @@ class Table1:
                 ends = (None, None) if interval is None else (_signed(interval.low), _signed(interval.high))
                 title = f"{column.paper.name}: {found.what}"
                 rows.append([title, _signed(found.difference), *ends, _signed(found.paper)])
-        return Table(columns, _frozen(rows), notes=(*self._incomplete, *self._findings())).render(format)
+        return Table(
+            columns, _frozen(rows), notes=(*self._incomplete, *self._unlike_means(), *self._findings())
+        ).render(format)
 
     def render(self, format: str = "text") -> str:
         """Return all three tables."""
@@ -233,6 +238,16 @@ class Table1:
     @property
     def _incomplete(self) -> tuple[str, ...]:
         return () if self.incomplete is None else (f"INCOMPLETE: {self.incomplete}.",)
+
+    def _unlike_means(self) -> tuple[str, ...]:
+        runs = [run for column in self.columns for run in column.runs.values()]
+        note = unlike_means(one for run in runs for one in (run.losses.static, run.losses.flame))
+        return () if note is None else (note,)
+
+    @property
+    def _few(self) -> str:
+        """What titles say beside intervals over few videos."""
+        return f" (only {self._videos} videos)" if self._videos > 1 and few_sequences(self._videos) else ""
 
     @property
     def _videos(self) -> int:
@@ -321,12 +336,32 @@ def _variants(network: str, offset: int) -> tuple[Variant, ...]:
 def _difference(what: str, new: FlameResult, old: FlameResult, paper: float) -> Difference:
     several = len(contributing(new.counts)) > 1
     comparison = compare(new, old) if several else None
-    return Difference(what, comparison, new.miou - old.miou, round(paper, 3))
+    mean_over = choose_mean([new, old])
+    difference = new.average_over(mean_over).miou - old.average_over(mean_over).miou
+    return Difference(what, comparison, difference, round(paper, 3))
+
+
+def unlike_means(results: Iterable[FlameResult]) -> str | None:
+    """Say that means are over unlike numbers of classes, and what differences between them are then; None if not."""
+    numbers = sorted({one.classes_in_mean for one in results})
+    if len(numbers) < 2:
+        return None
+    return (
+        f"Scores are means over unlike numbers of classes ({', '.join(map(str, numbers))}): where two of them differ "
+        "so, their difference is that of the means over the labelled classes."
+    )
 
 
 def _with_interval(result: FlameResult) -> Cell:
     interval = result.interval
-    return result.miou if interval is None else f"{result.miou:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+    if interval is None:
+        return result.miou
+    return f"{result.miou:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _few(videos: int) -> str:
+    warning = few_sequences(videos)
+    return "" if warning is None else f", {warning}"
 
 
 def _printed(score: float) -> str:

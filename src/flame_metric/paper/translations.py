@@ -14,12 +14,14 @@ from typing import Any
 from flame_metric._version import __version__
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import frame_offset
-from flame_metric.core.statistics import Comparison, compare, contributing
+from flame_metric.core.statistics import Comparison, contributing
 from flame_metric.core.tables import Cell, Table
 from flame_metric.errors import ConfigError
 from flame_metric.paper.experiment import Experiment, Run, Variant
 from flame_metric.paper.interrupts import Stopped
-from flame_metric.paper.table1 import TWO_FRAMES
+from flame_metric.paper.table1 import TWO_FRAMES, unlike_means
+from flame_metric.scores.ranking import compare
+from flame_metric.scores.result import few_suffix
 
 __all__ = ["NETWORK", "TranslationTable", "make_translation_table"]
 
@@ -67,7 +69,9 @@ class TranslationTable:
 
     def render(self, format: str = "text") -> str:
         """Return the table as ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``."""
-        columns = ("input", "parameters", "static", "FLAME", "95 % from", "95 % to")
+        runs = [self.plain, *self.moved.values(), *self.in_place.values()]
+        few = few_suffix(run.losses.flame.interval for run in runs)
+        columns = ("input", "parameters", "static", "FLAME", f"95 % from{few}", f"95 % to{few}")
         rows = [_row("I_t-1, I_t", self.plain)]
         for number in self.numbers:
             rows.append(_row(f"and {number} copies of I_t-1, moved", self.moved.get(number)))
@@ -94,6 +98,9 @@ class TranslationTable:
     def _notes(self) -> Iterator[str]:
         if self.incomplete is not None:
             yield f"INCOMPLETE: {self.incomplete}."
+        runs = [self.plain, *self.moved.values(), *self.in_place.values()]
+        if note := unlike_means(one for run in runs for one in (run.losses.static, run.losses.flame)):
+            yield note
         for number, found in self.comparisons.items():
             if found is None:
                 yield "One test video: no interval."
@@ -101,7 +108,8 @@ class TranslationTable:
             interval = found.interval
             yield (
                 f"{number} copies, moved minus in place: {found.difference:+.4f}, 95 % {interval.low:+.4f} to "
-                f"{interval.high:+.4f} over {found.sequences} test videos. The paper found nearly none."
+                f"{interval.high:+.4f} over {found.sequences} test videos"
+                f"{'' if interval.warning is None else f', {interval.warning}'}. The paper found nearly none."
             )
 
 

@@ -23,6 +23,7 @@ from flame_metric.latency.simulate import StreamConfig
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.evaluation import Evaluation
+from flame_metric.scores.ranking import choose_mean
 from flame_metric.scores.result import FlameResult
 
 __all__ = ["OWN", "Camera", "Grid", "NetworkScores", "Setting", "Step", "make_grid"]
@@ -173,7 +174,10 @@ class NetworkScores:
             return None
         before_first = self.evaluation.flame.config.before_first
         return _scored(
-            partial(camera.bank.stream, latency, self.stream, fps=camera.fps, before_first=before_first, seed=self.seed)
+            partial(
+                camera.bank.stream, latency, self.stream, fps=camera.fps, before_first=before_first, seed=self.seed
+            ),
+            self.evaluation.flame.mean_over,
         )
 
 
@@ -208,22 +212,26 @@ class Grid:
     def best(self, every: int, scale: Fraction, stop_ms: int | None) -> tuple[str, float] | None:
         """Return what is best by FLAME, one network or some that are alike, and its score; None if one is not known."""
         found = [self.setting(network, every, scale, stop_ms) for network in self.networks]
-        miou = [math.nan if one is None or one.flame is None else one.flame.miou for one in found]
+        flames = [one.flame for one in found if one is not None and one.flame is not None]
+        if len(flames) < len(found):
+            return None
+        mean_over = choose_mean(flames)
+        miou = [flame.average_over(mean_over).miou for flame in flames]
         if any(map(math.isnan, miou)):
             return None
         best = max(miou)
         return " and ".join(one.name for one, own in zip(self.networks, miou, strict=True) if own == best), best
 
 
-def _scored(score: Callable[[], FlameResult]) -> FlameResult | None:
-    """Score; None if a prediction that is needed was not counted, or nothing was."""
+def _scored(score: Callable[[], FlameResult], mean_over: str) -> FlameResult | None:
+    """Score, with a mean over these classes; None if a prediction that is needed was not counted, or nothing was."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FlameWarning)  # a page shows coverage beside each score
             result = score()
     except StateError:
         return None
-    return result if result.num_pairs else None
+    return result.average_over(mean_over) if result.num_pairs else None
 
 
 # ── making one ──
@@ -317,7 +325,7 @@ def _cameras(name: str, found: Evaluation) -> dict[int, Camera]:
     cameras = {}
     for every in _EVERY:
         slower = bank if every == 1 else bank.every(every)
-        camera = Camera(every, fps / every, *_curve(slower, found.flame.config.before_first), slower)
+        camera = Camera(every, fps / every, *_curve(slower, found.flame), slower)
         if every == 1 or sum(result is not None for result in camera.flame) > 1:
             cameras[every] = camera
     return cameras
@@ -332,20 +340,20 @@ def _check_bank(name: str, found: Evaluation, bank: OffsetBank) -> None:
             f"the bank of {name} ends at an offset of {bank.max_offset} frames, but its result has k = {offset}: "
             "expected those of one run"
         )
-    again = _scored(partial(bank.score, frame_offset=offset, before_first=before_first))
+    again = _scored(partial(bank.score, frame_offset=offset, before_first=before_first), flame.mean_over)
     counts = None if again is None else again.counts.tolist()
     if bank.sequences != flame.sequences or (flame.num_pairs and counts != flame.counts.tolist()):
         raise StateError(f"the bank of {name} gives other counts than its result, expected those of one run")
 
 
 def _curve(
-    bank: OffsetBank, before_first: str
+    bank: OffsetBank, like: FlameResult
 ) -> tuple[tuple[FlameResult | None, ...], tuple[FlameResult | None, ...]]:
-    """Score each offset, with the network and with the labels as predictions."""
+    """Score each offset, with the network and with the labels as predictions; what is not shown, and means, as here."""
     offsets = range(bank.max_offset + 1)
-    score = partial(bank.score, before_first=before_first)
-    flame = tuple(_scored(partial(score, frame_offset=offset)) for offset in offsets)
-    late = (_scored(partial(score, frame_offset=offset, persistence=True)) for offset in offsets)
+    score = partial(bank.score, before_first=like.config.before_first)
+    flame = tuple(_scored(partial(score, frame_offset=offset), like.mean_over) for offset in offsets)
+    late = (_scored(partial(score, frame_offset=offset, persistence=True), like.mean_over) for offset in offsets)
     return flame, tuple(late) if bank.has_persistence else ()
 
 

@@ -123,6 +123,8 @@ def report_page(
         check_kind("evaluations", found, Evaluation, "an Evaluation for each name")
     contenders = [found.contender(name) for name, found in evaluations.items()]
     ranking = rank(contenders) if len(contenders) > 1 else None
+    if ranking is not None:
+        evaluations = {name: found.average_over(ranking.mean_over) for name, found in evaluations.items()}
     pictures = None
     if dataset is not None and label_maps:
         _check_fits(evaluations, dataset, label_maps)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from flame_metric.core.tables import ABSENT, milliseconds_text, rate_text
 from flame_metric.report.grid import OWN, NetworkScores, Setting
-from flame_metric.scores.result import FlameResult
+from flame_metric.scores.result import FlameResult, few_suffix
 
 __all__ = [
     "UNKNOWN",
@@ -47,7 +47,9 @@ def number(value: float | None, digits: int = 4) -> str:
 def interval_text(result: FlameResult | None, digits: int = 4) -> str:
     """Return the ends of the 95 % interval; nothing where there is none."""
     interval = None if result is None else result.interval
-    return "" if interval is None else f"{number(interval.low, digits)} to {number(interval.high, digits)}"
+    if interval is None:
+        return ""
+    return f"{number(interval.low, digits)} to {number(interval.high, digits)}{few_suffix([interval])}"
 
 
 def rate(fps: Fraction) -> str:

@@ -530,7 +530,9 @@ class OffsetBank:
         scale = math.lcm(*(share.denominator for share in shares.values()))
         return _warn_of_nothing(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
 
-    def latency_budget(self, miou: float, *, fps: Fps | None = None, before_first: str = "skip") -> Budget | None:
+    def latency_budget(
+        self, miou: float, *, fps: Fps | None = None, before_first: str = "skip", mean_over: str = "present"
+    ) -> Budget | None:
         """Return the longest latency with which the score stays at ``miou``; None if it is missed without any delay.
 
         The budget ends where the curve *first* falls below: it is a whole number of frame intervals.
@@ -543,7 +545,7 @@ class OffsetBank:
         rate, least = self._rate(fps), float(exact_fraction("miou", miou, "a number", text=False))
         first = replace(self._fixed_settings(frame_offset=0), before_first=before_first)
         for offset in range(self.max_offset + 1):
-            if not self._score(replace(first, frame_offset=offset)).miou >= least:
+            if not self._score(replace(first, frame_offset=offset)).average_over(mean_over).miou >= least:
                 return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
         return Budget(self.max_offset, float(self.max_offset * 1000 / rate), True)
 

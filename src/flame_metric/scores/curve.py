@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from flame_metric.core.tables import Cell, Table
 from flame_metric.errors import StateError, shortened
-from flame_metric.scores.result import FlameResult
+from flame_metric.scores.result import FlameResult, few_suffix
 
 __all__ = ["Budget", "Curve", "Losses"]
 
@@ -44,20 +44,44 @@ class Curve:
     def table(self, format: str = "text") -> str:
         """Return one row for each offset: ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.
 
-        The second column is the longest latency with that offset, where a frame rate is known.
+        The second column is the longest latency with that offset, where a frame rate is known. Offsets beyond the last
+        one with a pair, such as those beyond the longest clip, have no row; a note says where they begin. Beside an
+        interval over few sequences stands over how many.
         """
-        columns = ("k", "up to ms", "mean IoU", "95 % from", "95 % to", "persistence", "coverage")
+        first, counted = self.results[0], [number for number, one in enumerate(self.results) if one.num_pairs]
+        columns = ("k", "up to ms", first.mean_title, "95 % from", "95 % to", "persistence", "coverage", "95 % is of")
         rows = []
-        for offset, result in enumerate(self.results):
+        for offset, result in enumerate(self.results[: max(counted, default=0) + 1]):
             rate, interval = result.config.fps, result.interval
             latency: Cell = None if rate is None else f"{float(offset * 1000 / rate):.1f}"
             ends = (None, None) if interval is None else (interval.low, interval.high)
             late = self.persistence[offset].miou if self.persistence else None
-            rows.append((str(offset), latency, result.miou, *ends, late, result.coverage))
+            rows.append(
+                (
+                    str(offset),
+                    latency,
+                    result.miou,
+                    *ends,
+                    late,
+                    result.coverage,
+                    few_suffix([interval]).strip(" ()") or None,
+                )
+            )
         empty = {column for column, cells in enumerate(zip(*rows, strict=True)) if all(cell is None for cell in cells)}
         kept = [column for column in range(len(columns)) if column not in empty]
         picked = tuple(tuple(row[column] for column in kept) for row in rows)
-        return Table(tuple(columns[column] for column in kept), picked).render(format)
+        beyond = len(self.results) - len(rows)
+        last = (
+            f"No pair of frames is further apart than k = {len(rows) - 1}: the next {beyond} offset(s) have no score."
+        )
+        return Table(tuple(columns[column] for column in kept), picked, notes=(last,) if beyond else ()).render(format)
+
+    def average_over(self, mean_over: str) -> Curve:
+        """Return the same counts with another mean, as :meth:`FlameResult.average_over` has it."""
+        results, late = (
+            tuple(one.average_over(mean_over) for one in rows) for rows in (self.results, self.persistence)
+        )
+        return Curve(results, late)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in types that JSON knows."""

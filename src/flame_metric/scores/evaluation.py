@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from flame_metric.core.files import load_record, reading
+from flame_metric.core.statistics import Progress, contributing, part_of
 from flame_metric.core.tables import Cell, Table
-from flame_metric.errors import StateError
+from flame_metric.errors import StateError, shortened
 from flame_metric.latency.simulate import StreamConfig, StreamStatistics
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.curve import Curve, Losses
 from flame_metric.scores.ranking import Contender
-from flame_metric.scores.result import FlameResult, interval_note
+from flame_metric.scores.result import FlameResult, few_suffix, interval_note
 
 __all__ = ["Evaluation", "Interrupted", "Streaming"]
 
@@ -61,6 +62,11 @@ class Streaming:
             f"Stream of {self.config}: {found.runs:,} frames run, {found.dropped:,} dropped, {found.overruns:,} "
             f"overruns (longer than a frame interval). {shown}"
         )
+
+    def average_over(self, mean_over: str) -> Streaming:
+        """Return the same counts with another mean, as :meth:`FlameResult.average_over` has it."""
+        late = None if self.persistence is None else self.persistence.average_over(mean_over)
+        return replace(self, result=self.result.average_over(mean_over), persistence=late)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in types that JSON knows."""
@@ -142,6 +148,25 @@ class Evaluation:
         """Return these scores under the name of a network, to be ranked."""
         return Contender(name, self.flame, self.static, None if self.streaming is None else self.streaming.result)
 
+    def average_over(self, mean_over: str) -> Evaluation:
+        """Return the same counts with another mean, as :meth:`FlameResult.average_over` has it."""
+        static, late, streaming, curve = self.static, self.persistence, self.streaming, self.curve
+        return replace(
+            self,
+            static=None if static is None else static.average_over(mean_over),
+            flame=self.flame.average_over(mean_over),
+            persistence=None if late is None else late.average_over(mean_over),
+            streaming=None if streaming is None else streaming.average_over(mean_over),
+            curve=None if curve is None else curve.average_over(mean_over),
+        )
+
+    def draw_intervals(self, progress: Progress) -> None:
+        """Find all intervals now, and say how far that is: ``progress`` is called with (resamples done, all)."""
+        late = () if self.curve is None else self.curve.results
+        results = [one for one in (*self.results.values(), *late) if len(contributing(one.counts)) > 1]
+        for number, result in enumerate(results):
+            result.draw_interval(part_of(progress, number, len(results)))
+
     def table(self, format: str = "text") -> str:
         """Return one table of the scores: ``"text"``, ``"markdown"``, ``"latex"`` or ``"csv"``.
 
@@ -152,11 +177,12 @@ class Evaluation:
         names = self.flame.class_names
         iou = [result.iou.tolist() for result in results]
         rows: tuple[tuple[Cell, ...], ...] = tuple(zip(names, *iou, strict=True))
-        summary: list[tuple[Cell, ...]] = [("mean IoU", *(result.miou for result in results))]
+        summary: list[tuple[Cell, ...]] = [(self.flame.mean_title, *(result.miou for result in results))]
         intervals = [result.interval for result in results]
         if any(intervals):
-            summary.append(("95 % from", *(one.low if one else None for one in intervals)))
-            summary.append(("95 % to", *(one.high if one else None for one in intervals)))
+            few = few_suffix(intervals)
+            summary.append((f"95 % from{few}", *(one.low if one else None for one in intervals)))
+            summary.append((f"95 % to{few}", *(one.high if one else None for one in intervals)))
         summary += [
             ("coverage", *(result.coverage for result in results)),
             ("valid pixels", *(result.valid_fraction for result in results)),
@@ -220,11 +246,11 @@ class Evaluation:
                 incomplete=None if incomplete is None else str(incomplete),
                 left_out=tuple(str(name) for name in record.get("left_out", ())),
             )
-            evaluation._check_classes()
+            evaluation._check_alike()
         return evaluation
 
-    def _check_classes(self) -> None:
-        """Refuse results that do not belong into one table."""
+    def _check_alike(self) -> None:
+        """Refuse results that do not belong into one table: of other classes, or other labelled sequences."""
         curve = self.curve
         late = () if curve is None else (*curve.results, *curve.persistence)
         results = {**self.results, **{f"curve {number}": result for number, result in enumerate(late)}}
@@ -232,10 +258,24 @@ class Evaluation:
         for name, result in results.items():
             if _classes(result) != wanted:
                 raise StateError(f"the classes of {name} and FLAME differ, expected scores of the same label maps")
+            if frames := _labelled(result) ^ _labelled(self.flame):
+                sequences = shortened(repr(sequence) for sequence, _ in sorted(frames))
+                raise StateError(
+                    f"{name} and FLAME are of unlike sequences or labelled frames ({sequences}), expected scores of "
+                    "the same label maps"
+                )
+            if result.mean_over != self.flame.mean_over:
+                raise StateError(f"{name} and FLAME are means over unlike classes, expected the same for all")
 
 
 def _classes(result: FlameResult) -> tuple[object, ...]:
     return result.config.num_classes, result.config.ignore_index, result.config.class_names
+
+
+def _labelled(result: FlameResult) -> set[tuple[str, int]]:
+    """Return the sequences that hold labels, each with how many label maps."""
+    frames = result.tallies[:, 1].tolist()
+    return {(name, number) for name, number in zip(result.sequences, frames, strict=True) if number}
 
 
 def _column(name: str, result: FlameResult) -> str:

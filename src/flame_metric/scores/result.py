@@ -7,7 +7,7 @@ states the frame offset, the latency, the rate, the classes and the share of lab
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,18 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric._version import __version__
+from flame_metric.core.checks import check_choice
 from flame_metric.core.counting import Counts, sequences_from_list, sequences_to_list
 from flame_metric.core.files import load_record, reading
-from flame_metric.core.iou import dice_per_class, iou_per_class, mean_iou
-from flame_metric.core.statistics import Interval, bootstrap_interval, contributing
+from flame_metric.core.iou import MEANS, average_iou, classes_of_mean, dice_per_class, iou_per_class
+from flame_metric.core.statistics import Interval, Progress, contributing, draw_interval
 from flame_metric.core.tables import Table, milliseconds_text, rate_text
 from flame_metric.scores.config import ScoreConfig
 
-__all__ = ["FlameResult", "interval_note", "nan_note"]
+__all__ = ["FlameResult", "few_suffix", "interval_note", "mean_text", "nan_note"]
 
 _FORMAT = "flame-metric result 2"
-_FORMAT_WITHOUT_ORIGIN = "flame-metric result 1"
-"""Of releases that did not say how frames were paired."""
+_OLDER = "flame-metric result 1"
+"""Of releases that did not say how frames were paired, nor over which classes the mean is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,9 @@ class FlameResult:
         Whether frames were paired by the order of calls, as they came without numbers (:meth:`FlameMeter.update`).
     persistence : bool
         Whether the predictions were the labels themselves: what perfect outputs would be worth if they came as late.
+    mean_over : {"present", "labelled", "all"}
+        Over which classes :attr:`miou` and :attr:`interval` are means: those that occur in predictions or labels, those
+        that occur in labels, or all, of which those that occur nowhere count as 0. :meth:`average_over` changes it.
 
     Examples
     --------
@@ -70,8 +74,10 @@ class FlameResult:
     version: str = __version__
     by_order: bool = False
     persistence: bool = False
+    mean_over: str = MEANS[0]
 
     def __post_init__(self) -> None:
+        check_choice("mean_over", self.mean_over, MEANS)
         for name in ("counts", "tallies"):
             own = np.array(getattr(self, name), np.int64)  # the caller may go on with theirs
             own.setflags(write=False)
@@ -102,6 +108,7 @@ class FlameResult:
         return (
             (self.config, self.sequences, self.version) == (other.config, other.sequences, other.version)
             and (self.by_order, self.persistence) == (other.by_order, other.persistence)
+            and self.mean_over == other.mean_over
             and np.array_equal(self.counts, other.counts)
             and np.array_equal(self.tallies, other.tallies)
         )
@@ -120,8 +127,13 @@ class FlameResult:
 
     @property
     def miou(self) -> float:
-        """Mean IoU of the classes that occur (Eq. 2), 0..1; NaN if none does."""
-        return float(mean_iou(self.total))
+        """Mean IoU of the classes that occur (Eq. 2), or of those of :attr:`mean_over`, 0..1; NaN if none occurs."""
+        return float(average_iou(self.total, self.mean_over))
+
+    @property
+    def classes_in_mean(self) -> int:
+        """The number of classes that :attr:`miou` is a mean of."""
+        return int(classes_of_mean(self.total, self.mean_over).sum())
 
     @property
     def iou(self) -> npt.NDArray[np.float64]:
@@ -142,7 +154,15 @@ class FlameResult:
     @cached_property
     def interval(self) -> Interval | None:
         """95 % bootstrap interval of :attr:`miou` over sequences; None if fewer than two of them hold valid pixels."""
-        return bootstrap_interval(self) if len(contributing(self.counts)) > 1 else None
+        return self._bootstrap(None)
+
+    def draw_interval(self, progress: Progress) -> None:
+        """Find :attr:`interval` now, and say how far that is: ``progress`` is called with (resamples done, all)."""
+        if "interval" not in self.__dict__:
+            self.__dict__["interval"] = self._bootstrap(progress)
+
+    def _bootstrap(self, progress: Progress | None) -> Interval | None:
+        return draw_interval(self, progress=progress) if len(contributing(self.counts)) > 1 else None
 
     # ── what they rest on ──
 
@@ -181,6 +201,11 @@ class FlameResult:
         return "FLAME" if self.config.frame_offset else "mIoU"
 
     @property
+    def mean_title(self) -> str:
+        """What tables call :attr:`miou`: "mean IoU", and over which classes where it is another than that of Eq. 2."""
+        return "mean IoU" if self.mean_over == MEANS[0] else f"mean IoU, {mean_text(self.mean_over)}"
+
+    @property
     def signature(self) -> str:
         """One line that says what the score means, its name first."""
         config = self.config
@@ -192,6 +217,7 @@ class FlameResult:
             None if config.latency_ms is None else milliseconds_text(config.latency_ms),
             None if config.fps is None else f"{rate_text(config.fps)} fps",
             f"{classes} classes",
+            None if self.mean_over == MEANS[0] else f"mean over {mean_text(self.mean_over, self.classes_in_mean)}",
             None if config.ignore_index is None else f"ignore {config.ignore_index}",
             "before first: void" if config.before_first == "void" else None,
             "by order of calls" if self.by_order else None,
@@ -200,6 +226,24 @@ class FlameResult:
             f"flame-metric {self.version}",
         ]
         return " | ".join(part for part in parts if part)
+
+    def average_over(self, mean_over: str) -> FlameResult:
+        """Return the same counts with another mean: ``"present"``, ``"labelled"`` or ``"all"`` (:attr:`mean_over`).
+
+        Raises
+        ------
+        ConfigError
+            If it is another.
+
+        Examples
+        --------
+        >>> from flame_metric import FlameMeter
+        >>> meter = FlameMeter(3)
+        >>> meter.update([[0, 0, 1]], [[0, 0, 0]])  # class 1 is predicted, and labelled nowhere
+        >>> [round(meter.compute().average_over(classes).miou, 3) for classes in ("present", "labelled", "all")]
+        [0.333, 0.667, 0.222]
+        """
+        return self if mean_over == self.mean_over else replace(self, mean_over=mean_over)
 
     def by_sequence(self) -> dict[str, FlameResult]:
         """Return the result of each single sequence, by its id."""
@@ -221,7 +265,7 @@ class FlameResult:
             (name, float(iou), float(dice), int(pixels))
             for name, iou, dice, pixels in zip(self.class_names, self.iou, self.dice, labelled, strict=True)
         )
-        mean = ("mean IoU", self.miou, None, int(labelled.sum()))
+        mean = (self.mean_title, self.miou, None, int(labelled.sum()))
         notes = (interval_note(self), self.signature)
         return Table(("class", "IoU", "Dice", "labelled pixels"), rows, (mean,), notes).render(format)
 
@@ -236,11 +280,14 @@ class FlameResult:
             "config": self.config.to_dict(),
             "by_order": self.by_order,
             "persistence": self.persistence,
+            "mean_over": self.mean_over,
             "sequences": sequences_to_list({name: self._counts_of(row) for row, name in enumerate(self.sequences)}),
             "scores": {  # for readers without this package; recomputed from the counts on loading
                 "signature": self.signature,
                 "miou": _number(self.miou),
                 "interval_95": None if interval is None else [_number(interval.low), _number(interval.high)],
+                "interval_sequences": None if interval is None else interval.sequences,
+                "interval_warning": None if interval is None else interval.warning,
                 "iou": [_number(value) for value in self.iou],
                 "pixel_accuracy": _number(self.pixel_accuracy),
                 "coverage": _number(self.coverage),
@@ -266,7 +313,7 @@ class FlameResult:
         StateError
             If the text is not such a result, or its counts contradict each other.
         """
-        return cls.from_dict(load_record(text, _FORMAT, _FORMAT_WITHOUT_ORIGIN))
+        return cls.from_dict(load_record(text, _FORMAT, _OLDER))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> FlameResult:
@@ -275,7 +322,8 @@ class FlameResult:
             config = ScoreConfig.from_dict(record["config"])
             counts = sequences_from_list(record["sequences"], config.num_classes)
             of_pairs = {name: bool(record.get(name, False)) for name in ("by_order", "persistence")}  # new in format 2
-            return cls.from_counts(config, counts, str(record["version"]), **of_pairs)
+            result = cls.from_counts(config, counts, str(record["version"]), **of_pairs)
+            return result.average_over(record.get("mean_over", MEANS[0]))  # new in format 2
 
     def _counts_of(self, row: int) -> Counts:
         pairs, labelled, valid, everything = (int(value) for value in self.tallies[row])
@@ -290,7 +338,22 @@ def interval_note(result: FlameResult) -> str:
     return (
         f"95 % interval {interval.low:.4f} to {interval.high:.4f} "
         f"(bootstrap over {sequences} sequences, {interval.resamples:,} resamples)"
+        f"{'' if interval.warning is None else f'; {interval.warning}'}"
     )
+
+
+def few_suffix(intervals: Iterable[Interval | None]) -> str:
+    """Return what the title of a row or column of intervals says beside it if one of them is over few sequences."""
+    few = [one.sequences for one in intervals if one is not None and one.warning is not None and one.sequences]
+    return f" (only {min(few)} sequences)" if few else ""
+
+
+def mean_text(mean_over: str, number: int | None = None) -> str:
+    """Say which classes a mean is over, such as "the 11 labelled classes"."""
+    kind = {"present": "classes that occur", "labelled": "labelled classes", "all": "classes, absent ones as 0"}[
+        mean_over
+    ]
+    return kind if number is None else f"{number} {kind}"
 
 
 def nan_note(result: FlameResult) -> str | None:
