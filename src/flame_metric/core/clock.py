@@ -54,7 +54,7 @@ _MAX_MS = MAX_NS // _NS_PER_MS
 NS_PER_S = 1_000_000_000
 
 
-def as_fps(fps: Fps) -> Fraction:
+def as_fps(fps: Fps, argument: str = "fps") -> Fraction:
     """Return a frame rate as the exact fraction it means.
 
     A float is read as the simplest fraction that rounds to it: ``16.666666666666668`` is 50/3.
@@ -63,6 +63,8 @@ def as_fps(fps: Fps) -> Fraction:
     ----------
     fps : int, float, Fraction, Decimal or str
         Frames per second, > 0; text may be a fraction such as ``"30000/1001"``.
+    argument : str
+        The name that an error gives to it.
 
     Returns
     -------
@@ -81,9 +83,9 @@ def as_fps(fps: Fps) -> Fraction:
     Fraction(50, 3)
     """
     expected = "a rate above 0, such as 30, 29.97 or '30000/1001'"
-    exact = exact_fraction("fps", fps, expected)
+    exact = exact_fraction(argument, fps, expected)
     if not Fraction(1, 10**9) <= exact <= 10**9:
-        raise ConfigError(f"`fps` is {fps}, expected {expected}")
+        raise ConfigError(f"`{argument}` is {fps}, expected {expected}")
     return exact
 
 

@@ -170,7 +170,8 @@ def _check_alike(one: Contender, other: Contender) -> None:
             f"{one.name} and {other.name} were not scored on the same sequences, as only one of them has "
             f"{shortened(only)}: expected results of the same data"
         )
-    for name in ("num_classes", "ignore_index", "fps", "before_first"):
+    unknown = one.flame.config.fps is None  # a rate says how far frames are apart
+    for name in ("num_classes", "ignore_index", "fps", "before_first", *(["every"] if unknown else [])):
         ours, theirs = (getattr(contender.flame.config, name) for contender in (one, other))
         if ours != theirs:
             raise ConfigError(

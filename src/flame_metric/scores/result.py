@@ -165,6 +165,7 @@ class FlameResult:
             (config.schedule or "schedule") if config.frame_offset is None else f"k {config.frame_offset}",
             None if config.latency_ms is None else milliseconds_text(config.latency_ms),
             None if config.fps is None else f"{rate_text(config.fps)} fps",
+            config.camera,
             f"{classes} classes",
             None if config.ignore_index is None else f"ignore {config.ignore_index}",
             "before first: void" if config.before_first == "void" else None,
