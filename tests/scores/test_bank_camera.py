@@ -117,7 +117,9 @@ def test_other_rates_are_refused_with_those_that_there_are(fps: object) -> None:
         lambda: bank.losses(90, fps=fps),
         lambda: evaluate_bank(bank, latency_ms=90, fps=fps),
     ):
-        with pytest.raises(ConfigError, match=rf"`fps` is {fps}, but .* 24 fps .*: 24, 12, 8, 6, .*`recorded_fps`"):
+        with pytest.raises(
+            ConfigError, match=rf"`fps` is {fps}, but .* of 24 fps answers for 24, 12, 8, 6, .*`recorded_fps`"
+        ):
             ask()
 
 
@@ -125,7 +127,9 @@ def test_rates_without_labels_are_not_among_them() -> None:
     """As in Cityscapes: one label a clip, on frame 19, which only two cameras take."""
     bank = OffsetBank(2, max_offset=4, fps=17)
     bank.update_sequence([[[0]]] * 30, [None] * 19 + [[[0]]] + [None] * 10, sequence="clip")
-    with pytest.raises(ConfigError, match=r"`fps` is 8\.5, but .* where labels are: 17, 17/19 fps;"):
+    with pytest.raises(
+        ConfigError, match=r"`fps` is 8\.5, but .* answers for 17, 17/19 fps: .* where there are labels;"
+    ):
         bank.score(latency_ms=90, fps=8.5)
     assert bank.score(frame_offset=0, fps="17/19").num_pairs == 1
 
@@ -160,9 +164,7 @@ def test_the_result_says_which_frames(tmp_path) -> None:
     assert again.score(latency_ms=90) == found.flame
     assert again.score(latency_ms=90, fps=6).signature == bank.score(latency_ms=90, fps=6).signature
     assert "every" not in evaluate_bank(bank, latency_ms=90).flame.config.to_dict()
-    with pytest.raises(
-        ConfigError, match=r"`max_offset` of this bank is 6 for a camera that takes frames 0, 2, 4, \.\."
-    ):
+    with pytest.raises(ConfigError, match="`max_offset` of this bank is 6, but an offset of 7 frames is asked for"):
         bank.score(frame_offset=7, fps=12)
 
 

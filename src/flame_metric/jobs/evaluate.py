@@ -489,8 +489,9 @@ def build_evaluation(
     FlameWarning
         If there is no valid pixel at all: the FLAME score is NaN.
     """
-    config, notes = request.config, list(notes)
+    config = request.config
     flame = FlameResult.from_counts(config, _select(counted, FLAME, NETWORK))
+    notes = [*notes, *flame.notes]
     if note := nan_note(flame):
         warnings.warn(note, FlameWarning, stacklevel=3)
     static = None

@@ -150,7 +150,7 @@ def remarks(grid: Grid, *, has_frames: bool) -> list[str]:
 
 def _remarks(network: NetworkScores) -> Iterator[str]:
     found, config = network.evaluation, network.evaluation.flame.config
-    yield from found.notes
+    yield from dict.fromkeys((*found.notes, *found.flame.notes))
     yield f"{interval_note(found.flame)}."
     if config.latency_ms is None and config.fps is not None:
         longest = milliseconds_text(network.trace.median_ms)

@@ -316,7 +316,7 @@ class OffsetBank:
             return bank
         if step.denominator != 1 or not bank._has_label_on(int(step)):
             raise ConfigError(
-                f"`fps` is {fps}, but {bank._rates()}; if the frames were recorded at another rate, give that as "
+                f"`fps` is {fps}, but {bank._rates()}; if they were recorded at another rate, give that as "
                 "`recorded_fps` (--recorded-fps)"
             )
         return bank.every(int(step))
@@ -332,10 +332,9 @@ class OffsetBank:
         shown = list(itertools.islice(steps, _MOST_RATES + 1))
         rates = [rate_text(self.fps / step) for step in shown[:_MOST_RATES] or [1]]
         more = ", .." if len(shown) > _MOST_RATES else ""
-        kept = "every frame" if self.config.every == 1 else self.config.camera
         return (
-            f"this bank holds {kept} at {rate_text(self.fps)} fps and answers for cameras that take each m-th of "
-            f"them, where labels are: {', '.join(rates)}{more} fps"
+            f"this bank of {rate_text(self.fps)} fps answers for {', '.join(rates)}{more} fps: cameras that take each "
+            "m-th of its frames, where there are labels"
         )
 
     def merge(self, other: OffsetBank) -> None:
@@ -736,8 +735,8 @@ class OffsetBank:
     def _rate(self) -> Fraction:
         if self.fps is None:
             raise ConfigError(
-                "`recorded_fps` is missing, expected the rate at which the frames of this bank were recorded "
-                "(--recorded-fps; `fps` when the bank is made)"
+                "`fps` is missing, expected the frame rate at which this bank was recorded, as `recorded_fps` "
+                "(--recorded-fps) or when the bank is made"
             )
         return self.fps
 
@@ -800,10 +799,9 @@ class OffsetBank:
             If it lies beyond the bank.
         """
         if offset > self.max_offset:
-            camera = "" if self.config.camera is None else f" for a camera that takes {self.config.camera}"
             raise ConfigError(
-                f"`max_offset` of this bank is {self.max_offset}{camera}, but an offset of {offset} frames is asked "
-                "for; make the bank with a larger one"
+                f"`max_offset` of this bank is {self.max_offset}, but an offset of {offset} frames is asked for; make "
+                "the bank with a larger one"
             )
 
     def _check_given(self, offsets: Offsets) -> None:

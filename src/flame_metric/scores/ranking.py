@@ -124,6 +124,7 @@ class Ranking:
             )
         if not math.isnan(self.tau):
             yield f"Kendall's tau between the orders by static score and by FLAME: {self.tau:.2f}."
+        yield from (f"{one.name}: {note}" for one in self.contenders for note in one.flame.notes)
         for first, second in itertools.combinations(self.contenders, 2):
             if note := _shared_offset(first, second):
                 yield note

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric._version import __version__
+from flame_metric.core.clock import unit_notes
 from flame_metric.core.counting import Counts, sequences_from_list, sequences_to_list
 from flame_metric.core.files import load_record, reading
 from flame_metric.core.iou import dice_per_class, iou_per_class, mean_iou
@@ -175,6 +176,11 @@ class FlameResult:
         ]
         return " | ".join(part for part in parts if part)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What should be known about the score: whether units are right, where they look wrong."""
+        return unit_notes(self.config.latency_ms, self.config.fps)
+
     def by_sequence(self) -> dict[str, FlameResult]:
         """Return the result of each single sequence, by its id."""
         return {
@@ -196,7 +202,7 @@ class FlameResult:
             for name, iou, dice, pixels in zip(self.class_names, self.iou, self.dice, labelled, strict=True)
         )
         mean = ("mean IoU", self.miou, None, int(labelled.sum()))
-        notes = (interval_note(self), self.signature)
+        notes = (*self.notes, interval_note(self), self.signature)
         return Table(("class", "IoU", "Dice", "labelled pixels"), rows, (mean,), notes).render(format)
 
     # ── JSON ──
@@ -218,6 +224,7 @@ class FlameResult:
                 "coverage": _number(self.coverage),
                 "valid_fraction": _number(self.valid_fraction),
                 "num_pairs": self.num_pairs,
+                "notes": list(self.notes),
                 "by_sequence": {
                     name: {"miou": _number(part.miou), "iou": [_number(value) for value in part.iou]}
                     for name, part in self.by_sequence().items()
