@@ -30,7 +30,9 @@ from flame_metric.jobs.folder_source import Files, FolderSource
 from flame_metric.jobs.pipeline import CountedClip, Progress, Source, count_clips
 from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
 from flame_metric.jobs.request import Request, RequestOptions, ScoreOptions, check_names, make_request
+from flame_metric.latency.conditions import Conditions
 from flame_metric.latency.simulate import StreamStatistics, stream_text
+from flame_metric.latency.trace import LatencyTrace
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.config import ScoreConfig
 from flame_metric.scores.evaluation import Evaluation, Interrupted, Streaming
@@ -509,6 +511,7 @@ def build_evaluation(
     if len(sizes := {size for clip in counted.values() for size in clip.sizes}) > 1:
         several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
         notes.append(f"Frames differ in size, and so may their latencies: {several}.")
+    notes += _trace_notes(request, sizes, bank)
     curve = None
     if bank is not None and request.max_offset is not None:
         curve = bank.curve(request.max_offset, before_first=config.before_first)
@@ -521,6 +524,16 @@ def build_evaluation(
     return Evaluation(
         static, flame, persistence, tuple(notes), streaming, curve, bank, incomplete, left_out=tuple(left_out)
     )
+
+
+def _trace_notes(request: Request, sizes: set[tuple[int, int]], bank: OffsetBank | None) -> tuple[str, ...]:
+    """Say where a trace was measured under other conditions than those of what is scored."""
+    if not isinstance(request.latency, LatencyTrace):
+        return ()
+    areas: set[int] = set()
+    if bank is not None and not sizes:
+        areas = {area for name in bank.sequences for area in bank.counts_of(name).pixels[:, 1].tolist()}
+    return Conditions.of_trace(request.latency).notes(sizes=sizes, areas=areas, hardware=request.config.hardware)
 
 
 def _score_stream(

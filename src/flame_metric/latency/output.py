@@ -45,7 +45,7 @@ def finish_output(output: Any, device: str = "cpu") -> None:
     >>> finish_output({"out": np.zeros((2, 3)), "aux": None})
     >>> finish_output(map(abs, [1, 2]))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    flame_metric.errors.ConfigError: `run` returns a map, whose work is not done when it returns, expected arrays or ...
+    flame_metric.errors.ConfigError: `run` returns a map, which has not computed its items yet, expected ...
     """
     if type(output) is np.ndarray and not output.dtype.hasobject:  # nothing else is to be timed
         return

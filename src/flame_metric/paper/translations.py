@@ -94,6 +94,7 @@ class TranslationTable:
     def _notes(self) -> Iterator[str]:
         if self.incomplete is not None:
             yield f"INCOMPLETE: {self.incomplete}."
+        yield from self.about.get("latency_notes", ())
         for number, found in self.comparisons.items():
             if found is None:
                 yield "One test video: no interval."
