@@ -203,6 +203,40 @@ def test_arrays_of_other_libraries_are_waited_for_inside_the_timed_part(kind: ty
     assert set(trace.warmup_ns) == {30 * 10**6}
 
 
+class OnDevice:
+    """An array that is not in the memory of the host, as those of CuPy."""
+
+    def __dlpack__(self) -> None:
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise TypeError("implicit conversion is not allowed")
+
+
+class WithoutValues:
+    """What hands over its memory in a way that NumPy does not know."""
+
+    def __dlpack__(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (OnDevice(), r"a OnDevice, which cannot be read in the host's memory \(TypeError\), .* copy it there"),
+        (WithoutValues(), "a WithoutValues, which may not be done yet"),
+    ],
+)
+def test_arrays_that_no_timer_waits_for(output: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"`run` returns {message}"):
+        finish_output({"out": output})
+
+
+def test_a_picture() -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    finish_output(image.new("L", (3, 2)))
+
+
 def test_a_network_that_is_asynchronous_only_later_is_refused_too() -> None:
     outputs = iter([LABELS] * 7 + [Future()])
     with pytest.raises(ConfigError, match="`run` returns a Future"):

@@ -429,6 +429,12 @@ def test_measured_latencies_give_k(monkeypatch, tmp_path):
     assert table.about["found"] == {"swiftnet-r18": 65}
 
 
+def test_latencies_in_seconds(monkeypatch):
+    monkeypatch.setattr(reproduction, "make_table1", lambda setting, found, about: Table1((), about))
+    table = reproduce(small(1), networks=["swiftnet-r18"], data=SMALL, latency={"swiftnet-r18": 0.026})
+    assert "swiftnet-r18: The latency is 0.026 ms, far below the interval between two frames" in table.table()
+
+
 def test_latencies_that_were_measured_under_other_conditions(monkeypatch, tmp_path):
     """A folder that came from another machine keeps its k, and the table says so."""
     monkeypatch.setattr(reproduction, "make_table1", lambda setting, found, about: Table1((), about))

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from flame_metric import ConfigError, FlameResult, LatencyTrace, StreamConfig, flame_score, simulate_stream
+from flame_metric import ConfigError, FlameResult, LatencyTrace, StateError, StreamConfig, flame_score, simulate_stream
 from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.evaluation import Evaluation
@@ -142,6 +142,15 @@ def test_without_a_recorded_rate_there_is_no_other_camera() -> None:
         ):
             ask(fps=12, **({} if ask == bank.curve else {"latency_ms": 90}))
     assert bank.every(2).score(frame_offset=1).config.camera == "frames 0, 2, 4, .."
+
+
+def test_a_prediction_that_is_missing_is_named_as_it_was_recorded() -> None:
+    maps = [[[0, 1]]] * 9
+    bank = OffsetBank(2, max_offset=6, fps=24)
+    bank.update_sequence([None if frame == 4 else one for frame, one in enumerate(maps)], maps, sequence="clip")
+    with pytest.raises(StateError, match=r"the prediction of frame 4 of sequence 'clip' is None, .* at frame 6 "):
+        bank.score(frame_offset=1, fps=12)
+    assert "(clip/4)" in " ".join(evaluate_bank(bank, frame_offset=3, fps=12).notes)
 
 
 def test_two_words_for_the_camera_are_one_too_many() -> None:

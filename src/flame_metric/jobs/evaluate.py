@@ -420,7 +420,9 @@ def evaluate_bank(
             {},
             int(clip.num_frames[0]),
             tuple(clip.frame.tolist()),
-            tuple(f"{name}/{frame}" for frame in clip.frame[clip.state[NETWORK, :, 0] == NO_MAP].tolist()),
+            tuple(
+                f"{name}/{frame * known.every}" for frame in clip.frame[clip.state[NETWORK, :, 0] == NO_MAP].tolist()
+            ),
         )
         for name, clip in clips.items()
     }

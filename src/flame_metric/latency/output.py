@@ -70,12 +70,16 @@ def _finish(leaf: Any, device: str) -> bool:
         if type(leaf) not in (torch.Tensor, torch.nn.Parameter) and leaf.layout == torch.strided:
             leaf.reshape(-1)[:1].tolist()  # kinds of tensors that wait for their values when these are read
         return True
-    if isinstance(leaf, np.ndarray) or (hasattr(leaf, "__array__") and _is_array(type(leaf))):
+    if _is_array(type(leaf)):
         if callable(wait := getattr(leaf, "block_until_ready", None)):
             wait()
-        elif not isinstance(leaf, np.ndarray):
-            leaf = np.asarray(leaf)
-        if not (isinstance(leaf, np.ndarray) and leaf.dtype.hasobject):
+            return True
+        try:
+            array = np.asarray(leaf)
+        except Exception as error:
+            reason = f"cannot be read in the host's memory ({type(error).__name__})"
+            raise _refusal(leaf, reason, "copy it there") from error
+        if not array.dtype.hasobject:
             return True
     reason, remedy = _reason(leaf)
     raise _refusal(leaf, reason, remedy)

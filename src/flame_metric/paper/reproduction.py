@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from flame_metric.core.checks import check_choice, check_integer
-from flame_metric.core.clock import milliseconds_to_ns
+from flame_metric.core.clock import milliseconds_to_ns, unit_notes
 from flame_metric.core.files import write_whole
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
@@ -196,13 +196,14 @@ def _latencies(
         here = Conditions.from_metadata(
             {**describe_host(), **describe_torch(device), "dtype": "float32", "autocast": amp}
         )
-        remarks = {
-            f"{name}: {note}": None
-            for name, trace in traces.items()
-            for found in [Conditions.of_trace(trace)]
-            for note in (*found.notes(sizes={_size(test)}), *found.differences(here))
-        }
-        return {name: trace.median_ms for name, trace in traces.items()}, list(remarks)
+        conditions = {name: Conditions.of_trace(trace) for name, trace in traces.items()}
+        remarks = [
+            f"{name}: {note}"
+            for name, there in conditions.items()
+            for note in (*there.notes(sizes={_size(test)}), *there.differences(here))
+        ]
+        found = {name: trace.median_ms for name, trace in traces.items()}
+        return found, [*remarks, *_unit_notes(found, test)]
     if isinstance(latency, str):
         raise ConfigError(f"`latency` is {latency!r}, expected 'paper', 'measured', or milliseconds by network")
     missing = [name for name in networks if name not in latency]
@@ -213,7 +214,12 @@ def _latencies(
         )
     for milliseconds in latency.values():
         milliseconds_to_ns(milliseconds)
-    return {name: float(latency[name]) for name in networks}, []
+    found = {name: float(latency[name]) for name in networks}
+    return found, _unit_notes(found, test)
+
+
+def _unit_notes(latencies_ms: Mapping[str, float], test: VideoDataset) -> list[str]:
+    return [f"{name}: {note}" for name, latency in latencies_ms.items() for note in unit_notes(latency, test.fps)]
 
 
 def _measured(network: str, test: VideoDataset, device: torch.device, out: Path | None) -> LatencyTrace:

@@ -809,7 +809,8 @@ class OffsetBank:
         shown = np.flatnonzero(offsets != NOTHING_YET)
         missing = shown[everything.state[NETWORK, shown, offsets[shown]] == NO_MAP]
         if missing.size:
-            frame, offset = int(everything.frame[missing[0]]), int(offsets[missing[0]])
+            every = self.config.every
+            frame, offset = int(everything.frame[missing[0]]) * every, int(offsets[missing[0]]) * every
             raise StateError(
                 f"the prediction of frame {frame - offset} of sequence "
                 f"{self.sequences[everything.clip_of(int(missing[0]))]!r} is None, but is on screen at frame {frame} "
