@@ -9,6 +9,7 @@ import pytest
 from flame_metric import ConfigError, LatencyTrace, OffsetBank, StateError, StreamConfig, frame_offset
 from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.report.grid import make_grid
+from flame_metric.report.sentences import remarks
 from flame_metric.report.text import command_of
 from flame_metric.scores.evaluation import Evaluation
 from report_inputs import FPS, Small
@@ -152,6 +153,16 @@ def test_another_recorded_rate_than_the_bank_s() -> None:
     assert command_of(network, 2, Fraction(300_000_000)).endswith("--recorded-fps 10 --every 2 --workers 1 --queue 1")
 
 
+def test_a_trace_by_frame_is_replayed_only_on_the_frames_that_it_is_of() -> None:
+    trace = LatencyTrace(range(100, 120), replay="frame")
+    evaluation = evaluate_bank(Small().bank(), trace=trace)
+    (network,) = make_grid({"net": evaluation}, traces={"net": trace}).networks
+    own = Fraction(trace.median_ns)
+    assert network.setting(1, own / 2).streaming is not None
+    assert network.setting(2, own).streaming is None
+    assert network.setting(2, own).flame is not None
+
+
 def test_a_result_of_another_camera_than_the_bank_s() -> None:
     """Settings of the page are those of bank and command, whatever camera the result is of."""
     bank = Small(max_offset=8).bank()
@@ -179,6 +190,7 @@ def test_a_label_in_the_middle_of_a_clip_leaves_only_cameras_that_take_it() -> N
         bank.update_sequence([[[0, 1]]] * 12, [None] * 9 + [[[0, 1]]] + [None] * 2, sequence=clip)
     grid = make_grid({"net": evaluate_bank(bank, latency_ms=100)})
     assert grid.every == (1, 3)  # frame 9
+    assert "on the same scene: m = 3. Only labels on those frames count." in " ".join(remarks(grid, has_frames=True))
 
 
 def test_progress_counts_settings() -> None:

@@ -153,6 +153,24 @@ def test_a_prediction_that_is_missing_is_named_as_it_was_recorded() -> None:
     assert "(clip/4)" in " ".join(evaluate_bank(bank, frame_offset=3, fps=12).notes)
 
 
+def test_a_trace_by_frame_does_not_say_which_frames() -> None:
+    bank, _ = filled(1)
+    by_frame = LatencyTrace(range(40, 40 + FRAMES), replay="frame")
+    assert bank.stream(by_frame).config.schedule.endswith("24 latencies by frame")
+    for ask in (
+        lambda: bank.stream(by_frame, fps=12),
+        lambda: bank.losses(by_frame, fps=12),
+        lambda: evaluate_bank(bank, trace=by_frame, fps=12),
+        lambda: evaluate_bank(bank, trace=by_frame, every=2),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"a trace with a sample for each frame, but this camera takes only frames 0"
+        ):
+            ask()
+    assert bank.stream(by_frame.replayed("call"), fps=12).num_pairs > 0
+    assert bank.stream(LatencyTrace([50] * 30, replay="frame"), fps=12).num_pairs > 0
+
+
 def test_two_words_for_the_camera_are_one_too_many() -> None:
     with pytest.raises(ConfigError, match="`fps` is given beside `every` 2, expected one of them"):
         evaluate_bank(filled(1)[0], latency_ms=90, fps=12, every=2)

@@ -32,7 +32,7 @@ from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
 from flame_metric.jobs.request import Request, RequestOptions, ScoreOptions, check_names, make_request
 from flame_metric.latency.conditions import Conditions
 from flame_metric.latency.simulate import StreamStatistics, stream_text
-from flame_metric.latency.trace import LatencyTrace
+from flame_metric.latency.trace import LatencyTrace, as_trace
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.config import ScoreConfig
 from flame_metric.scores.evaluation import Evaluation, Interrupted, Streaming
@@ -414,6 +414,8 @@ def evaluate_bank(
         class_names=known.class_names,
     )
     request = replace(request, config=replace(request.config, every=known.every))
+    if request.latency is not None:
+        bank.check_replay(as_trace(request.latency))
     clips = {name: bank.counts_of(name) for name in bank.sequences}
     empty = {
         name: CountedClip(

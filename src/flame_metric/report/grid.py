@@ -165,8 +165,12 @@ class NetworkScores:
         return Setting(latency, offset, camera.static, flame, self._streamed(camera, latency), late)
 
     def _streamed(self, camera: Camera, latency: LatencyTrace) -> FlameResult | None:
-        """Score a stream; None where it needs older predictions than the bank has."""
+        """Score a stream; None where it needs older predictions, or latencies of other frames, than there are."""
         if camera.bank is None:
+            return None
+        try:
+            camera.bank.check_replay(latency)
+        except ConfigError:
             return None
         schedules = camera.bank.schedules(latency, self.stream, seed=self.seed)
         if max((int(one.staleness.max(initial=0)) for one in schedules.values()), default=0) > camera.bank.max_offset:

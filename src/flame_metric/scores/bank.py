@@ -541,7 +541,8 @@ class OffsetBank:
             If no frame rate is known, the bank cannot answer for the camera, the trace is too short for a clip, or an
             argument is of another kind.
         """
-        bank = self.camera(fps, recorded_fps=recorded_fps)
+        bank, latency = self.camera(fps, recorded_fps=recorded_fps), as_trace(latency)
+        bank.check_replay(latency)
         lengths = {name: int(bank._clips[name].num_frames[0]) for name in bank.sequences}
         labelled = {name: bank._clips[name].frame.tolist() for name in bank.sequences}
         return simulate_clips(latency, config, lengths, labelled, fps=bank._rate(), seed=seed)
@@ -802,6 +803,20 @@ class OffsetBank:
             raise ConfigError(
                 f"`max_offset` of this bank is {self.max_offset}, but an offset of {offset} frames is asked for; make "
                 "the bank with a larger one"
+            )
+
+    def check_replay(self, trace: LatencyTrace) -> None:
+        """Raise if a trace has a sample for each frame, but this camera leaves out recorded frames.
+
+        Raises
+        ------
+        ConfigError
+            Then: whether sample i belongs to the i-th recorded frame, or to the i-th that the camera takes, is unknown.
+        """
+        if self.config.every > 1 and trace.replay == "frame" and len(set(trace.samples_ns)) > 1:
+            raise ConfigError(
+                f"`latency` is a trace with a sample for each frame, but this camera takes only {self.config.camera}: "
+                "expected another replay ('call' or 'random', --replay)"
             )
 
     def _check_given(self, offsets: Offsets) -> None:
