@@ -176,7 +176,7 @@ def test_a_time_limit_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ("networks_here:generating --shape 30", "`run` returns a generator, which has not computed its items yet"),
         ("networks_here:starting --shape 30", "`run` returns a Thread, which may still run"),
-        ("networks_here:silent --shape 30", "`run` returns None, which is no array"),
+        ("networks_here:silent --shape 30", "`run` returns None, which is not an array"),
         ("networks_here:in_place --shape 30", "`run` changed its input: after 20 calls inputs[0]"),
         ("networks_here:classifier --shape 2,4,4 --device cuda", "--device would change nothing: networks_here:clas"),
         ("networks_here:classifier --shape 2,4,4 --amp float16 --channels-last", "--amp, --channels-last would change"),

@@ -32,7 +32,7 @@ def test_what_a_trace_says(metadata: dict, expected: Conditions) -> None:
     assert Conditions.of_trace(LatencyTrace([1], metadata=metadata)) == expected
 
 
-def test_a_scaled_trace_stands_for_another_device() -> None:
+def test_a_scaled_trace_is_of_another_device() -> None:
     trace = LatencyTrace([10], metadata=GPU | inputs("float32 (1, 3, 4, 5)")).scaled(2)
     assert Conditions.of_trace(trace) == Conditions(None, None, "end_to_end", ("float32 (1, 3, 4, 5)",))
 

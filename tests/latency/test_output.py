@@ -85,7 +85,7 @@ UNFINISHED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "callable": (lambda frame: lambda: frame, "a function, which has computed nothing yet, .* call it"),
     "partial": (lambda frame: partial(np.argmax, frame), "a partial, which has computed nothing yet"),
     "lazy array": (lambda _: Lazy(), "a Lazy, which may compute its array only when that is read"),
-    "nothing": (lambda _: None, "None, which is no array"),
+    "nothing": (lambda _: None, "None, which is not an array"),
     "empty": (lambda _: [], "a list, which holds no array"),
     "only None": (lambda _: {"out": None}, "a dict, which holds no array"),
     "text": (lambda _: "done", "a str, which holds no array"),
@@ -93,6 +93,7 @@ UNFINISHED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "set": (lambda _: {1, 2}, "a set, which may not be done yet"),
     "anything": (lambda _: object(), "a object, which may not be done yet"),
 }
+BESIDE = ("nothing", "empty", "only None", "text")  # what may lie beside an array
 HOLDERS: dict[str, Callable[[Any], Any]] = {
     "itself": lambda output: output,
     "tuple": lambda output: (LABELS, output),
@@ -105,12 +106,7 @@ HOLDERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.parametrize(
     ("kind", "holder"),
-    [
-        (kind, holder)
-        for kind, (_, message) in UNFINISHED.items()
-        for holder in HOLDERS
-        if holder == "itself" or "no array" not in message  # beside an array that may lie
-    ],
+    [(kind, holder) for kind in UNFINISHED for holder in HOLDERS if holder == "itself" or kind not in BESIDE],
 )
 def test_what_returns_before_its_work_is_done_is_refused_at_the_first_call(kind: str, holder: str) -> None:
     run, message = UNFINISHED[kind]

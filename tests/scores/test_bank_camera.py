@@ -209,8 +209,8 @@ def test_unlike_cameras_are_not_ranked() -> None:
 def test_the_same_frames_of_a_thinned_video_score_alike() -> None:
     bank, clips = filled(1)
     preds, targets = (side[::2] for side in clips["a"])
-    alone = OffsetBank(C, max_offset=4, fps=RATE, ignore_index=VOID)
-    alone.update_sequence(*clips["a"], sequence="clip")
+    single = OffsetBank(C, max_offset=4, fps=RATE, ignore_index=VOID)
+    single.update_sequence(*clips["a"], sequence="clip")
     honest = flame_score(preds, targets, num_classes=C, latency_ms=90, fps=12, ignore_index=VOID)
-    assert alone.score(latency_ms=90, fps=12).total.tolist() == honest.total.tolist()
+    assert single.score(latency_ms=90, fps=12).total.tolist() == honest.total.tolist()
     assert bank.score(latency_ms=90, fps=12).sequences == ("a", "b")

@@ -68,7 +68,7 @@ class Conditions:
 
     @classmethod
     def of_trace(cls, trace: LatencyTrace) -> Conditions:
-        """Return those of a trace; one that was scaled stands for another device."""
+        """Return those of a trace; one that was scaled is that of another device."""
         found = cls.from_metadata(trace.metadata)
         return found if "scaled" not in trace.metadata else cls(None, None, found.boundary, found.inputs)
 

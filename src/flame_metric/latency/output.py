@@ -51,7 +51,7 @@ def finish_output(output: Any, device: str = "cpu") -> None:
         return
     found = [_finish(leaf, device) for leaf in leaves(output, each=False)]
     if not any(found):
-        raise _refusal(output, "holds no array" if output is not None else "is no array", "return what it computes")
+        raise _refusal(output, "holds no array" if output is not None else "is not an array", "return what it computes")
 
 
 def _finish(leaf: Any, device: str) -> bool:
