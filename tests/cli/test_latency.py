@@ -42,8 +42,25 @@ def fussy():
         raise RuntimeError(f"cannot take {image.shape}\\ndetails")
     return run
 
+def asynchronous():
+    async def run(image):
+        return image
+    return run
+
+def generating():
+    def run(image):
+        yield image
+    return run
+
+def starting():
+    import threading
+    return lambda image: threading.Thread(target=image.sum)
+
+def silent():
+    return lambda image: None
+
 def in_place():
-    return lambda image: image.sort()
+    return lambda image: (image.sort(), image)[1]
 
 def number():
     return 7
@@ -153,6 +170,13 @@ def test_a_time_limit_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         ("networks_here:failing --shape 2,2", "networks_here:failing() failed: ValueError: no weights here\n"),
         ("networks_here:leaving --shape 2,2", "networks_here:leaving() failed: SystemExit: usage: train.py\n"),
         ("networks_here:fussy --shape 3,4", "fussy failed on float32 (3, 4): RuntimeError: cannot take (3, 4)\n"),
+        (
+            "networks_here:asynchronous --shape 30",
+            "`run` returns a coroutine, which is not awaited yet, expected arrays",
+        ),
+        ("networks_here:generating --shape 30", "`run` returns a generator, which has not computed its items yet"),
+        ("networks_here:starting --shape 30", "`run` returns a Thread, which may still run"),
+        ("networks_here:silent --shape 30", "`run` returns None, which is not an array"),
         ("networks_here:in_place --shape 30", "`run` changed its input: after 20 calls inputs[0]"),
         ("networks_here:classifier --shape 2,4,4 --device cuda", "--device would change nothing: networks_here:clas"),
         ("networks_here:classifier --shape 2,4,4 --amp float16 --channels-last", "--amp, --channels-last would change"),

@@ -66,11 +66,30 @@ def test_rescore_answers_as_the_library_does(bank, trace, capsys) -> None:
     assert found.flame.frame_offset == 1
 
 
-def test_rescore_reads_the_frames_at_another_rate(bank, capsys) -> None:
-    assert main(["rescore", bank, "--latency-ms", "100", "--fps", "20", "--every", "2", "--max-offset", "2"]) == 0
+@pytest.mark.parametrize("camera", [["--fps", "10"], ["--every", "2"]])
+def test_rescore_with_another_camera(camera, bank, capsys) -> None:
+    options = ["--latency-ms", "100", "--recorded-fps", "20", "--max-offset", "2", "--target-miou", "0.01"]
+    assert main(["rescore", bank, *options, *camera]) == 0
     out = capsys.readouterr().out
-    assert "| k 1 | 100.0 ms | 10 fps |" in out
+    assert "| k 1 | 100.0 ms | 10 fps | frames 0, 2, 4, .. of 20 fps |" in out
     assert "\n2      200.0 " in out
+    assert "To reach a mean IoU of 0.01 at 10 fps you have" in out
+
+
+def test_rescore_of_a_camera_is_an_evaluation_of_the_thinned_folders(bank, folders, capsys) -> None:
+    """Not of the same frames in slow motion: at 5 fps a frame is two recorded frames."""
+    assert main(["rescore", bank, "--latency-ms", "150", "--fps", "5", "--json", "-"]) == 0
+    found = Evaluation.from_json(capsys.readouterr().out)
+    for folder in folders[:2]:
+        for file in Path(folder).glob("*/*[135].npy"):
+            file.unlink()
+    options = [*folders[:5], "5", "--step", "2", "--latency-ms", "150", "--json", "-"]
+    options[4] = "--fps"
+    assert main(["evaluate", *options]) == 0
+    honest = Evaluation.from_json(capsys.readouterr().out)
+    for one, other in zip(found.results.values(), honest.results.values(), strict=True):
+        assert one.counts.tolist() == other.counts.tolist()
+    assert found.flame.frame_offset == honest.flame.frame_offset == 1
 
 
 def test_scale_of_a_constant_latency(bank, capsys) -> None:
@@ -102,6 +121,14 @@ def test_latency_budget(bank, target, message, capsys) -> None:
         (["--latency-ms", "90", "--scale", "0"], 2, "`factor` is 0"),
         (["--latency-ms", "90", "--every", "0"], 2, "`every` is 0"),
         (["--latency-ms", "90", "--fps", "none"], 2, "`fps` is 'none'"),
+        (["--latency-ms", "90", "--fps", "20"], 2, "`fps` is 20, but this bank of 10 fps answers for 10, 5,"),
+        (
+            ["--latency-ms", "90", "--fps", "4"],
+            2,
+            "answers for 10, 5, 10/3, 2.5, 2, 5/3 fps: cameras that take each m-th",
+        ),
+        (["--latency-ms", "90", "--fps", "5", "--every", "2"], 2, "`fps` is given beside `every` 2"),
+        (["--latency-ms", "90", "--recorded-fps", "0"], 2, "`recorded_fps` is 0"),
         (["--frame-offset", "1", "--workers", "1"], 2, "`stream` is given with `frame_offset`"),
         (["--frame-offset", "1", "--scale", "2"], 2, "--scale is given with --frame-offset"),
         (["--latency-ms", "90", "--target-miou", "65"], 2, "--target-miou is 65, expected a mean IoU 0..1"),

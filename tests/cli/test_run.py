@@ -136,13 +136,30 @@ def test_a_latency_that_is_given_is_not_measured(capsys) -> None:
 
 
 def test_a_trace_from_other_hardware(tmp_path, capsys) -> None:
-    trace = LatencyTrace([30] * 8, metadata={"device": "Orin"})
+    conditions = {
+        "device": "Orin",
+        "boundary": "forward",
+        "inputs": {"number": 1, "kinds": ["float16 (1, 3, 512, 512)"]},
+    }
+    trace = LatencyTrace([30] * 8, metadata=conditions)
     (tmp_path / "orin.json").write_text(trace.to_json())
     assert flame("networks_here:brightness", DATA, "--trace", "orin.json", "--workers", "2") == 0
     out = capsys.readouterr().out
     assert "k 1 | 30.0 ms" in out
     assert "Orin" in out
     assert "2 workers" in out
+    said = " ".join(out.split())
+    assert "The latency was measured on float16 (1, 3, 512, 512), but label maps are 32x64." in said
+    assert "The latency was measured with the boundary 'forward', but what is scored are label maps" in said
+    assert "The device of the trace is Orin, but that of the network that was run is " in said
+    assert "The boundary of the trace is forward, but that of the network that was run is end_to_end." in said
+
+
+def test_what_is_measured_here_is_what_is_scored(capsys) -> None:
+    assert flame(*RUN, "--samples", "30", "--json", "run.json") == 0
+    notes = " ".join(Evaluation.from_json(Path("run.json").read_text()).notes)
+    assert "of the trace" not in notes
+    assert "was measured" not in notes
 
 
 def test_two_frames(capsys) -> None:

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flame_metric import frame_offset
-from flame_metric.core.clock import TIE_NS, as_fps, exact_fraction, milliseconds_to_ns, offset_of_ns, separating_rates
+from flame_metric.core.clock import (
+    TIE_NS,
+    as_fps,
+    exact_fraction,
+    milliseconds_to_ns,
+    offset_of_ns,
+    separating_rates,
+    unit_notes,
+)
 from flame_metric.errors import ConfigError
 
 RATES = (15, 17, Fraction(50, 3), 24, 25, 30, Fraction(30000, 1001), 60)
@@ -375,3 +383,32 @@ def test_separating_rates_separate(first, second, fps):
         assert frame_offset(first, rate) == frame_offset(second, rate)
     for rate in (above + (up_to - above) / 1000, up_to):
         assert frame_offset(first, rate) != frame_offset(second, rate)
+
+
+@pytest.mark.parametrize(
+    ("latency", "fps", "asked"),
+    [
+        (0.076, 17, "latency"),
+        (0.999, "99.9", "latency"),
+        (0.999, 100, ""),  # frames are 10 ms apart, not more
+        (1, 17, ""),
+        (0.499, 1000, "latency"),
+        (0.5, 1000, ""),
+        (0.3, None, "latency"),
+        (0.7, None, ""),
+        (0, 17, ""),  # nothing in any unit
+        (60_000, 17, ""),
+        (60_001, 17, "latency"),
+        (76_000, None, "latency"),
+        (None, 17, ""),
+        (None, "0.999", "frame rate"),
+        (None, 1, ""),
+        (76, "1/17", "frame rate"),
+        (0.076, "1/17", "latency frame rate"),
+        (1e-9, 17, "latency"),
+    ],
+)
+def test_units_are_asked_about(latency: float | None, fps: object, asked: str) -> None:
+    notes = unit_notes(latency, None if fps is None else as_fps(fps))
+    assert " ".join(note.removeprefix("The ").partition(" is ")[0] for note in notes) == asked
+    assert all(note.count("is the unit right?") == 1 for note in notes)

@@ -25,7 +25,12 @@ class Tail:
     mean: Fraction
 
     def waits(self, now: int) -> bool:
-        """Whether a run from now on ends earlier in its interval than now is; just before a frame is at the frame."""
+        """Whether a run from now on ends earlier in its interval than now is; just before a frame is at the frame.
+
+        Never where a run takes no more than an interval on average.
+        """
+        if self.mean <= self.interval + TIE:
+            return False
         later = (now + self.mean) % self.interval
         if self.interval - later <= TIE:
             later = Fraction(0)

@@ -233,12 +233,14 @@ def test_options_that_are_refused(options: dict, message: str, tmp_path: Path) -
             evaluate_bank(bank, **options)
 
 
-def test_every_and_fps_of_a_bank() -> None:
-    """At every 2nd frame of a 20 fps recording read at 30 fps, 50 ms are one interval: k = 1."""
+def test_every_and_recorded_fps_of_a_bank() -> None:
+    """At every 2nd frame of a recording of 30 fps, not of 20, 60 ms are one interval: k = 1."""
     clips = random_clips(2, {"a": 12})
     bank = OffsetBank(C, max_offset=6, fps=20, ignore_index=VOID, persistence=True)
     bank.update_sequence(*clips["a"], sequence="a")
-    found = evaluate_bank(bank, latency_ms=60, fps=30, every=2, max_offset=3, stream=StreamConfig(), hardware="this")
+    found = evaluate_bank(
+        bank, latency_ms=60, recorded_fps=30, every=2, max_offset=3, stream=StreamConfig(), hardware="this"
+    )
     assert (found.flame.config.fps, found.flame.frame_offset) == (15, 1)
     assert [result.config.fps for result in found.curve.results] == [15] * 4
     assert "66.7" in found.curve.table()

@@ -30,10 +30,11 @@ class World:
         self.calls: list[tuple[int, object]] = []
         self.slept: list[float] = []
 
-    def run(self, item: object) -> None:
+    def run(self, item: object) -> int:
         self.calls.append((self.now, item))
         self._last = next(self._table, self._last)
         self.now += round(self._last * MS)
+        return 0
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -204,9 +205,10 @@ def test_a_changed_input_is_found_and_named(container: Callable[[np.ndarray], ob
     frames = list(np.arange(24.0).reshape(4, 6))
     inputs = [container(frame) for frame in frames]
 
-    def normalise_in_place(_: object, turn: Iterable[int] = itertools.count()) -> None:
+    def normalise_in_place(_: object, turn: Iterable[int] = itertools.count()) -> np.ndarray:
         if next(turn) == 6:
             frames[2] -= 1
+        return frames[0]
 
     with pytest.raises(ConfigError, match=r"after 20 calls inputs\[2\] is not what it was.*work on a copy"):
         measure_latency(normalise_in_place, inputs, timer=HostTimer(clock=lambda: 0))
@@ -216,9 +218,10 @@ def test_an_input_that_changes_later_is_found_too() -> None:
     frames = np.arange(24).reshape(4, 6)
     turn = itertools.count()
 
-    def run(_: object) -> None:
+    def run(_: object) -> int:
         if next(turn) == 22:
             frames[0, 0] = 9
+        return 0
 
     with pytest.raises(ConfigError, match=r"after 25 calls inputs\[0\]"):
         measure_latency(run, frames, timer=HostTimer(clock=lambda: 0), samples=5)
@@ -250,7 +253,7 @@ def test_the_garbage_collector_rests_and_is_as_before(enabled: bool) -> None:
     gc.enable() if enabled else gc.disable()
     try:
         measure_latency(
-            lambda _: seen.add(gc.isenabled()), "abcd", timer=HostTimer(clock=lambda: 0), samples=3, min_samples=3
+            lambda _: seen.add(gc.isenabled()) or 0, "abcd", timer=HostTimer(clock=lambda: 0), samples=3, min_samples=3
         )
         assert gc.isenabled() is enabled
     finally:

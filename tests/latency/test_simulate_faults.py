@@ -169,7 +169,7 @@ def test_arrivals_within_a_microsecond(times: list[float], message: str) -> None
 
 @pytest.mark.parametrize("fps", [10**6, 10**9, 999_500.5, "1000000/1"])
 def test_rates_within_a_microsecond(fps: Any) -> None:
-    for ask in (lambda: simulate_stream(0, num_frames=1, fps=fps), lambda: bank_of().stream(0, fps=fps)):
+    for ask in (lambda: simulate_stream(0, num_frames=1, fps=fps), lambda: bank_of().stream(0, recorded_fps=fps)):
         with pytest.raises(ConfigError, match=f"^`fps` is .*, expected frames that are further apart{ONE_TIME}$"):
             ask()
     assert simulate_stream(0, num_frames=3, fps=Fraction(10**9, 1001)).source.tolist() == [0, 1, 2]
@@ -421,18 +421,18 @@ OVERLOADED = StreamConfig(queue=None)
         (lambda bank: bank.score(frame_offset=10**30), 3, 10**30),
         (lambda bank: bank.score(frame_offset=4, persistence=True), 3, 4),
         (lambda bank: bank.score(latency_ms=300.002), 3, 4),
-        (lambda bank: bank.score(latency_ms=300, fps=20), 3, 6),
+        (lambda bank: bank.score(latency_ms=300, recorded_fps=20), 3, 6),
         (lambda bank: bank.stream(400, StreamConfig(workers=None)), 3, 4),
         (lambda bank: bank.stream(300), 3, 5),  # on screen at 5: the prediction of 0
-        (lambda bank: bank.stream(100, fps=60), 3, 11),
+        (lambda bank: bank.stream(100, recorded_fps=60), 3, 11),
         (lambda bank: bank.stream(150, OVERLOADED), 3, 5),
         (lambda bank: bank.stream(150, OVERLOADED, before_first="void", persistence=True), 3, 5),
         (lambda bank: bank.losses(400), 3, 4),
         (lambda bank: bank.losses(150, OVERLOADED), 3, 5),
         (lambda bank: bank.expected(LatencyTrace([10, 10, 310])), 3, 4),
-        (lambda bank: bank.expected(LatencyTrace([100]), fps=50), 3, 5),
+        (lambda bank: bank.expected(LatencyTrace([100]), recorded_fps=50), 3, 5),
         (lambda bank: bank.phase_averaged(200), 3, 4),
-        (lambda bank: bank.phase_averaged(100, fps=20), 3, 4),
+        (lambda bank: bank.phase_averaged(100, recorded_fps=20), 3, 4),
         (lambda bank: bank.every(2).score(frame_offset=2), 1, 2),
         (lambda bank: bank.every(2).score(latency_ms=201), 1, 2),
         (lambda bank: bank.every(2).stream(250), 1, 2),

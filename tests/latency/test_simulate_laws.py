@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -275,6 +275,42 @@ def test_tail(seed: int) -> None:
         latencies = random_latencies(rng, interval(rate), count)
         options = {"policy": "tail", "tie": ("inclusive", "strict")[int(rng.integers(2))]}
         assert_agrees(Case(rate, count, latencies, options=options))
+
+
+def li_et_al(latencies: Sequence[Fraction], num_frames: int) -> list[int]:
+    """The frames that their scheduler runs, times in frame intervals: it looks at the newest frame, once each."""
+    mean, now, last, ran = sum(latencies) / len(latencies), Fraction(0), None, []
+    while math.floor(now) < num_frames:
+        newest = math.floor(now)
+        is_new, last = newest != last, newest
+        skips = mean > 1 and mean < math.floor(now - newest + mean)
+        if is_new and not skips:
+            now += latencies[len(ran)]
+            ran.append(newest)
+        else:
+            now = Fraction(newest + 1)
+    return ran
+
+
+def test_tail_is_that_of_li_et_al() -> None:
+    rng = np.random.default_rng(11)
+    waited = kept_up = 0
+    for _ in range(257):
+        num_frames, top = int(rng.integers(5, 40)), int(rng.integers(60, 200))
+        latencies = rng.integers(5, top, num_frames).tolist()  # milliseconds, at a frame in 50
+        found = {}
+        for policy in ("tail", "greedy"):
+            log = simulate_stream(
+                LatencyTrace(latencies), StreamConfig(policy=policy), num_frames=num_frames, fps=20
+            ).log
+            found[policy] = log.frame[log.start_ns < num_frames * 50 * 10**6].tolist()  # theirs ends with the camera
+        assert found["tail"] == li_et_al([Fraction(latency, 50) for latency in latencies], num_frames)
+        waited += found["tail"] != found["greedy"]
+        if sum(latencies) <= 50 * num_frames:
+            assert found["tail"] == found["greedy"]
+            kept_up += found["tail"] != list(range(num_frames))
+    assert waited > 100
+    assert kept_up > 20  # on average: single frames are dropped
 
 
 def test_tail_takes_a_frame_where_the_worker_is_free_at_a_multiple_of_the_interval() -> None:

@@ -55,6 +55,23 @@ def lazy():
 
 def failing():
     raise ValueError("no weights here")
+
+def asynchronous():
+    async def run(frame):
+        return frame
+    return run
+
+def generating():
+    return lambda frame: (row for row in frame)
+
+def mapping():
+    return lambda frame: {"out": frame}
+
+def ragged():
+    return lambda frame: [[0, 1], [0]]
+
+def listing():
+    return lambda frame: (frame[..., 0] // 64).tolist()
 """
 
 
@@ -103,6 +120,24 @@ def test_output_that_is_not_computed_yet_is_computed_while_it_is_timed(factories
     assert sys.modules[factories].calls == ["computed"]
     assert np.array_equal(output, FRAME[..., 0] // 64)
     assert sys.modules[factories].calls == ["computed"]
+
+
+def test_a_list_of_labels(factories):
+    assert np.array_equal(load_network(f"{factories}:listing", num_classes=4).runner(FRAME), FRAME[..., 0] // 64)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("asynchronous", "`run` returns a coroutine, which is not awaited yet, expected arrays or tensors"),
+        ("generating", "`run` returns a generator, which has not computed its items yet, expected arrays or tensors"),
+        ("mapping", "factories_here:mapping returns a dict, expected the labels or scores of a frame as one array"),
+        ("ragged", "factories_here:ragged returns a list, expected the labels or scores of a frame as one array"),
+    ],
+)
+def test_output_that_is_not_there(factories, network, message):
+    with pytest.raises(ConfigError, match=message):
+        load_network(f"{factories}:{network}", num_classes=4).runner(FRAME)
 
 
 @pytest.mark.parametrize(

@@ -429,6 +429,32 @@ def test_measured_latencies_give_k(monkeypatch, tmp_path):
     assert table.about["found"] == {"swiftnet-r18": 65}
 
 
+def test_latencies_in_seconds(monkeypatch):
+    monkeypatch.setattr(reproduction, "make_table1", lambda setting, found, about: Table1((), about))
+    table = reproduce(small(1), networks=["swiftnet-r18"], data=SMALL, latency={"swiftnet-r18": 0.026})
+    assert "swiftnet-r18: The latency is 0.026 ms, far below the interval between two frames" in table.table()
+
+
+def test_latencies_that_were_measured_under_other_conditions(monkeypatch, tmp_path):
+    """A folder that came from another machine keeps its k, and the table says so."""
+    monkeypatch.setattr(reproduction, "make_table1", lambda setting, found, about: Table1((), about))
+    monkeypatch.setattr(reproduction, "_write", lambda *args: None)
+    (tmp_path / "swiftnet-r18").mkdir()
+    there = {"device": "a GPU", "dtype": "float16", "inputs": {"number": 1, "kinds": ["float16 (1, 3, 512, 1024)"]}}
+    trace = LatencyTrace([65], metadata=there)
+    (tmp_path / "swiftnet-r18" / "latency.json").write_text(trace.to_json())
+    table = reproduce(small(1), networks=["swiftnet-r18"], data=SMALL, latency="measured", out=tmp_path)
+    notes = table.about["latency_notes"]
+    size, device, precision = notes
+    assert (
+        size
+        == f"swiftnet-r18: The latency was measured on float16 (1, 3, 512, 1024), but label maps are {HEIGHT}x{WIDTH}."
+    )
+    assert device.startswith("swiftnet-r18: The device of the trace is a GPU, but that of the network that was run is ")
+    assert precision.endswith("of the trace is float16, but that of the network that was run is float32.")
+    assert size in table.table()
+
+
 @pytest.mark.slow
 def test_networks_are_really_measured():
     few = partial(measure_latency, warmup=2, samples=30)

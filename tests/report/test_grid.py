@@ -9,6 +9,7 @@ import pytest
 from flame_metric import ConfigError, LatencyTrace, OffsetBank, StateError, StreamConfig, frame_offset
 from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.report.grid import make_grid
+from flame_metric.report.sentences import remarks
 from flame_metric.report.text import command_of
 from flame_metric.scores.evaluation import Evaluation
 from report_inputs import FPS, Small
@@ -138,17 +139,42 @@ def test_a_result_that_was_read_back_and_its_bank(tmp_path) -> None:
         assert first.flame is None if second.flame is None else first.flame.miou == second.flame.miou
 
 
-def test_another_frame_rate_than_the_bank_s() -> None:
-    """A bank may have none, and a result may read its frames at another."""
-    evaluation = evaluate_bank(Small().bank(), latency_ms=130, fps=10)
+def test_another_recorded_rate_than_the_bank_s() -> None:
+    """A bank may have none, or a wrong one."""
+    evaluation = evaluate_bank(Small().bank(), latency_ms=130, recorded_fps=10)
+    evaluation = replace(evaluation, bank=Small().bank())
     grid = make_grid({"net": evaluation})
     (network,) = grid.networks
     assert grid.stops_ms[-1] == 600
     found = grid.setting(network, 2, Fraction(1), 300)
     assert found.frame_offset == 2  # at 5 fps
     assert found.flame.miou == Small().bank().every(2).score(frame_offset=2).miou
-    assert found.streaming.miou == Small().bank().every(2).stream(300, fps=5).miou
-    assert command_of(network, 2, Fraction(300_000_000)).endswith("--fps 10 --every 2 --workers 1 --queue 1")
+    assert found.streaming.miou == Small().bank().stream(300, fps=5, recorded_fps=10).miou
+    assert command_of(network, 2, Fraction(300_000_000)).endswith("--recorded-fps 10 --every 2 --workers 1 --queue 1")
+
+
+def test_a_trace_by_frame_is_replayed_only_on_the_frames_that_it_is_of() -> None:
+    trace = LatencyTrace(range(100, 120), replay="frame")
+    evaluation = evaluate_bank(Small().bank(), trace=trace)
+    (network,) = make_grid({"net": evaluation}, traces={"net": trace}).networks
+    own = Fraction(trace.median_ns)
+    assert network.setting(1, own / 2).streaming is not None
+    assert network.setting(2, own).streaming is None
+    assert network.setting(2, own).flame is not None
+
+
+def test_a_result_of_another_camera_than_the_bank_s() -> None:
+    """Settings of the page are those of bank and command, whatever camera the result is of."""
+    bank = Small(max_offset=8).bank()
+    evaluation = replace(evaluate_bank(bank, latency_ms=130, fps="25/3"), bank=bank)
+    (network,) = make_grid({"net": evaluation}).networks
+    found = network.setting(2, Fraction(300_000_000))
+    assert found.flame.signature == bank.score(frame_offset=2, fps="25/6").signature
+    assert found.streaming.miou == bank.stream(300, fps="25/6").miou
+    assert network.setting(1, Fraction(0)).flame.miou == bank.score(latency_ms=0, fps="25/3").miou
+    assert "--latency-ms 300 --every 4 --workers" in command_of(network, 2, Fraction(300_000_000))
+    with pytest.raises(ConfigError, match=r"the bank of net is that of a camera which takes frames 0, 3, 6, \.\."):
+        make_grid({"net": replace(evaluation, bank=bank.every(3))})
 
 
 def test_an_offset_stands_for_its_longest_latency() -> None:
@@ -164,6 +190,7 @@ def test_a_label_in_the_middle_of_a_clip_leaves_only_cameras_that_take_it() -> N
         bank.update_sequence([[[0, 1]]] * 12, [None] * 9 + [[[0, 1]]] + [None] * 2, sequence=clip)
     grid = make_grid({"net": evaluate_bank(bank, latency_ms=100)})
     assert grid.every == (1, 3)  # frame 9
+    assert "on the same scene: m = 3. Only labels on those frames count." in " ".join(remarks(grid, has_frames=True))
 
 
 def test_progress_counts_settings() -> None:

@@ -84,8 +84,8 @@ def test_fixed_offsets(bank: OffsetBank, offset: int) -> None:
 
 @pytest.mark.parametrize("latency", [0, 1, 66.667, 100, 195, 330])
 @pytest.mark.parametrize("fps", [None, 30, "50/3"])
-def test_latencies_and_rates(bank: OffsetBank, latency: float, fps: object) -> None:
-    found = bank.score(latency_ms=latency, fps=fps)
+def test_latencies_and_recorded_rates(bank: OffsetBank, latency: float, fps: object) -> None:
+    found = bank.score(latency_ms=latency, recorded_fps=fps)
     assert found.frame_offset == frame_offset(latency, fps or 15)
     assert found == directly(CLIPS, latency_ms=latency, fps=fps or 15)
 
@@ -213,11 +213,11 @@ def falling(frames: int = 5) -> OffsetBank:
 
 def test_latency_budget_ends_where_the_curve_first_falls_below() -> None:
     bank = falling()
-    assert bank.latency_budget(0.9, fps=30).frame_offset == 0
-    assert bank.latency_budget(0.9, fps=30).latency_ms == 0
-    budget = bank.latency_budget(0.4, fps=30)
+    assert bank.latency_budget(0.9, recorded_fps=30).frame_offset == 0
+    assert bank.latency_budget(0.9, recorded_fps=30).latency_ms == 0
+    budget = bank.latency_budget(0.4, recorded_fps=30)
     assert (budget.frame_offset, budget.latency_ms, budget.is_whole_bank) == (3, 100.0, True)
-    assert bank.latency_budget(1.1, fps=30) is None
+    assert bank.latency_budget(1.1, recorded_fps=30) is None
 
 
 def test_a_score_itself_is_reached() -> None:
@@ -247,7 +247,10 @@ def test_losses_add_up(bank: OffsetBank) -> None:
         (lambda bank: bank.phase_averaged(500), "but an offset of 15 frames"),
         (lambda bank: bank.every(0), "`step` is 0"),
         (lambda bank: bank.stream(LatencyTrace([1, 2])), "`latency` is a trace of 2 samples"),
-        (lambda _: falling().stream(10), "`fps` is missing, expected the frame rate"),
+        (lambda _: falling().stream(10), "`fps` is missing, expected the frame rate .* as `recorded_fps`"),
+        (lambda _: falling().score(latency_ms=10), "`fps` is missing, expected the frame rate .* as `recorded_fps`"),
+        (lambda _: falling().latency_budget(0.5), "`fps` is missing, expected the frame rate .* as `recorded_fps`"),
+        (lambda bank: bank.score(frame_offset=0, recorded_fps=0), "`recorded_fps` is 0, expected a rate above 0"),
         (lambda _: falling().score(frame_offset=0, persistence=True), "`persistence` is asked of a bank"),
         (lambda _: OffsetBank(2, max_offset=-1), "`max_offset` is -1"),
         (lambda bank: bank.update_sequence([], [], sequence=""), "`sequence` is '', expected a text id"),

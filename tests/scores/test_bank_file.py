@@ -341,7 +341,7 @@ def test_more_pixels_than_64_bits_count(file: Path) -> None:
     bank = OffsetBank.load(file)
     assert bank.score(frame_offset=0).counts.tolist() == [[[pixels * 2**14, 0, 0]] * 3]
     with pytest.raises(StateError, match="pixels of this bank, counted 2 times, are more than 64 bits can hold"):
-        bank.expected(LatencyTrace([0, 0]), fps=10)
+        bank.expected(LatencyTrace([0, 0]), recorded_fps=10)
     arrays["header"] = np.frombuffer(arrays["header"].tobytes().replace(b'"a"', b'"b"'), np.uint8)
     write(1)
     bank.merge(OffsetBank.load(file))

@@ -219,14 +219,14 @@ def test_every_fixed_offset(video: Video, bank: OffsetBank) -> None:
 
 
 @pytest.mark.parametrize("fps", [None, 10, Fraction(30000, 1001), "50/3"])
-def test_latencies_at_other_rates(video: Video, bank: OffsetBank, fps: Any) -> None:
+def test_latencies_at_other_recorded_rates(video: Video, bank: OffsetBank, fps: Any) -> None:
     rate = Fraction(fps or video.fps)
     for latency in (0, 26, 1000 / float(rate), 195, 700):
-        found = bank.score(latency_ms=latency, fps=fps)
+        found = bank.score(latency_ms=latency, recorded_fps=fps)
         assert (found.frame_offset, found.config.fps) == (frame_offset(latency, rate), rate)
         video.assert_equal(found, fixed(frame_offset(latency, rate)))
     sources = streamed(95.5, StreamConfig(), rate)
-    video.assert_equal(bank.stream(95.5, fps=fps), sources)
+    video.assert_equal(bank.stream(95.5, recorded_fps=fps), sources)
 
 
 @pytest.mark.slow
@@ -332,7 +332,8 @@ def test_a_slower_camera(video: Video, bank: OffsetBank, step: int) -> None:
                 thinned.assert_equal(
                     slower.stream(latency, config, **options), streamed(latency, config, rate), **options
                 )
-    thinned.assert_equal(slower.stream(200, fps=7), streamed(200, StreamConfig(), Fraction(7)))
+        assert bank.stream(latency, config, fps=rate) == slower.stream(latency, config)
+    thinned.assert_equal(bank.stream(200, fps=7, recorded_fps=7 * step), streamed(200, StreamConfig(), Fraction(7)))
     with pytest.raises(
         ConfigError, match=f"`max_offset` of this bank is {LARGEST // step}, but an offset of {LARGEST}"
     ):

@@ -79,7 +79,7 @@ def test_a_measurement_keeps_the_devices_time_and_describes_it(log: list[str], m
     monkeypatch.setattr(subprocess, "run", nvidia_smi)
     times = count(0, 3_000_000)
     cuda = timer.CudaTimer("cuda:0", clock=lambda: next(times))
-    trace = measure_latency(log.append, "abcd", timer=cuda, samples=3)
+    trace = measure_latency(lambda item: log.append(item) or 0, "abcd", timer=cuda, samples=3)
     assert trace.samples_ns == (3_000_000,) * 3
     (run,) = trace.metadata["provenance"]
     assert run["device_ns"] == [2_500_000] * 3

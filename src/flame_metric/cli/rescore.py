@@ -26,7 +26,7 @@ _EXAMPLES = """\
 examples:
   flame-metric rescore bank.npz --latency-ms 76 --workers 1
   flame-metric rescore bank.npz --trace latency.json --scale 0.5 --hardware "twice as fast"
-  flame-metric rescore bank.npz --latency-ms 76 --fps 30 --every 2 --target-miou 0.6
+  flame-metric rescore bank.npz --latency-ms 76 --fps 15 --target-miou 0.6
 
 A bank is what `flame-metric evaluate ... --bank bank.npz` keeps.
 """
@@ -46,9 +46,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--scale", metavar="X", default="1", help="take X times the latency: 0.5 is hardware twice as fast (default: 1)"
     )
-    parser.add_argument("--fps", metavar="F", help="read the same frames at this rate (default: that of the bank)")
     parser.add_argument(
-        "--every", type=int, default=1, metavar="M", help="keep each M-th frame and the labels on it; the rate falls"
+        "--fps",
+        metavar="F",
+        help="rate of another camera on the same scene: the recorded rate divided by a whole number",
+    )
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="M",
+        help="instead of --fps: a camera that takes each M-th frame, from the first on (default: 1)",
+    )
+    parser.add_argument(
+        "--recorded-fps",
+        metavar="F",
+        help="rate at which the frames were recorded, where the bank has none or a wrong one",
     )
     add_stream_options(parser)
     add_score_options(parser)
@@ -75,6 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         latency_ms=latency_ms,
         trace=trace,
         fps=arguments.fps,
+        recorded_fps=arguments.recorded_fps,
         every=arguments.every,
         **score_options(arguments),
     )
@@ -87,12 +101,9 @@ def _budget(evaluation: Evaluation, target: float) -> str:
     if not 0 <= target <= 1:
         raise ConfigError(f"--target-miou is {target:g}, expected a mean IoU 0..1, such as 0.65")
     if bank is None or rate is None:
-        raise ConfigError("--target-miou needs a frame rate, expected --fps: the bank has none")
+        raise ConfigError("--target-miou needs a frame rate, expected --recorded-fps: the bank has none")
     budget = bank.latency_budget(
-        target,
-        fps=rate,
-        before_first=evaluation.flame.config.before_first,
-        mean_over=evaluation.flame.mean_over,
+        target, before_first=evaluation.flame.config.before_first, mean_over=evaluation.flame.mean_over
     )
     if budget is None:
         return f"A mean IoU of {target:g} is missed without any delay."

@@ -18,6 +18,7 @@ import re
 from decimal import Decimal
 from fractions import Fraction
 
+from flame_metric.core.tables import milliseconds_text, rate_text
 from flame_metric.errors import ConfigError
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "frame_offset",
     "milliseconds_to_ns",
     "separating_rates",
+    "unit_notes",
 ]
 
 TIE_NS = 1_000
@@ -54,7 +56,7 @@ _MAX_MS = MAX_NS // _NS_PER_MS
 NS_PER_S = 1_000_000_000
 
 
-def as_fps(fps: Fps) -> Fraction:
+def as_fps(fps: Fps, argument: str = "fps") -> Fraction:
     """Return a frame rate as the exact fraction it means.
 
     A float is read as the simplest fraction that rounds to it: ``16.666666666666668`` is 50/3.
@@ -63,6 +65,8 @@ def as_fps(fps: Fps) -> Fraction:
     ----------
     fps : int, float, Fraction, Decimal or str
         Frames per second, > 0; text may be a fraction such as ``"30000/1001"``.
+    argument : str
+        The name that an error gives to it.
 
     Returns
     -------
@@ -81,9 +85,9 @@ def as_fps(fps: Fps) -> Fraction:
     Fraction(50, 3)
     """
     expected = "a rate above 0, such as 30, 29.97 or '30000/1001'"
-    exact = exact_fraction("fps", fps, expected)
+    exact = exact_fraction(argument, fps, expected)
     if not Fraction(1, 10**9) <= exact <= 10**9:
-        raise ConfigError(f"`fps` is {fps}, expected {expected}")
+        raise ConfigError(f"`{argument}` is {fps}, expected {expected}")
     return exact
 
 
@@ -200,6 +204,63 @@ def separating_rates(first_ms: Milliseconds, second_ms: Milliseconds, fps: Fps) 
         return None
     above, up_to = (Fraction(offset * NS_PER_S, latency - TIE_NS) for latency in (slow, fast))
     return above, up_to
+
+
+_SHORT_MS, _SHORTEST_MS, _LONG_MS = 1, Fraction(1, 2), 60_000
+_SLOW_FPS = 100  # frames that are more than 10 ms apart
+
+
+def unit_notes(latency_ms: Milliseconds | None, fps: Fraction | None) -> tuple[str, ...]:
+    """Ask whether units are right, where a latency or a frame rate is what a slip of the unit gives.
+
+    A latency is asked about below 0.5 ms, below 1 ms where frames are more than 10 ms apart, and above a minute; a
+    frame rate below 1 fps. No latency at all is nothing in any unit.
+
+    Parameters
+    ----------
+    latency_ms : float, optional
+        Milliseconds; of a trace, its median.
+    fps : Fraction, optional
+        Frames per second.
+
+    Returns
+    -------
+    tuple of str
+        Sentences.
+
+    Examples
+    --------
+    >>> unit_notes(76, Fraction(17))
+    ()
+    >>> print(*unit_notes(0.076, Fraction(17)))
+    The latency is 0.076 ms, far below the interval between two frames: is the unit right? 0.076 s are 76.0 ms.
+    >>> print(*unit_notes(76, Fraction(1, 17)))
+    The frame rate is 1/17 fps, a frame in 17 s: is the unit right? An interval of 1/17 s is a rate of 17 fps.
+    """
+    notes = []
+    if latency_ms:
+        written = f"{float(latency_ms):.6g}"
+        as_seconds = milliseconds_text(float(latency_ms * 1000))
+        is_slow = fps is not None and fps < _SLOW_FPS
+        if latency_ms < _SHORT_MS and is_slow:
+            notes.append(
+                f"The latency is {written} ms, far below the interval between two frames: is the unit right? {written} "
+                f"s are {as_seconds}."
+            )
+        elif latency_ms < _SHORTEST_MS:
+            notes.append(f"The latency is {written} ms: is the unit right? {written} s are {as_seconds}.")
+        elif latency_ms > _LONG_MS:
+            notes.append(
+                f"The latency is {written} ms, more than a minute: is the unit right? {written} us are "
+                f"{milliseconds_text(float(latency_ms) / 1000)}."
+            )
+    if fps is not None and fps < 1:
+        rate, interval = rate_text(fps), rate_text(1 / fps)
+        notes.append(
+            f"The frame rate is {rate} fps, a frame in {interval} s: is the unit right? An interval of {rate} s is a "
+            f"rate of {interval} fps."
+        )
+    return tuple(notes)
 
 
 def _exact(value: object, exact_types: tuple[type, ...], argument: str, expected: str) -> Fraction:

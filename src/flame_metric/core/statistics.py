@@ -382,7 +382,9 @@ def block_length(samples: Sequence[float] | npt.NDArray[np.float64]) -> int:
 
         length = (2 G^2 / D * n)^(1/3),   G = sum w(i) |i| R(i),   D = 4/3 (sum w(i) R(i))^2,   i = -M..M
 
-    rounded up, and at most a third of the samples.
+    rounded up, and at most a third of the samples or three times their square root. Where the sum under D is not above
+    zero it is an estimate that failed: samples that take turns, R(1) < 0, are balanced by blocks of two; others get the
+    longest blocks.
 
     Parameters
     ----------
@@ -408,10 +410,11 @@ def block_length(samples: Sequence[float] | npt.NDArray[np.float64]) -> int:
     lags = np.arange(1, min(2 * max(lag, 1), most) + 1)
     weighted = np.minimum(1, 2 * (1 - lags / lags[-1])) * covariances[lags]
     spread = covariances[0] + 2 * weighted.sum()
-    if spread <= 0:  # samples that take turns: any block of two balances them
-        return 2
+    longest = min(3 * math.sqrt(size), size / 3)
+    if spread <= 0:
+        return 2 if covariances[1] < 0 else math.ceil(longest)
     length = math.cbrt(2 * (2 * (lags * weighted).sum()) ** 2 / (4 / 3 * spread**2) * size)
-    return max(1, math.ceil(min(length, 3 * math.sqrt(size), size / 3)))
+    return max(1, math.ceil(min(length, longest)))
 
 
 def upper_bound_rank(samples: int, share: float, confidence: float) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from flame_metric.core.checks import check_choice, check_integer, check_kind
-from flame_metric.core.clock import Fps, as_fps
+from flame_metric.core.clock import Fps
 from flame_metric.core.counting import Counts
 from flame_metric.core.schedule import Schedule, fixed_staleness
 from flame_metric.core.tables import rate_text
@@ -30,7 +30,9 @@ from flame_metric.jobs.folder_source import Files, FolderSource
 from flame_metric.jobs.pipeline import CountedClip, Progress, Source, count_clips
 from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
 from flame_metric.jobs.request import Request, RequestOptions, ScoreOptions, check_names, make_request
+from flame_metric.latency.conditions import Conditions
 from flame_metric.latency.simulate import StreamStatistics, stream_text
+from flame_metric.latency.trace import LatencyTrace, as_trace
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.config import ScoreConfig
 from flame_metric.scores.evaluation import Evaluation, Interrupted, Streaming
@@ -342,6 +344,7 @@ def evaluate_bank(
     request: Request | None = None,
     *,
     fps: Fps | None = None,
+    recorded_fps: Fps | None = None,
     every: int = 1,
     **options: Unpack[ScoreOptions],
 ) -> Evaluation:
@@ -354,10 +357,12 @@ def evaluate_bank(
     bank : OffsetBank
     request : Request, optional
         Which scores are asked for, of the classes of the bank and at the rate that follows from it.
-    fps : optional
-        Read the same frames at another rate than the bank's.
+    fps, recorded_fps : optional
+        Another camera on the same scene, and the rate at which the frames were recorded where the bank has none or a
+        wrong one: see :meth:`OffsetBank.camera`.
     every : int
-        Keep each ``every``-th frame, and the labels on those; the rate falls accordingly.
+        Instead of ``fps``: the camera takes each ``every``-th frame, beginning with the first, and the rate falls
+        accordingly.
     **options
         Instead of ``request``: those of :class:`~flame_metric.jobs.request.Request`, without classes and rate, which
         the bank knows. One of latency, offset and trace is needed. The result has the bank in any case.
@@ -391,24 +396,33 @@ def evaluate_bank(
     check_kind("bank", bank, OffsetBank, "an OffsetBank")
     check_names(options, ScoreOptions)
     every = check_integer("every", every, 1, unit="frames")
-    rate = bank.fps if fps is None else as_fps(fps)
-    bank, rate = bank.every(every), None if rate is None else rate / every
+    if fps is not None and every != 1:
+        raise ConfigError(
+            f"`fps` is given beside `every` {every}, expected one of them: both say which frames the camera takes "
+            "(the recorded rate is `recorded_fps`)"
+        )
+    bank = bank.camera(fps, recorded_fps=recorded_fps).every(every)
     known = bank.config
     request = make_request(
         request,
         options,
         num_classes=known.num_classes,
-        fps=rate,
+        fps=bank.fps,
         ignore_index=known.ignore_index,
         class_names=known.class_names,
     )
+    request = replace(request, config=replace(request.config, every=known.every))
+    if request.latency is not None:
+        bank.check_replay(as_trace(request.latency))
     clips = {name: bank.counts_of(name) for name in bank.sequences}
     empty = {
         name: CountedClip(
             {},
             int(clip.num_frames[0]),
             tuple(clip.frame.tolist()),
-            tuple(f"{name}/{frame}" for frame in clip.frame[clip.state[NETWORK, :, 0] == NO_MAP].tolist()),
+            tuple(
+                f"{name}/{frame * known.every}" for frame in clip.frame[clip.state[NETWORK, :, 0] == NO_MAP].tolist()
+            ),
         )
         for name, clip in clips.items()
     }
@@ -429,7 +443,14 @@ def evaluate_bank(
     counted = {
         name: replace(clip, scores={key: counts[name] for key, counts in found.items()}) for name, clip in empty.items()
     }
-    return build_evaluation(request, counted, schedules, bank, number=len(counted))
+    notes = [] if known.every == 1 else [_camera_note(request.config)]
+    return build_evaluation(request, counted, schedules, bank, notes=notes, number=len(counted))
+
+
+def _camera_note(config: ScoreConfig) -> str:
+    """Say which frames a camera takes, if not all that were recorded."""
+    rate = "" if config.fps is None else f" of {rate_text(config.fps)} fps"
+    return f"A camera{rate} on the same scene: it takes {config.camera}; only labels on those count."
 
 
 def _warn_without_pair(counts: Mapping[str, Counts]) -> None:
@@ -472,8 +493,9 @@ def build_evaluation(
     FlameWarning
         If there is no valid pixel at all: the FLAME score is NaN.
     """
-    config, notes = request.config, list(notes)
+    config = request.config
     flame = FlameResult.from_counts(config, _select(counted, FLAME, NETWORK))
+    notes = [*notes, *flame.notes]
     if note := nan_note(flame):
         warnings.warn(note, FlameWarning, stacklevel=3)
     static = None
@@ -491,9 +513,10 @@ def build_evaluation(
     if len(sizes := {size for clip in counted.values() for size in clip.sizes}) > 1:
         several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
         notes.append(f"Frames differ in size, and so may their latencies: {several}.")
+    notes += _trace_notes(request, sizes, bank)
     curve = None
     if bank is not None and request.max_offset is not None:
-        curve = bank.curve(request.max_offset, fps=config.fps, before_first=config.before_first)
+        curve = bank.curve(request.max_offset, before_first=config.before_first)
     incomplete = None
     if len(counted) < number:
         incomplete = f"{len(counted)} of {number} sequence(s) are scored"
@@ -504,6 +527,16 @@ def build_evaluation(
         static, flame, persistence, tuple(notes), streaming, curve, bank, incomplete, left_out=tuple(left_out)
     )
     return evaluation.average_over(request.mean_over)
+
+
+def _trace_notes(request: Request, sizes: set[tuple[int, int]], bank: OffsetBank | None) -> tuple[str, ...]:
+    """Say where a trace was measured under other conditions than those of what is scored."""
+    if not isinstance(request.latency, LatencyTrace):
+        return ()
+    areas: set[int] = set()
+    if bank is not None and not sizes:
+        areas = {area for name in bank.sequences for area in bank.counts_of(name).pixels[:, 1].tolist()}
+    return Conditions.of_trace(request.latency).notes(sizes=sizes, areas=areas, hardware=request.config.hardware)
 
 
 def _score_stream(

@@ -31,7 +31,8 @@ from flame_metric.jobs.network_source import NetworkSource, OnOutput
 from flame_metric.jobs.outputs import LabelMapFiles, OverlayFiles, chosen_frames, output_folder
 from flame_metric.jobs.plan import Plan
 from flame_metric.jobs.request import Request, ScoreOptions, check_names, make_request
-from flame_metric.latency.measure import measure_latency
+from flame_metric.latency.conditions import Conditions
+from flame_metric.latency.measure import describe_host, measure_latency
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.network import Network, input_frames, read_input, stack_frames
 from flame_metric.scores.evaluation import Evaluation, Interrupted
@@ -220,7 +221,18 @@ def _evaluate(
     notes = [*plan.check(), *_remarks(dataset, plan, request)]
     source = NetworkSource(network, videos, request.config.space, outputs, job.skip)
     about = {"network": network.name, "frames": network.frames, "data": dataset.name, **about}
-    return evaluate_clips(request, plan, source, job, notes=notes, about=about)
+    evaluation = evaluate_clips(request, plan, source, job, notes=notes, about=about)
+    return replace(evaluation, notes=(*evaluation.notes, *_trace_notes(network, request)))
+
+
+def _trace_notes(network: Network, request: Request) -> tuple[str, ...]:
+    """Say where the latency was measured under other conditions than those under which the network runs here."""
+    if not isinstance(request.latency, LatencyTrace):
+        return ()
+    with network.runner.context():  # which sets what is described
+        settings = {**describe_host(), **network.runner.timer.describe(), **network.runner.describe()}
+    here = Conditions.from_metadata({**settings, "boundary": network.runner.boundary})
+    return Conditions.of_trace(request.latency).differences(here)
 
 
 def _request_of(dataset: VideoDataset, request: Request | None, options: ScoreOptions) -> Request:

@@ -1,8 +1,9 @@
 """How a latency is measured: the time from having a frame to having its label map, one frame at a time.
 
 What a viewer waits for is wall-clock time, the launch of the work included. So the clock of the host is read right
-before and right after each call, and the device is waited for both times. The mean of a block of calls would be a
-throughput, which no frame ever sees.
+before and right after each call, and the device is waited for both times. The output is looked at before the clock is
+read again: what returns before its work is done is refused. The mean of a block of calls would be a throughput, which
+no frame ever sees.
 
 - Before samples are taken the latency must have settled: at least ``warmup`` calls, until the median of the last 10
   lies within 2 % of the median of the 10 before. The first call may compile; it does not count against the time limit.
@@ -36,6 +37,7 @@ from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import NS_PER_S, Fps, as_fps, exact_fraction
 from flame_metric.core.tables import rate_text
 from flame_metric.errors import ConfigError, FlameWarning, shortened
+from flame_metric.latency.output import finish_output
 from flame_metric.latency.ring import Ring
 from flame_metric.latency.runner import Runner
 from flame_metric.latency.timers import Sample, Timer
@@ -73,9 +75,10 @@ def measure_latency(
     Parameters
     ----------
     run : callable
-        Called with one input; a torch module as ``torch_runner(module)``. Its result must be there when it returns, or
-        ``timer`` must wait for it: PyTorch on a CUDA device needs ``CudaTimer``, which
-        :func:`~flame_metric.torch.runner.torch_runner` brings along.
+        Called with one input; a torch module as ``torch_runner(module)``. It returns arrays, tensors or numbers, or
+        tuples, lists, mappings and dataclasses of them. These must be there when it returns, or ``timer`` must wait for
+        them: PyTorch on a CUDA device needs ``CudaTimer``, which :func:`~flame_metric.torch.runner.torch_runner` brings
+        along.
     inputs : iterable
         Frames: arrays, tensors, or tuples, lists and dictionaries of them. They are used in turn.
     warmup : int
@@ -110,8 +113,8 @@ def measure_latency(
     Raises
     ------
     ConfigError
-        If an option is out of range, there are too few distinct inputs, ``run`` changes them, or they lie on a device
-        that the timer does not wait for.
+        If an option is out of range, there are too few distinct inputs, ``run`` changes them, they lie on a device that
+        the timer does not wait for, or ``run`` returns before its work is done, such as a coroutine or a generator.
 
     Warns
     -----
@@ -209,7 +212,13 @@ class _Calls:
             self._wait_for_a_frame(self._rate)
         item = self._inputs[self._made % len(self._inputs)]
         self._made += 1
-        return self._timer.time(self._run, item)
+        return self._timer.time(self._finished, item)
+
+    def _finished(self, item: Any) -> Any:
+        """Call what is timed and wait for its output."""
+        output = self._run(item)
+        finish_output(output, self._timer.device)
+        return output
 
     def _wait_for_a_frame(self, rate: Fraction) -> None:
         now = self.now_ns()

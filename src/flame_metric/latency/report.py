@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from flame_metric.core.clock import Fps, as_fps, frame_offset, offset_of_ns
+from flame_metric.core.clock import Fps, as_fps, frame_offset, offset_of_ns, unit_notes
 from flame_metric.core.statistics import FEWEST, Interval, block_length, fewest_samples, median_interval
 from flame_metric.core.tables import Cell, Table, milliseconds_text, rate_text
 from flame_metric.errors import ConfigError
@@ -169,7 +169,7 @@ class LatencyReport:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What casts doubt on the median, as sentences."""
-        found = []
+        found = list(unit_notes(self.trace.median_ns / _NS_PER_MS, self.fps))
         if not self.offset_is_certain and self.interval is not None:
             low, high = self._offset(self.interval.low), self._offset(self.interval.high)
             found.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from flame_metric.core.checks import check_integer
 from flame_metric.core.labels import as_numpy
 from flame_metric.errors import ConfigError, FlameWarning
+from flame_metric.latency.nesting import leaves
 from flame_metric.latency.timers import Timer
 
 __all__ = ["Ring"]
@@ -43,7 +44,7 @@ class Ring:
         self.items = items
         fewest = check_integer("min_inputs", fewest, 1)
         for index, item in enumerate(items):
-            for leaf in _leaves(item):
+            for leaf in leaves(item):
                 _check_device(leaf, index, timer)
         self._contents = [_content(item) for item in items]
         distinct = len({content or id(item) for item, content in zip(items, self._contents, strict=True)})
@@ -77,18 +78,8 @@ class Ring:
 
     def describe(self) -> dict[str, Any]:
         """Return number, element types and shapes."""
-        kinds = {_kind(leaf) for item in self.items for leaf in _leaves(item)}
+        kinds = {_kind(leaf) for item in self.items for leaf in leaves(item)}
         return {"number": len(self.items), "kinds": sorted(kinds)}
-
-
-def _leaves(item: Any) -> Iterator[Any]:
-    if isinstance(item, Mapping):
-        item = tuple(item.values())
-    if isinstance(item, (tuple, list)):
-        for part in item:
-            yield from _leaves(part)
-    else:
-        yield item
 
 
 def _check_device(leaf: Any, index: int, timer: Timer) -> None:
@@ -102,7 +93,7 @@ def _check_device(leaf: Any, index: int, timer: Timer) -> None:
 def _content(item: Any) -> bytes | None:
     """Return a digest of an input, or None if a part of it is not an array."""
     digest = hashlib.blake2b()
-    for leaf in _leaves(item):
+    for leaf in leaves(item):
         array = _array(leaf)
         if array is None:
             return None

@@ -54,7 +54,7 @@ class StreamConfig:
         Frames that may wait, >= 1; None: unlimited, first in, first out.
     policy : {"greedy", "tail"}
         Take a waiting frame at once, or wait for the next one where that makes its result fresher (one worker, a queue
-        of one and regular arrivals only).
+        of one and regular arrivals only; never where the mean latency is at most one frame interval).
     stride : int
         Only every stride-th frame is admitted.
     tie : {"inclusive", "strict"}
@@ -371,7 +371,10 @@ def ascending_ns(argument: str, given: Iterable[Milliseconds], *, apart: int = T
 
 
 class _Tail:
-    """Whether it pays to wait for the next frame: the result would then be used in an earlier part of an interval."""
+    """Whether it pays to wait for the next frame: the result would then be used in an earlier part of an interval.
+
+    It never does where the mean latency is at most one interval, as Li et al. have it.
+    """
 
     def __init__(self, rate: Fraction, mean_ns: Fraction) -> None:
         scale = rate.denominator * mean_ns.denominator  # makes interval and mean whole numbers
@@ -379,9 +382,12 @@ class _Tail:
         self._interval = NS_PER_S * scale
         self._mean = rate.numerator * mean_ns.numerator
         self._tie = TIE_NS * self._per_ns
+        self._pays = self._mean > self._interval + self._tie
 
     def waits(self, free_ns: int) -> bool:
         """Compare frac((tau + r) / d) with frac(tau / d), where a result just at a frame counts as at it."""
+        if not self._pays:
+            return False
         now = free_ns * self._per_ns
         later = (now + self._mean) % self._interval
         if self._interval - later <= self._tie:

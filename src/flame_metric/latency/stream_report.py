@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flame_metric.core.clock import NS_PER_S, Fps, as_fps, frame_offset
+from flame_metric.core.clock import NS_PER_S, Fps, as_fps, frame_offset, unit_notes
 from flame_metric.core.schedule import Schedule, StreamLog, fixed_source
 from flame_metric.core.tables import Row, Table, milliseconds_text, rate_text
 from flame_metric.errors import ConfigError
@@ -93,6 +93,7 @@ def stream_table(schedule: Schedule, latency: LatencyTrace, *, fps: Fps | None =
             f"fixed offset: an inference on every frame, k = ceil({milliseconds_text(latency.median_ms)} / {interval})"
         )
     notes.append("overruns: inferences that took longer than the interval to the next frame")
+    notes += unit_notes(latency.median_ms, rate)
     stream = statistics[0]
     unknown = (None,) * (len(columns) - 1)
     rows: list[Row] = [
@@ -125,7 +126,7 @@ def stream_record(
         All times but those of the configuration are integer nanoseconds. ``labels`` and ``runs`` hold columns, an entry
         for each labelled frame and each inference; -1 stands for "nothing yet" as in :class:`Schedule`. ``latency`` is
         a record that :meth:`LatencyTrace.from_json` reads. What is undefined, such as the coverage without labelled
-        frames, is None.
+        frames, is None. ``notes`` ask whether units are right, where they look wrong.
 
     Raises
     ------
@@ -164,6 +165,7 @@ def stream_record(
             "worker": log.worker.tolist(),
         },
         "dropped": log.dropped.tolist(),
+        **({"notes": list(notes)} if (notes := unit_notes(latency.median_ms, rate)) else {}),
         "statistics": StreamStatistics.from_schedules([schedule]).to_dict(),
     }
 

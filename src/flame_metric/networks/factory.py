@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from flame_metric.errors import ConfigError, blaming
+from flame_metric.latency.output import finish_output
 from flame_metric.latency.runner import Runner
 from flame_metric.networks.network import Network
 
@@ -151,7 +152,16 @@ def _check_on_host(network: Callable[[Any], Any], text: str) -> Callable[[Any], 
             )
         if isinstance(output, np.ndarray) or hasattr(output, "detach"):
             return output
-        return np.asarray(output)  # as a lazy array, which would do its work when it is scored, after it was timed
+        try:
+            array = np.asarray(output)  # as a lazy array, which would do its work when it is scored, after it was timed
+        except ValueError:  # lists of unlike lengths
+            array = np.asarray(None)
+        if array.dtype.hasobject:
+            finish_output(output)
+            raise ConfigError(
+                f"{text} returns a {type(output).__name__}, expected the labels or scores of a frame as one array"
+            )
+        return array
 
     return run
 

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from flame_metric.core.checks import check_choice, check_integer
-from flame_metric.core.clock import milliseconds_to_ns
+from flame_metric.core.clock import milliseconds_to_ns, unit_notes
 from flame_metric.core.files import write_whole
 from flame_metric.data.videos import VideoDataset
 from flame_metric.errors import ConfigError
+from flame_metric.latency.conditions import Conditions
 from flame_metric.latency.measure import describe_host
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.networks.names import NAMES
@@ -119,7 +120,7 @@ def reproduce(
         _check_folder(out)
     training, test = open_training_and_test(data)
     with join_ranks(device) as place:
-        found = this_rank().from_first(lambda: _latencies(latency, chosen, test, place, out))
+        found, remarks = this_rank().from_first(lambda: _latencies(latency, chosen, test, place, out, amp=amp))
         setting = Experiment(
             training=training,
             test=test,
@@ -143,6 +144,7 @@ def reproduce(
             "fps": str(test.fps),
             "weights": weights or preset.weights,
             "latency": latency if isinstance(latency, str) else "given",
+            "latency_notes": remarks,
             "seed": seed,
             "amp": amp,
             "host": describe_host(),
@@ -183,11 +185,25 @@ def _latencies(
     test: VideoDataset,
     device: torch.device,
     out: Path | None,
-) -> dict[str, float]:
+    *,
+    amp: str | None,
+) -> tuple[dict[str, float], list[str]]:
+    """Return the latency of each network, and where it was measured under other conditions than it is scored."""
     if latency == "paper":
-        return paper_latencies(networks)
+        return paper_latencies(networks), []
     if latency == "measured":
-        return {name: _measured(name, test, device, out).median_ms for name in networks}
+        traces = {name: _measured(name, test, device, out) for name in networks}
+        here = Conditions.from_metadata(
+            {**describe_host(), **describe_torch(device), "dtype": "float32", "autocast": amp}
+        )
+        conditions = {name: Conditions.of_trace(trace) for name, trace in traces.items()}
+        remarks = [
+            f"{name}: {note}"
+            for name, there in conditions.items()
+            for note in (*there.notes(sizes={_size(test)}), *there.differences(here))
+        ]
+        found = {name: trace.median_ms for name, trace in traces.items()}
+        return found, [*remarks, *_unit_notes(found, test)]
     if isinstance(latency, str):
         raise ConfigError(f"`latency` is {latency!r}, expected 'paper', 'measured', or milliseconds by network")
     missing = [name for name in networks if name not in latency]
@@ -198,7 +214,12 @@ def _latencies(
         )
     for milliseconds in latency.values():
         milliseconds_to_ns(milliseconds)
-    return {name: float(latency[name]) for name in networks}
+    found = {name: float(latency[name]) for name in networks}
+    return found, _unit_notes(found, test)
+
+
+def _unit_notes(latencies_ms: Mapping[str, float], test: VideoDataset) -> list[str]:
+    return [f"{name}: {note}" for name, latency in latencies_ms.items() for note in unit_notes(latency, test.fps)]
 
 
 def _measured(network: str, test: VideoDataset, device: torch.device, out: Path | None) -> LatencyTrace:

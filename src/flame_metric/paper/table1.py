@@ -166,6 +166,7 @@ class Table1:
             "Mean IoU; in the first row of what is seen (S_t), in the others of what is there k frames later (S_t+k).",
             f"The paper's numbers are of {paper.dataset}, a frame every {paper.frame_interval_ms:g} ms, with latencies "
             f"of a {paper.device}: other data have other scores, so compare the order.",
+            *self.about.get("latency_notes", ()),
         )
         return Table(tuple(heads), _frozen(rows), _frozen(tail), notes).render(format)
 

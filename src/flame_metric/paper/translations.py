@@ -101,6 +101,7 @@ class TranslationTable:
         runs = [self.plain, *self.moved.values(), *self.in_place.values()]
         if note := unlike_means(one for run in runs for one in (run.losses.static, run.losses.flame)):
             yield note
+        yield from self.about.get("latency_notes", ())
         for number, found in self.comparisons.items():
             if found is None:
                 yield "One test video: no interval."

@@ -166,17 +166,19 @@ class NetworkScores:
         return Setting(latency, offset, camera.static, flame, self._streamed(camera, latency), late)
 
     def _streamed(self, camera: Camera, latency: LatencyTrace) -> FlameResult | None:
-        """Score a stream; None where it needs older predictions than the bank has."""
+        """Score a stream; None where it needs older predictions, or latencies of other frames, than there are."""
         if camera.bank is None:
             return None
-        schedules = camera.bank.schedules(latency, self.stream, fps=camera.fps, seed=self.seed)
+        try:
+            camera.bank.check_replay(latency)
+        except ConfigError:
+            return None
+        schedules = camera.bank.schedules(latency, self.stream, seed=self.seed)
         if max((int(one.staleness.max(initial=0)) for one in schedules.values()), default=0) > camera.bank.max_offset:
             return None
         before_first = self.evaluation.flame.config.before_first
         return _scored(
-            partial(
-                camera.bank.stream, latency, self.stream, fps=camera.fps, before_first=before_first, seed=self.seed
-            ),
+            partial(camera.bank.stream, latency, self.stream, before_first=before_first, seed=self.seed),
             self.evaluation.flame.mean_over,
         )
 
@@ -321,7 +323,7 @@ def _cameras(name: str, found: Evaluation) -> dict[int, Camera]:
     if bank is None:
         curve = found.curve
         return {} if curve is None else {1: Camera(1, fps, curve.results, curve.persistence, None)}
-    _check_bank(name, found, bank)
+    bank = _bank_of_result(name, found, bank)
     cameras = {}
     for every in _EVERY:
         slower = bank if every == 1 else bank.every(every)
@@ -331,9 +333,16 @@ def _cameras(name: str, found: Evaluation) -> dict[int, Camera]:
     return cameras
 
 
-def _check_bank(name: str, found: Evaluation, bank: OffsetBank) -> None:
-    """Refuse a bank of another run."""
+def _bank_of_result(name: str, found: Evaluation, bank: OffsetBank) -> OffsetBank:
+    """Return the bank of the camera of a result; refuse one of another run."""
     flame = found.flame
+    step, left = divmod(flame.config.every, bank.config.every)
+    if left:
+        raise ConfigError(
+            f"the bank of {name} is that of a camera which takes {bank.config.camera}, its result is not: expected "
+            "those of one run"
+        )
+    bank = bank.camera(recorded_fps=flame.config.recorded_fps).every(step)
     offset, before_first = flame.frame_offset or 0, flame.config.before_first
     if offset > bank.max_offset:
         raise ConfigError(
@@ -344,6 +353,7 @@ def _check_bank(name: str, found: Evaluation, bank: OffsetBank) -> None:
     counts = None if again is None else again.counts.tolist()
     if bank.sequences != flame.sequences or (flame.num_pairs and counts != flame.counts.tolist()):
         raise StateError(f"the bank of {name} gives other counts than its result, expected those of one run")
+    return bank
 
 
 def _curve(

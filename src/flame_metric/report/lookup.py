@@ -53,7 +53,7 @@ def make_lookup(grid: Grid, clip: PictureClip | None = None) -> dict[str, Any]:
     return {
         "rates": [] if fps is None else [rate(fps / every) for every in grid.every],
         "interval": [0 if fps is None else float(1000 * every / fps) for every in grid.every],
-        "every": list(grid.every),
+        "every": [every * grid.networks[0].evaluation.flame.config.every for every in grid.every],
         "scales": [scale_text(scale) for scale in grid.scales],
         "stops": [milliseconds_text(stop) for stop in grid.stops_ms],
         "stopsMs": list(grid.stops_ms),

@@ -108,10 +108,11 @@ def shown_frames(
     Frames are numbers of the video, -1 for nothing yet, -2 where the camera takes no frame. The stream is None where it
     has no score.
     """
-    taken = range(0, clip.length, every)
+    recorded = every * network.evaluation.flame.config.every
+    taken = range(0, clip.length, recorded)
     fixed = Schedule.fixed(len(taken), setting.frame_offset)
     if setting.streaming is None or network.fps is None:
-        return _of_pictures(fixed, every, clip), None
+        return _of_pictures(fixed, recorded, clip), None
     stream = simulate_stream(
         setting.latency,
         network.stream,
@@ -120,7 +121,7 @@ def shown_frames(
         seed=network.seed,
         sequence=clip.name,
     )
-    return _of_pictures(fixed, every, clip), _of_pictures(stream, every, clip)
+    return _of_pictures(fixed, recorded, clip), _of_pictures(stream, recorded, clip)
 
 
 def _of_pictures(schedule: Schedule, every: int, clip: PictureClip) -> tuple[int, ...]:

@@ -140,6 +140,11 @@ def remarks(grid: Grid, *, has_frames: bool) -> list[str]:
     lists = list(by_network.values())
     told = [remark for remark in lists[0] if all(remark in others for others in lists)]
     told += [f"{name}: {remark}" for name, own in by_network.items() for remark in own if remark not in told]
+    if len(grid.every) > 1:
+        told.append(
+            "Slower cameras take frames 0, m, 2 m, .. of these, on the same scene: m = "
+            f"{', '.join(str(every) for every in grid.every if every > 1)}. Only labels on those frames count."
+        )
     if not has_frames:
         told.append(
             "Frames: `--frames DATA --label-maps DIR` shows what was on screen, from the data set and the label maps "
@@ -150,7 +155,7 @@ def remarks(grid: Grid, *, has_frames: bool) -> list[str]:
 
 def _remarks(network: NetworkScores) -> Iterator[str]:
     found, config = network.evaluation, network.evaluation.flame.config
-    yield from found.notes
+    yield from dict.fromkeys((*found.notes, *found.flame.notes))
     yield f"{interval_note(found.flame)}."
     if config.latency_ms is None and config.fps is not None:
         longest = milliseconds_text(network.trace.median_ms)

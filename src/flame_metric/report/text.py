@@ -119,8 +119,11 @@ def command_of(network: NetworkScores, every: int, time_ns: Fraction, *, has_str
         words += ["--seed", str(network.seed)] if network.seed else []
     else:
         words = ["--latency-ms", f"{round(time_ns) / 10**6:g}"]
-    if network.fps is not None and config.fps is not None and network.evaluation.bank is not None:
-        words += [] if network.evaluation.bank.fps == config.fps else ["--fps", rate_text(config.fps)]
+    if (bank := network.evaluation.bank) is not None:
+        recorded = config.recorded_fps
+        if recorded is not None and bank.fps != recorded / bank.config.every:
+            words += ["--recorded-fps", rate_text(recorded)]
+        every = every * config.every // bank.config.every
     words += [] if every == 1 else ["--every", str(every)]
     words += [] if config.before_first == "skip" else ["--before-first", config.before_first]
     return " ".join(["flame-metric rescore BANK", *words, *(_stream_options(network) if has_stream else ())])

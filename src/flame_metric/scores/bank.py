@@ -3,11 +3,16 @@
 The bank keeps the counts of (prediction of frame j - k, labels of frame j) for each labelled frame j and each offset
 k = 0..K. A schedule picks one k for each j, so every latency-aware score is a sum over the bank: no image is read and
 no network is run again. Each label map is checked and coded once, whatever K is.
+
+A camera with another frame rate sees the same scene: of the frames that were recorded it takes 0, m, 2 m, ..., and a
+label counts where it lies on one of those. So a bank answers for the recorded rate divided by any whole number m, and
+for no other rate: ``fps`` of a question is the rate of such a camera.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import os
 import warnings
@@ -35,6 +40,7 @@ from flame_metric.core.counting import MAX_COUNT, Counts, count_coded
 from flame_metric.core.files import write_whole
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map
 from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_staleness
+from flame_metric.core.tables import rate_text
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
 from flame_metric.latency.simulate import StreamConfig, as_stream, simulate_clips, stream_text
 from flame_metric.latency.trace import LatencyTrace, as_trace
@@ -53,6 +59,8 @@ from flame_metric.scores.result import FlameResult, nan_note
 
 __all__ = ["OffsetBank"]
 
+_MOST_RATES, _MOST_STEPS = 8, 1000  # that a message lists, and among which it looks for them
+
 Offsets = npt.NDArray[np.int64]
 _BothMaps = tuple[CodedMap | None, CodedMap | None]
 """A frame's prediction and labels, None where there is none: the rows NETWORK and PERSISTENCE."""
@@ -68,7 +76,7 @@ class OffsetBank:
     max_offset : int
         K, 0..10,000 frames, the largest offset to keep.
     fps : int, float, Fraction or str, optional
-        Frames per second; may be given with each question instead.
+        Frames per second that were recorded; may be given with each question instead, as ``recorded_fps``.
     ignore_index : int, optional
         Label of void pixels.
     class_names : sequence of str, optional
@@ -132,7 +140,7 @@ class OffsetBank:
 
     @property
     def fps(self) -> Fraction | None:
-        """Frames per second, if they were given."""
+        """Frames per second of its camera, if they were given: the recorded rate, or what :meth:`every` left of it."""
         return self._settings.fps
 
     @property
@@ -248,19 +256,86 @@ class OffsetBank:
             raise StateError(f"sequence {sequence!r} is in the bank already, expected each clip once")
 
     def every(self, step: int) -> OffsetBank:
-        """Return the bank of a camera that takes only every ``step``-th frame, and the labels on those.
+        """Return the bank of a camera that takes only every ``step``-th frame, beginning with the first.
+
+        Labels on other frames are left out.
 
         Raises
         ------
         ConfigError
-            If the step is below 1 or above three million.
+            If the step is below 1, or the camera would take fewer than every three millionth recorded frame.
         """
         step = check_integer("step", step, 1, most=MAX_FRAMES, unit="frames")
         mine = self._settings
         slower = None if mine.fps is None else mine.fps / step
-        bank = OffsetBank._from_settings(replace(mine, max_offset=mine.max_offset // step, fps=slower))
+        config = replace(mine.config, every=mine.config.every * step)
+        bank = OffsetBank._from_settings(replace(mine, config=config, max_offset=mine.max_offset // step, fps=slower))
         bank._clips = {name: clip.every(step) for name, clip in self._clips.items()}
         return bank
+
+    def camera(self, fps: Fps | None = None, *, recorded_fps: Fps | None = None) -> OffsetBank:
+        """Return the bank of a camera with another frame rate on the same scene.
+
+        Parameters
+        ----------
+        fps : int, float, Fraction or str, optional
+            Frames per second of that camera: those of this bank, divided by a whole number m. It takes frames 0, m,
+            2 m, ... as :meth:`every` does. Default: all frames.
+        recorded_fps : int, float, Fraction or str, optional
+            At which rate the frames were recorded, where the bank has no rate or a wrong one.
+
+        Raises
+        ------
+        ConfigError
+            If the recorded rate divided by ``fps`` is not a whole number, no label lies on those frames, or the bank
+            has no rate and ``recorded_fps`` is not given.
+
+        Examples
+        --------
+        >>> video = [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]], [[0, 1, 0]]]
+        >>> bank = OffsetBank(2, max_offset=2, fps=30)
+        >>> bank.update_sequence(video, video, sequence="clip")
+        >>> print(bank.camera(15).score(latency_ms=50).signature.partition(" | 2 classes")[0])
+        FLAME 0.167 | k 1 | 50.0 ms | 15 fps | frames 0, 2, 4, .. of 30 fps
+        """
+        bank = self
+        if recorded_fps is not None:
+            rate = as_fps(recorded_fps, "recorded_fps") / self.config.every
+            bank = OffsetBank._from_settings(replace(self._settings, fps=rate))
+            bank._clips, bank._all = dict(self._clips), self._all
+        if fps is None:
+            return bank
+        wanted = as_fps(fps)
+        if bank.fps is None:
+            raise ConfigError(
+                f"`fps` is {fps}, but this bank does not know at which rate its frames were recorded, so it cannot "
+                f"answer for another camera; give that rate as `recorded_fps` (--recorded-fps)"
+            )
+        step = bank.fps / wanted
+        if step == 1:
+            return bank
+        if step.denominator != 1 or not bank._has_label_on(int(step)):
+            raise ConfigError(
+                f"`fps` is {fps}, but {bank._rates()}; if they were recorded at another rate, give that as "
+                "`recorded_fps` (--recorded-fps)"
+            )
+        return bank.every(int(step))
+
+    def _has_label_on(self, step: int) -> bool:
+        return step <= MAX_FRAMES and any((clip.frame % step == 0).any() for clip in self._clips.values())
+
+    def _rates(self) -> str:
+        """Say for which cameras there are labels."""
+        assert self.fps is not None
+        longest = max((int(clip.num_frames[0]) for clip in self._clips.values()), default=0)
+        steps = (step for step in range(1, min(longest, _MOST_STEPS) + 1) if step == 1 or self._has_label_on(step))
+        shown = list(itertools.islice(steps, _MOST_RATES + 1))
+        rates = [rate_text(self.fps / step) for step in shown[:_MOST_RATES] or [1]]
+        more = ", .." if len(shown) > _MOST_RATES else ""
+        return (
+            f"this bank of {rate_text(self.fps)} fps answers for {', '.join(rates)}{more} fps: cameras that take each "
+            "m-th of its frames, where there are labels"
+        )
 
     def merge(self, other: OffsetBank) -> None:
         """Add the clips of another bank; a clip that both hold must have equal counts, and is kept once.
@@ -369,6 +444,7 @@ class OffsetBank:
         frame_offset: int | None = None,
         latency_ms: Milliseconds | None = None,
         fps: Fps | None = None,
+        recorded_fps: Fps | None = None,
         before_first: str = "skip",
         persistence: bool = False,
     ) -> FlameResult:
@@ -377,8 +453,11 @@ class OffsetBank:
         Parameters
         ----------
         frame_offset : int, optional
-        latency_ms, fps : optional
-            Instead: milliseconds, and frames per second where the bank has none or others are meant.
+            k, in frames of the camera.
+        latency_ms : float, optional
+            Instead: milliseconds.
+        fps, recorded_fps : optional
+            Another camera, and the rate that was recorded: see :meth:`camera`.
         before_first : {"skip", "void"}
             What happens to a labelled frame before the first output.
         persistence : bool
@@ -398,8 +477,11 @@ class OffsetBank:
         """
         if frame_offset is None and latency_ms is None:
             raise ConfigError("`frame_offset` and `latency_ms` are both missing, expected one of them")
-        fixed = self._fixed_settings(frame_offset=frame_offset, latency_ms=latency_ms, fps=fps)
-        result = self._score(replace(fixed, before_first=before_first), persistence=persistence)
+        bank = self.camera(fps, recorded_fps=recorded_fps)
+        if latency_ms is not None:
+            bank._rate()
+        fixed = bank._fixed_settings(frame_offset=frame_offset, latency_ms=latency_ms)
+        result = bank._score(replace(fixed, before_first=before_first), persistence=persistence)
         return result if persistence else _warn_of_nothing(result)
 
     def _score(self, config: ScoreConfig, *, persistence: bool = False) -> FlameResult:
@@ -407,21 +489,36 @@ class OffsetBank:
         self.check_reach(offset)
         return self._result(config, [(1, self._fixed_offsets(offset))], persistence=persistence)
 
-    def curve(self, max_offset: int | None = None, *, fps: Fps | None = None, before_first: str = "skip") -> Curve:
-        """Return the scores at every offset 0..K, or up to a smaller one; ``fps`` may be another than the bank's.
+    def curve(
+        self,
+        max_offset: int | None = None,
+        *,
+        fps: Fps | None = None,
+        recorded_fps: Fps | None = None,
+        before_first: str = "skip",
+    ) -> Curve:
+        """Return the scores at every offset 0..K, or up to a smaller one.
+
+        Parameters
+        ----------
+        max_offset : int, optional
+            In frames of the camera. Default: as far as the bank reaches.
+        fps, recorded_fps, before_first : optional
+            As :meth:`score` takes them.
 
         Raises
         ------
         ConfigError
-            If ``max_offset`` lies beyond the bank.
+            If ``max_offset`` lies beyond the bank, or the bank cannot answer for the camera.
         """
-        last = self.max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
-        self.check_reach(last)
-        first = replace(self._fixed_settings(frame_offset=0, fps=fps), before_first=before_first)
+        bank = self.camera(fps, recorded_fps=recorded_fps)
+        last = bank.max_offset if max_offset is None else check_integer("max_offset", max_offset, 0, unit="frames")
+        bank.check_reach(last)
+        first = replace(bank._fixed_settings(frame_offset=0), before_first=before_first)
         asked = [replace(first, frame_offset=offset) for offset in range(last + 1)]
         return Curve(
-            tuple(self._score(config) for config in asked),
-            tuple(self._score(config, persistence=True) for config in asked if self.has_persistence),
+            tuple(bank._score(config) for config in asked),
+            tuple(bank._score(config, persistence=True) for config in asked if bank.has_persistence),
         )
 
     def schedules(
@@ -430,20 +527,25 @@ class OffsetBank:
         config: StreamConfig | None = None,
         *,
         fps: Fps | None = None,
+        recorded_fps: Fps | None = None,
         seed: int = 0,
     ) -> dict[str, Schedule]:
         """Return the simulated schedule of the labelled frames of each clip, by its id: what :meth:`stream` scores.
 
-        A trace is replayed from its beginning in each clip; random draws differ from clip to clip.
+        A trace is replayed from its beginning in each clip; random draws differ from clip to clip. Frames are counted
+        as the camera takes them.
 
         Raises
         ------
         ConfigError
-            If no frame rate is known, the trace is too short for a clip, or an argument is of another kind.
+            If no frame rate is known, the bank cannot answer for the camera, the trace is too short for a clip, or an
+            argument is of another kind.
         """
-        lengths = {name: int(self._clips[name].num_frames[0]) for name in self.sequences}
-        labelled = {name: self._clips[name].frame.tolist() for name in self.sequences}
-        return simulate_clips(latency, config, lengths, labelled, fps=self._rate(fps), seed=seed)
+        bank, latency = self.camera(fps, recorded_fps=recorded_fps), as_trace(latency)
+        bank.check_replay(latency)
+        lengths = {name: int(bank._clips[name].num_frames[0]) for name in bank.sequences}
+        labelled = {name: bank._clips[name].frame.tolist() for name in bank.sequences}
+        return simulate_clips(latency, config, lengths, labelled, fps=bank._rate(), seed=seed)
 
     def stream(
         self,
@@ -451,6 +553,7 @@ class OffsetBank:
         config: StreamConfig | None = None,
         *,
         fps: Fps | None = None,
+        recorded_fps: Fps | None = None,
         before_first: str = "skip",
         seed: int = 0,
         persistence: bool = False,
@@ -462,8 +565,8 @@ class OffsetBank:
         latency : float or LatencyTrace
         config : StreamConfig, optional
             Default: one worker, a queue of one.
-        fps : optional
-            Frames per second where the bank has none, or others are meant.
+        fps, recorded_fps : optional
+            Another camera, and the rate that was recorded: see :meth:`camera`.
         before_first : {"skip", "void"}
             What happens to a labelled frame before the first output.
         seed : int
@@ -474,39 +577,44 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If the stream is staler than the bank reaches, no frame rate is known, the trace is too short for a clip, or
-            an argument is of another kind.
+            If the stream is staler than the bank reaches, no frame rate is known, the bank cannot answer for the
+            camera, the trace is too short for a clip, or an argument is of another kind.
         StateError
             If a prediction that is on screen was not given.
         """
-        settings, offsets = self._simulate(latency, config, fps, seed)
-        result = self._result(replace(settings, before_first=before_first), [(1, offsets)], persistence=persistence)
+        bank = self.camera(fps, recorded_fps=recorded_fps)
+        settings, offsets = bank._simulate(latency, config, seed)
+        result = bank._result(replace(settings, before_first=before_first), [(1, offsets)], persistence=persistence)
         return result if persistence else _warn_of_nothing(result)
 
     def _simulate(
-        self, latency: Milliseconds | LatencyTrace, config: StreamConfig | None, fps: Fps | None, seed: int
+        self, latency: Milliseconds | LatencyTrace, config: StreamConfig | None, seed: int
     ) -> tuple[ScoreConfig, Offsets]:
         """Return the settings of a stream, and how old what it shows is at each labelled frame."""
         trace, config = as_trace(latency), as_stream(config)
-        schedules = self.schedules(trace, config, fps=fps, seed=seed)
+        schedules = self.schedules(trace, config, seed=seed)
         offsets = np.concatenate([np.zeros(0, np.int64), *(schedules[name].staleness for name in self.sequences)])
-        return self._stream_settings(trace.median_ns, self._rate(fps), stream_text(config, latency, seed)), offsets
+        return self._stream_settings(trace.median_ns, stream_text(config, latency, seed)), offsets
 
-    def expected(self, trace: LatencyTrace, *, fps: Fps | None = None) -> FlameResult:
+    def expected(self, trace: LatencyTrace, *, fps: Fps | None = None, recorded_fps: Fps | None = None) -> FlameResult:
         """Return FLAME under a distribution of latencies: each sample's offset counts as often as it occurs.
 
         Raises
         ------
         ConfigError
-            If a sample's offset lies beyond the bank, or no frame rate is known.
+            If a sample's offset lies beyond the bank, no frame rate is known, or the bank cannot answer for the camera
+            (:meth:`camera`).
         """
         check_kind("trace", trace, LatencyTrace, "a LatencyTrace")
-        rate = self._rate(fps)
+        bank = self.camera(fps, recorded_fps=recorded_fps)
+        rate = bank._rate()
         times = Counter(offset_of_ns(sample, rate) for sample in trace.samples_ns)
-        settings = self._stream_settings(trace.median_ns, rate, f"expected over {len(trace)} latencies")
-        return _warn_of_nothing(self._mixture(settings, times))
+        settings = bank._stream_settings(trace.median_ns, f"expected over {len(trace)} latencies")
+        return _warn_of_nothing(bank._mixture(settings, times))
 
-    def phase_averaged(self, latency_ms: Milliseconds, *, fps: Fps | None = None) -> FlameResult:
+    def phase_averaged(
+        self, latency_ms: Milliseconds, *, fps: Fps | None = None, recorded_fps: Fps | None = None
+    ) -> FlameResult:
         """Return the score of one dropping worker, averaged over the phase at which a label meets it.
 
         With x = latency / interval >= 1, the staleness is k with probability ``|{y in [x, 2 x) : ceil(y) = k}| / x``.
@@ -515,23 +623,31 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If 2 x lies beyond the bank, or no frame rate is known.
+            If 2 x lies beyond the bank, no frame rate is known, or the bank cannot answer for the camera
+            (:meth:`camera`).
         """
-        rate = self._rate(fps)
+        bank = self.camera(fps, recorded_fps=recorded_fps)
+        rate = bank._rate()
         latency_ns = milliseconds_to_ns(latency_ms)
-        settings = self._stream_settings(latency_ns, rate, "1 worker, queue 1, phase-averaged")
+        settings = bank._stream_settings(latency_ns, "1 worker, queue 1, phase-averaged")
         # A simple fraction beside keeps the weights small; it is nearer than two times that are one (TIE_NS).
         x = (latency_ns * rate / NS_PER_S).limit_denominator(1_000_000)
         if x <= 1:  # a worker that keeps up: every frame is as stale as the latency
-            return _warn_of_nothing(self._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
+            return _warn_of_nothing(bank._mixture(settings, {offset_of_ns(latency_ns, rate): 1}))
         last = math.ceil(2 * x)
-        self.check_reach(last)
+        bank.check_reach(last)
         shares = {k: min(Fraction(k), 2 * x) - max(Fraction(k - 1), x) for k in range(math.floor(x) + 1, last + 1)}
         scale = math.lcm(*(share.denominator for share in shares.values()))
-        return _warn_of_nothing(self._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
+        return _warn_of_nothing(bank._mixture(settings, {k: int(share * scale) for k, share in shares.items()}))
 
     def latency_budget(
-        self, miou: float, *, fps: Fps | None = None, before_first: str = "skip", mean_over: str = "present"
+        self,
+        miou: float,
+        *,
+        fps: Fps | None = None,
+        recorded_fps: Fps | None = None,
+        before_first: str = "skip",
+        mean_over: str = "present",
     ) -> Budget | None:
         """Return the longest latency with which the score stays at ``miou``; None if it is missed without any delay.
 
@@ -540,14 +656,16 @@ class OffsetBank:
         Raises
         ------
         ConfigError
-            If no frame rate is known, or ``miou`` is not a number.
+            If no frame rate is known, the bank cannot answer for the camera (:meth:`camera`), or ``miou`` is not a
+            number.
         """
-        rate, least = self._rate(fps), float(exact_fraction("miou", miou, "a number", text=False))
-        first = replace(self._fixed_settings(frame_offset=0), before_first=before_first)
-        for offset in range(self.max_offset + 1):
-            if not self._score(replace(first, frame_offset=offset)).average_over(mean_over).miou >= least:
+        bank = self.camera(fps, recorded_fps=recorded_fps)
+        rate, least = bank._rate(), float(exact_fraction("miou", miou, "a number", text=False))
+        first = replace(bank._fixed_settings(frame_offset=0), before_first=before_first)
+        for offset in range(bank.max_offset + 1):
+            if not bank._score(replace(first, frame_offset=offset)).average_over(mean_over).miou >= least:
                 return Budget(offset - 1, float((offset - 1) * 1000 / rate), False) if offset else None
-        return Budget(self.max_offset, float(self.max_offset * 1000 / rate), True)
+        return Budget(bank.max_offset, float(bank.max_offset * 1000 / rate), True)
 
     def losses(
         self,
@@ -555,6 +673,7 @@ class OffsetBank:
         config: StreamConfig | None = None,
         *,
         fps: Fps | None = None,
+        recorded_fps: Fps | None = None,
         before_first: str = "skip",
         seed: int = 0,
     ) -> Losses:
@@ -562,18 +681,19 @@ class OffsetBank:
 
         Parameters, errors, warnings: those of :meth:`stream`.
         """
-        rate, trace = self._rate(fps), as_trace(latency)
-        static = self._fixed_settings(frame_offset=0, fps=rate)
-        flame = replace(self._fixed_settings(latency_ms=trace.median_ns / 10**6, fps=rate), before_first=before_first)
-        self.check_reach(flame.frame_offset or 0)
-        settings, offsets = self._simulate(trace, config, rate, seed)
+        bank, trace = self.camera(fps, recorded_fps=recorded_fps), as_trace(latency)
+        bank._rate()
+        static = bank._fixed_settings(frame_offset=0)
+        flame = replace(bank._fixed_settings(latency_ms=trace.median_ns / 10**6), before_first=before_first)
+        bank.check_reach(flame.frame_offset or 0)
+        settings, offsets = bank._simulate(trace, config, seed)
         streaming = replace(settings, before_first=before_first)
 
         def split(*, persistence: bool) -> Losses:
             return Losses(
-                self._score(static, persistence=persistence),
-                self._score(flame, persistence=persistence),
-                self._result(streaming, [(1, offsets)], persistence=persistence),
+                bank._score(static, persistence=persistence),
+                bank._score(flame, persistence=persistence),
+                bank._result(streaming, [(1, offsets)], persistence=persistence),
             )
 
         losses = split(persistence=False)
@@ -619,27 +739,30 @@ class OffsetBank:
             self._clips = dict(zip(self.sequences, self._all.split(), strict=True))  # views: the counts are held once
         return self._all
 
-    def _rate(self, fps: Fps | None) -> Fraction:
-        rate = self._settings.fps if fps is None else as_fps(fps)
-        if rate is None:
-            raise ConfigError("`fps` is missing, expected the frame rate here or when the bank is made")
-        return rate
+    def _rate(self) -> Fraction:
+        if self.fps is None:
+            raise ConfigError(
+                "`fps` is missing, expected the frame rate at which this bank was recorded, as `recorded_fps` "
+                "(--recorded-fps) or when the bank is made"
+            )
+        return self.fps
 
     def _fixed_settings(
-        self, *, frame_offset: int | None = None, latency_ms: Milliseconds | None = None, fps: Fps | None = None
+        self, *, frame_offset: int | None = None, latency_ms: Milliseconds | None = None
     ) -> ScoreConfig:
-        return make_config(
+        known = make_config(
             self.config.num_classes,
             frame_offset=frame_offset,
             latency_ms=latency_ms,
-            fps=self._settings.fps if fps is None else fps,
+            fps=self.fps,
             ignore_index=self.config.ignore_index,
             class_names=self.config.class_names,
         )
+        return replace(known, every=self.config.every)
 
-    def _stream_settings(self, latency_ns: int | Fraction, rate: Fraction, schedule: str) -> ScoreConfig:
+    def _stream_settings(self, latency_ns: int | Fraction, schedule: str) -> ScoreConfig:
         latency_ms = round(latency_ns) / 1e6
-        return replace(self.config, frame_offset=None, latency_ms=latency_ms, fps=rate, schedule=schedule)
+        return replace(self.config, frame_offset=None, latency_ms=latency_ms, fps=self._rate(), schedule=schedule)
 
     def _fixed_offsets(self, offset: int) -> Offsets:
         """Return a fixed offset at each labelled frame, -1 where the clip has not gone on that long."""
@@ -688,12 +811,27 @@ class OffsetBank:
                 "the bank with a larger one"
             )
 
+    def check_replay(self, trace: LatencyTrace) -> None:
+        """Raise if a trace has a sample for each frame, but this camera leaves out recorded frames.
+
+        Raises
+        ------
+        ConfigError
+            Then: whether sample i belongs to the i-th recorded frame, or to the i-th that the camera takes, is unknown.
+        """
+        if self.config.every > 1 and trace.replay == "frame" and len(set(trace.samples_ns)) > 1:
+            raise ConfigError(
+                f"`latency` is a trace with a sample for each frame, but this camera takes only {self.config.camera}: "
+                "expected another replay ('call' or 'random', --replay)"
+            )
+
     def _check_given(self, offsets: Offsets) -> None:
         everything = self._join_clips()
         shown = np.flatnonzero(offsets != NOTHING_YET)
         missing = shown[everything.state[NETWORK, shown, offsets[shown]] == NO_MAP]
         if missing.size:
-            frame, offset = int(everything.frame[missing[0]]), int(offsets[missing[0]])
+            every = self.config.every
+            frame, offset = int(everything.frame[missing[0]]) * every, int(offsets[missing[0]]) * every
             raise StateError(
                 f"the prediction of frame {frame - offset} of sequence "
                 f"{self.sequences[everything.clip_of(int(missing[0]))]!r} is None, but is on screen at frame {frame} "

@@ -10,7 +10,7 @@ import json
 import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, BinaryIO
 
@@ -36,6 +36,7 @@ MAX_OFFSET = 10_000
 """A bank reaches no further, in frames."""
 _FORMAT = "flame-metric bank 1"
 _SETTINGS = ("num_classes", "max_offset", "fps", "ignore_index", "class_names", "persistence")
+_EVERY = "every"  # in the header of a camera that leaves out recorded frames
 _MOST_HEADER = 2**26  # bytes: a million sequences, whose names have 60 characters each
 _BEFORE_ARRAY = 128  # bytes that NumPy writes before those of an array of one axis
 
@@ -47,7 +48,7 @@ class BankSettings:
     Attributes
     ----------
     config : ScoreConfig
-        Classes and void label.
+        Classes, void label, and which of the recorded frames the camera takes.
     max_offset : int
     fps : Fraction or None
     persistence : bool
@@ -69,6 +70,7 @@ class BankSettings:
         ignore_index: int | None,
         class_names: Sequence[str] | None,
         persistence: bool,
+        every: int = 1,
     ) -> BankSettings:
         """Check the options that :class:`~flame_metric.OffsetBank` takes.
 
@@ -81,6 +83,7 @@ class BankSettings:
         most = check_integer("max_offset", max_offset, 0, most=MAX_OFFSET, unit="frames")
         rate = None if fps is None else as_fps(fps)
         check_kind("persistence", persistence, bool, "True or False")
+        config = replace(config, every=every)
         return cls(config, most, rate, persistence)
 
     @property
@@ -107,7 +110,8 @@ class BankSettings:
             self.config.class_names,
             self.persistence,
         )
-        return dict(zip(_SETTINGS, values, strict=True))
+        known = dict(zip(_SETTINGS, values, strict=True))
+        return known if self.config.every == 1 else {**known, _EVERY: self.config.every}
 
 
 def pack_bank(settings: BankSettings, names: Sequence[str], counts: OffsetCounts) -> bytes:
@@ -152,10 +156,12 @@ def _read(archive: zipfile.ZipFile) -> tuple[BankSettings, list[str], OffsetCoun
     _check_header(archive.getinfo("header.npy").file_size - _BEFORE_ARRAY)
     record = load_record(read_array(archive, "header", np.uint8, (None,)).tobytes(), _FORMAT)
     with reading(_FORMAT):
-        odd = record.keys() ^ {"format", *_SETTINGS, "sequences"}
+        odd = (record.keys() - {_EVERY}) ^ {"format", *_SETTINGS, "sequences"}
         if odd:
             raise StateError(f"the field(s) {sorted(odd)} of the header are missing or unknown")
-        settings = BankSettings.from_options(**{option: record[option] for option in _SETTINGS})
+        settings = BankSettings.from_options(
+            **{option: record[option] for option in _SETTINGS}, every=record.get(_EVERY, 1)
+        )
         names = _check_names(record["sequences"])
     lengths = {name: read_array(archive, name, np.int64, (len(names),)) for name in ("num_frames", "num_labelled")}
     labelled = check_lengths(names, **lengths)

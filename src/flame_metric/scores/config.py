@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from flame_metric.core.checks import check_choice, check_integer
-from flame_metric.core.clock import Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
+from flame_metric.core.clock import MAX_FRAMES, Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
 from flame_metric.core.labels import LabelSpace
+from flame_metric.core.tables import rate_text
 from flame_metric.errors import ConfigError
 
 __all__ = ["ScoreConfig", "make_config"]
@@ -17,6 +18,7 @@ __all__ = ["ScoreConfig", "make_config"]
 BEFORE_FIRST = ("skip", "void")
 
 _IN_JSON = {"hardware": "device"}  # files of all releases have it under this name
+_USUAL = {"every": 1}  # what a record leaves out where it is usual: so older releases read it
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class ScoreConfig:
         Free text for the signature: what the latency was measured on.
     schedule : str or None
         Free text for the signature: what decided which prediction was on screen, where no fixed offset did.
+    every : int
+        The camera takes frames 0, m, 2 m, ... of those that were recorded, m >= 1; ``fps`` is its own rate.
     """
 
     num_classes: int
@@ -49,6 +53,7 @@ class ScoreConfig:
     before_first: str = "skip"
     hardware: str | None = None
     schedule: str | None = None
+    every: int = 1
 
     def __post_init__(self) -> None:
         space = LabelSpace(self.num_classes, self.ignore_index)  # checks both
@@ -67,6 +72,7 @@ class ScoreConfig:
                 f"`class_names` holds {len(self.class_names)} names, expected {self.num_classes}, one for each class"
             )
         check_choice("before_first", self.before_first, BEFORE_FIRST)
+        object.__setattr__(self, "every", check_integer("every", self.every, 1, most=MAX_FRAMES, unit="frames"))
 
     def _check_latency(self, latency_ms: float) -> None:
         latency_ns = milliseconds_to_ns(latency_ms)
@@ -77,6 +83,19 @@ class ScoreConfig:
             raise ConfigError(
                 f"`frame_offset` is {self.frame_offset}, but {latency_ms} ms at {self.fps} fps give {offset}"
             )
+
+    @property
+    def recorded_fps(self) -> Fraction | None:
+        """Frames per second that were recorded, of which the camera takes each ``every``-th."""
+        return None if self.fps is None else self.fps * self.every
+
+    @property
+    def camera(self) -> str | None:
+        """Which of the recorded frames the camera takes, for the signature; None if all of them."""
+        if self.every == 1:
+            return None
+        rate = "" if self.recorded_fps is None else f" of {rate_text(self.recorded_fps)} fps"
+        return f"frames 0, {self.every}, {2 * self.every}, ..{rate}"
 
     @property
     def space(self) -> LabelSpace:
@@ -91,7 +110,8 @@ class ScoreConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return it in types that JSON knows."""
         record = {**asdict(self), "fps": None if self.fps is None else str(self.fps)}
-        return {_IN_JSON.get(name, name): value for name, value in record.items()}
+        known = {_IN_JSON.get(name, name): value for name, value in record.items()}
+        return {name: value for name, value in known.items() if name not in _USUAL or value != _USUAL[name]}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> ScoreConfig:
@@ -103,6 +123,7 @@ class ScoreConfig:
             If a field is missing, unknown or out of range.
         """
         names = {_IN_JSON.get(known.name, known.name): known.name for known in fields(cls)}
+        record = {**_USUAL, **record}
         if record.keys() != names.keys():
             raise ConfigError(f"the configuration has the fields {sorted(record)}, expected {sorted(names)}")
         values = {names[written]: value for written, value in record.items()}

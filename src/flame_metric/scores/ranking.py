@@ -175,6 +175,7 @@ class Ranking:
             )
         if not math.isnan(self.tau):
             yield f"Kendall's tau between the orders by static score and by FLAME: {self.tau:.2f}."
+        yield from (f"{one.name}: {note}" for one in self.contenders for note in one.flame.notes)
         for first, second in itertools.combinations(self.contenders, 2):
             if note := _shared_offset(first, second):
                 yield note
@@ -444,7 +445,8 @@ def _check_alike(one: Contender, other: Contender) -> None:
     names = one.name, other.name
     first, second = one.flame.config, other.flame.config
     _check_settings(one.flame, other.flame, names)
-    for name in ("fps", "before_first"):
+    unknown = first.fps is None  # a rate says how far frames are apart
+    for name in ("fps", "before_first", *(["every"] if unknown else [])):
         ours, theirs = getattr(first, name), getattr(second, name)
         if ours != theirs:
             raise ConfigError(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from flame_metric._version import __version__
 from flame_metric.core.checks import check_choice
+from flame_metric.core.clock import unit_notes
 from flame_metric.core.counting import Counts, sequences_from_list, sequences_to_list
 from flame_metric.core.files import load_record, reading
 from flame_metric.core.iou import MEANS, average_iou, classes_of_mean, dice_per_class, iou_per_class
@@ -216,6 +217,7 @@ class FlameResult:
             (config.schedule or "schedule") if config.frame_offset is None else f"k {config.frame_offset}",
             None if config.latency_ms is None else milliseconds_text(config.latency_ms),
             None if config.fps is None else f"{rate_text(config.fps)} fps",
+            config.camera,
             f"{classes} classes",
             None if self.mean_over == MEANS[0] else f"mean over {mean_text(self.mean_over, self.classes_in_mean)}",
             None if config.ignore_index is None else f"ignore {config.ignore_index}",
@@ -245,6 +247,11 @@ class FlameResult:
         """
         return self if mean_over == self.mean_over else replace(self, mean_over=mean_over)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What should be known about the score: whether units are right, where they look wrong."""
+        return unit_notes(self.config.latency_ms, self.config.fps)
+
     def by_sequence(self) -> dict[str, FlameResult]:
         """Return the result of each single sequence, by its id."""
         return {
@@ -266,7 +273,7 @@ class FlameResult:
             for name, iou, dice, pixels in zip(self.class_names, self.iou, self.dice, labelled, strict=True)
         )
         mean = (self.mean_title, self.miou, None, int(labelled.sum()))
-        notes = (interval_note(self), self.signature)
+        notes = (*self.notes, interval_note(self), self.signature)
         return Table(("class", "IoU", "Dice", "labelled pixels"), rows, (mean,), notes).render(format)
 
     # ── JSON ──
@@ -293,6 +300,7 @@ class FlameResult:
                 "coverage": _number(self.coverage),
                 "valid_fraction": _number(self.valid_fraction),
                 "num_pairs": self.num_pairs,
+                "notes": list(self.notes),
                 "by_sequence": {
                     name: {"miou": _number(part.miou), "iou": [_number(value) for value in part.iou]}
                     for name, part in self.by_sequence().items()
