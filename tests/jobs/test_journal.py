@@ -139,7 +139,7 @@ def test_another_configuration_is_refused_with_what_differs(tmp_path: Path) -> N
 
 def test_to_go_on_must_be_said(tmp_path: Path) -> None:
     written(tmp_path / "j")
-    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; go on with them \(--resume\)"):
+    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; resume from them \(--resume\)"):
         read(tmp_path / "j", resume=False)
     written(tmp_path / "empty", {})
     assert read(tmp_path / "empty", resume=False) == {}  # nothing is finished: nothing to decide
@@ -256,7 +256,7 @@ def test_a_job_that_finished_nothing_leaves_nothing_to_decide(tmp_path: Path) ->
 def test_finished_sequences_come_first(tmp_path: Path) -> None:
     """Whoever forgets --resume is told so, and not that something else differs, such as a latency measured anew."""
     written(tmp_path / "j")
-    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; go on with them \(--resume\)"):
+    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; resume from them \(--resume\)"):
         read(tmp_path / "j", {"classes": 20}, resume=False)
 
 
@@ -266,6 +266,6 @@ def test_differences_are_told_by_their_place() -> None:
     assert list(differences(there, here)) == [
         "a.b.c: 1 / 2",
         'a.e: null / {"g": 1}',
-        f'f: "{"x" * 56}... / null',
+        f'f: "{"x" * 36}... / null',
         "h: null / 0",
     ]

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from flat_options import evaluate_folders, evaluate_network, run_network
 from laws import examples
 
 CLIPS = 6
+SIDES = ("preds", "labels")
 QUESTION = {
     "num_classes": 3,
     "fps": 10,
@@ -155,6 +157,46 @@ def test_files_that_have_changed_are_not_believed(folders, tmp_path):
         evaluate_folders(preds, labels, **QUESTION, journal=tmp_path / "j", resume=True)
 
 
+def packed(folder, kind):
+    """Pack a folder without times, and give the archive one time."""
+    archive = Path(shutil.make_archive(str(folder), kind, folder))
+    os.utime(archive, ns=(10**18, 10**18))
+    return archive
+
+
+@pytest.mark.parametrize("side", ["preds", "labels"])
+@pytest.mark.parametrize("form", ["npy", "png", "tar"])
+def test_files_that_held_something_else_at_the_same_size_and_time_are_not_believed(folders, tmp_path, side, form):
+    """The same number of bytes, the time put back: only what the file holds is another."""
+    roots = {name: shutil.copytree(folder, tmp_path / name) for name, folder in zip(SIDES, folders, strict=True)}
+    if form == "png":
+        image = pytest.importorskip("PIL.Image")
+        for file in tmp_path.glob("*/*/*.npy"):
+            image.fromarray(np.load(file)).save(file.with_suffix(".png"), compress_level=0)
+            file.unlink()
+    for file in tmp_path.glob("*/*/*"):
+        os.utime(file, ns=(10**18, 10**18))
+    places = [packed(root, "tar") if form == "tar" else root for root in roots.values()]
+    evaluate_folders(*places, **QUESTION, journal=tmp_path / "j")
+    assert evaluate_folders(*places, **QUESTION, journal=tmp_path / "j", resume=True, jobs=2)
+    (file,) = (roots[side] / "clip2").glob("03.*")
+    size = file.stat().st_size
+    if form == "png":
+        image.fromarray(1 - np.asarray(image.open(file)) // 255).save(file, compress_level=0)
+    else:
+        np.save(file, (np.load(file) != 1).astype(np.uint8))
+    assert file.stat().st_size == size
+    os.utime(file, ns=(10**18, 10**18))
+    places = [packed(root, "tar") if form == "tar" else root for root in roots.values()]
+    with pytest.raises(StateError, match=r"'clip2' was counted from files that held something else .* a new journal"):
+        evaluate_folders(*places, **QUESTION, journal=tmp_path / "j", resume=True)
+
+
+def test_a_journal_from_before_contents_were_kept_is_read(folders, whole, tmp_path):
+    path = journal_with(folders, tmp_path, lambda record: record.pop("content"))
+    assert_equal(evaluate_folders(*folders, **QUESTION, journal=path, resume=True), whole)
+
+
 def test_a_journal_whose_counts_contradict_each_other(folders, tmp_path):
     path = journal_with(folders, tmp_path, lambda record: record["scores"][0]["predicted"].__setitem__(0, 99))
     with pytest.raises(StateError, match="k: sequence 'clip1': the counts of sequence 'FLAME 0' contradict each other"):
@@ -204,6 +246,27 @@ def test_parts_come_from_where_the_folders_lie_on_each_machine(folders, whole, t
     evaluate_folders(*folders, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
     evaluate_folders(*elsewhere, **QUESTION, shard=(2, 2), journal=tmp_path / "2")
     assert_equal(merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")]), whole)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("change", ["content", "size"])
+def test_parts_of_two_versions_of_a_network_are_refused(folders, tmp_path, capsys, side, change):
+    """Whoever writes over a folder between two shares: each share is sound, and together they are of no network."""
+    preds, labels = (shutil.copytree(folder, tmp_path / name) for name, folder in zip(SIDES, folders, strict=True))
+    evaluate_folders(preds, labels, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
+    for file in (tmp_path / side).glob("*/*.npy"):
+        if change == "content":
+            np.save(file, (np.load(file) != 1).astype(np.uint8))
+        elif change == "size" and file.parent.name == "clip0":  # of the other share
+            np.save(file, np.load(file).astype(np.uint16))
+    evaluate_folders(preds, labels, **QUESTION, shard=(2, 2), journal=tmp_path / "2")
+    parts = [str(tmp_path / "1"), str(tmp_path / "2")]
+    named = {"preds": "predictions", "labels": "labels"}[side]
+    assert main(["merge", *parts]) == 4
+    said = f"{parts[0]} and {parts[1]} were counted from folders of {named} that held other files"
+    assert f"{said}, such as outputs of two versions of a network; count all" in capsys.readouterr().err
+    assert main(["merge", *parts, "--allow-unlike"]) == 0
+    assert "were counted from folders of" in capsys.readouterr().out
 
 
 def test_only_the_files_of_a_share_are_looked_at(folders, tmp_path, monkeypatch):

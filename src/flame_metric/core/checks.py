@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from flame_metric.errors import ConfigError, ShapeError
+from flame_metric.errors import ConfigError, ShapeError, quoted
 
 __all__ = [
     "CLIP",
@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _END = object()
+_LONGEST_PATH = 4096  # characters; such a text is what a file holds
 
 CLIP = "an iterable of label maps, with None where there is none"
 """What :func:`items` expects of the predictions and targets of a clip."""
@@ -47,7 +48,7 @@ def check_integer(argument: str, value: object, least: int, *, most: int | None 
     if not is_integer(value) or value < least or (most is not None and value > most):
         expected = f"a whole number of {unit} >= {least}" if unit else f"a whole number >= {least}"
         limit = "" if most is None else f" (at most {most:,})"
-        raise ConfigError(f"`{argument}` is {value!r}, expected {expected}{limit}")
+        raise ConfigError(f"`{argument}` is {quoted(value)}, expected {expected}{limit}")
     return int(value)
 
 
@@ -72,7 +73,7 @@ def check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None
         If it is none of them.
     """
     if not isinstance(value, str) or value not in choices:
-        raise ConfigError(f"`{argument}` is {value!r}, expected one of {', '.join(choices)}")
+        raise ConfigError(f"`{argument}` is {quoted(value)}, expected one of {', '.join(choices)}")
 
 
 def check_id(sequence: object, *, least: int = 0) -> None:
@@ -84,12 +85,12 @@ def check_id(sequence: object, *, least: int = 0) -> None:
         If it is.
     """
     if not isinstance(sequence, str) or len(sequence) < least:
-        raise ConfigError(f"`sequence` is {sequence!r}, expected a text id")
+        raise ConfigError(f"`sequence` is {quoted(sequence)}, expected a text id")
 
 
 def of_sequence(sequence: str) -> str:
     """Say in a message to which sequence something belongs; nothing for the id ""."""
-    return f" of sequence {sequence!r}" if sequence else ""
+    return f" of sequence {quoted(sequence)}" if sequence else ""
 
 
 def check_path(path: object) -> Path:
@@ -98,13 +99,13 @@ def check_path(path: object) -> Path:
     Raises
     ------
     ConfigError
-        If it is neither text nor a path, or names no file.
+        If it is neither text nor a path, names no file, or is longer than the name of a file can be.
     """
     if isinstance(path, str | os.PathLike):
         text = os.fspath(path)
-        if isinstance(text, str) and "\0" not in text and Path(text).name:
+        if isinstance(text, str) and "\0" not in text and len(text) <= _LONGEST_PATH and Path(text).name:
             return Path(text)
-    raise ConfigError(f"`path` is {path!r}, expected the name of a file")
+    raise ConfigError(f"`path` is {quoted(path)}, expected the name of a file")
 
 
 def items(argument: str, values: object, expected: str) -> Iterator[Any]:

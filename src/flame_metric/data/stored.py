@@ -63,6 +63,10 @@ class StoredFolder(Protocol):
     def readers(self) -> int:
         """How many threads may read at once."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on a disk of this machine, where reading a file again costs little."""
+
     def files(self) -> list[StoredFile]:
         """Return the files in it and one folder below, in the order of their names, and deeper ones if it knows them.
 

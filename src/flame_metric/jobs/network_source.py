@@ -18,7 +18,7 @@ import numpy.typing as npt
 from flame_metric.core.labels import CodedMap, LabelMaps, LabelSpace, code_map
 from flame_metric.data.folders import Frame
 from flame_metric.data.videos import VideoSequence
-from flame_metric.errors import DatasetError, blaming, located
+from flame_metric.errors import DatasetError, blaming, located, quoted
 from flame_metric.jobs.pipeline import FrameMaps, in_order
 from flame_metric.jobs.plan import ClipPlan
 from flame_metric.networks.network import Network, input_frames, read_input, stack_frames
@@ -78,6 +78,14 @@ class NetworkSource:
         """Return a digest of the names of a clip's frames; what they hold is not looked at."""
         return plan.digest
 
+    def content(self, plan: ClipPlan) -> str:
+        """Return nothing: frames would have to be decoded again."""
+        return ""
+
+    def listing(self, plans: Sequence[ClipPlan]) -> dict[str, str]:
+        """Return nothing: what predictions are made from stands in the configuration of a journal."""
+        return {}
+
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
     ) -> Generator[FrameMaps]:
@@ -121,14 +129,14 @@ class NetworkSource:
             if not self.skip:
                 raise
             return _Input(task, label, np.empty((0, 0, 0), np.uint8), error)
-        with located(f"sequence {task.video.name!r}"):
+        with located(f"sequence {quoted(task.video.name)}"):
             return _Input(task, label, stack_frames(read, shown))
 
     def _run(self, item: _Input) -> LabelMaps | None:
         if item.error is not None:
             return None
         runner, task = self.network.runner, item.task
-        with blaming(f"{self.network.name} failed on frame {task.frame.name} of sequence {task.video.name!r}"):
+        with blaming(f"{self.network.name} failed on frame {task.frame.name} of sequence {quoted(task.video.name)}"):
             return copy_output(runner.run(runner.prepare(item.image)))
 
     def _finish(self, item: _Input, output: LabelMaps | None) -> FrameMaps:
@@ -141,7 +149,7 @@ class NetworkSource:
             if not self.skip:
                 raise
             return FrameMaps(frame, None, None, error)
-        with located(f"frame {frame.name} of sequence {video.name!r}"):
+        with located(f"frame {frame.name} of sequence {quoted(video.name)}"):
             pred = code_map(output, self.space)
             label = None if target is None else code_map(target, self.space, argument="target")
         for use in self.outputs:

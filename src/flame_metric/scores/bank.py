@@ -35,7 +35,7 @@ from flame_metric.core.counting import MAX_COUNT, Counts, count_coded
 from flame_metric.core.files import write_whole
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map
 from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_staleness
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
+from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, quoted, shortened
 from flame_metric.latency.simulate import StreamConfig, as_stream, simulate_clips, stream_text
 from flame_metric.latency.trace import LatencyTrace, as_trace
 from flame_metric.scores.bank_file import BankSettings, pack_bank, read_bank
@@ -239,13 +239,15 @@ class OffsetBank:
             If the bank does not have it.
         """
         if sequence not in self._clips:
-            raise StateError(f"sequence {sequence!r} is not in the bank, expected one of {shortened(self._clips)}")
+            raise StateError(
+                f"sequence {quoted(sequence)} is not in the bank, expected one of {shortened(self._clips)}"
+            )
         return self._clips[sequence]
 
     def _require_new(self, sequence: str) -> None:
         check_id(sequence, least=1)
         if sequence in self._clips:
-            raise StateError(f"sequence {sequence!r} is in the bank already, expected each clip once")
+            raise StateError(f"sequence {quoted(sequence)} is in the bank already, expected each clip once")
 
     def every(self, step: int) -> OffsetBank:
         """Return the bank of a camera that takes only every ``step``-th frame, and the labels on those.
@@ -284,11 +286,12 @@ class OffsetBank:
         both = sorted(self._clips.keys() & other._clips.keys())
         for name in both:
             if not self._clips[name].equals(other._clips[name]):
-                raise StateError(f"sequence {name!r} has different counts in the two banks, expected equal ones")
+                raise StateError(f"sequence {quoted(name)} has different counts in the two banks, expected equal ones")
         self._clips |= other._clips
         self._all = None
         if both:
-            kept = f"{len(both)} sequence(s) came twice with identical counts and were kept once: {both}"
+            names = f"[{shortened(map(repr, both))}]"
+            kept = f"{len(both)} sequence(s) came twice with identical counts and were kept once: {names}"
             warnings.warn(kept, FlameWarning, stacklevel=2)
 
     # ── on disk ──
@@ -346,6 +349,10 @@ class OffsetBank:
         StateError
             If it is not a bank, or its counts contradict each other.
         """
+        if isinstance(content, str | os.PathLike):
+            raise StateError(
+                f"`content` is {quoted(content)}, expected bytes; a file is read by {cls.__name__}.load(path)"
+            )
         return cls._from_file(io.BytesIO(content), "these bytes")
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 from flame_metric.core.checks import check_choice, check_integer
 from flame_metric.core.clock import Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
 from flame_metric.core.labels import LabelSpace
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, quoted
 
 __all__ = ["ScoreConfig", "make_config"]
 
@@ -61,7 +61,7 @@ class ScoreConfig:
             self._check_latency(self.latency_ms)
         for name in ("hardware", "schedule"):
             if not isinstance(getattr(self, name), str | None):
-                raise ConfigError(f"`{name}` is {getattr(self, name)!r}, expected text")
+                raise ConfigError(f"`{name}` is {quoted(getattr(self, name))}, expected text")
         if self.class_names is not None and len(self.class_names) != self.num_classes:
             raise ConfigError(
                 f"`class_names` holds {len(self.class_names)} names, expected {self.num_classes}, one for each class"
@@ -164,5 +164,5 @@ def check_class_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
     if names is None:
         return None
     if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"`class_names` is {names!r}, expected a list of names")
+        raise ConfigError(f"`class_names` is {quoted(names)}, expected a list of names")
     return tuple(str(name) for name in names)

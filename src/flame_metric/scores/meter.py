@@ -29,7 +29,7 @@ from flame_metric.core.counting import (
     sequences_from_list,
     sequences_to_list,
 )
-from flame_metric.core.files import load_record, reading
+from flame_metric.core.files import JsonRecord, load_record, reading
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map
 from flame_metric.core.schedule import NOTHING_YET, FixedOffset, Schedule, ScheduleTimeline
 from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located
@@ -43,7 +43,7 @@ _FORMAT = "flame-metric meter 1"
 _END = object()
 
 
-class FlameMeter:
+class FlameMeter(JsonRecord):
     """Latency-aware mean IoU: predictions are compared with the ground truth that is current when they are ready.
 
     Parameters
@@ -465,7 +465,7 @@ class FlameMeter:
         StateError
             If the text is not such a state, or its counts contradict each other.
         """
-        record = load_record(text, _FORMAT)
+        record = load_record(text, _FORMAT, reader=cls.__name__)
         with reading(_FORMAT):
             config = ScoreConfig.from_dict(record["config"])
             counts = sequences_from_list(record["sequences"], config.num_classes)

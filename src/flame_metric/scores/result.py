@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from flame_metric._version import __version__
 from flame_metric.core.counting import Counts, sequences_from_list, sequences_to_list
-from flame_metric.core.files import load_record, reading
+from flame_metric.core.files import JsonRecord, load_record, reading
 from flame_metric.core.iou import dice_per_class, iou_per_class, mean_iou
 from flame_metric.core.statistics import Interval, bootstrap_interval, contributing
 from flame_metric.core.tables import Table, milliseconds_text, rate_text
@@ -29,7 +29,7 @@ _FORMAT = "flame-metric result 1"
 
 
 @dataclass(frozen=True, eq=False)
-class FlameResult:
+class FlameResult(JsonRecord):
     """A score with all it rests on; :meth:`~flame_metric.FlameMeter.compute` makes it.
 
     Attributes
@@ -237,7 +237,7 @@ class FlameResult:
         StateError
             If the text is not such a result, or its counts contradict each other.
         """
-        return cls.from_dict(load_record(text, _FORMAT))
+        return cls.from_dict(load_record(text, _FORMAT, reader=cls.__name__))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> FlameResult:
