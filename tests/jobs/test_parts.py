@@ -430,7 +430,7 @@ def test_ctrl_c_on_the_command_line(folders, tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert "INCOMPLETE: 2 of 6 sequence(s) are scored." in captured.out
     assert captured.err == (
-        f"flame-metric: interrupted: 2 of 6 sequence(s) are scored; --journal {tmp_path / 'j'} --resume goes on\n"
+        f"flame-metric: interrupted: 2 of 6 sequence(s) are scored; --journal {tmp_path / 'j'} --resume continues\n"
     )
     monkeypatch.undo()
     assert main(["evaluate", *map(str, folders), *options, *journal, "--resume", "--json", "-"]) == 0
@@ -603,7 +603,7 @@ def test_a_journal_is_refused_before_anything_is_timed(tmp_path):
     run_network(NETWORK, dataset, journal=tmp_path / "j", timing={"samples": 30})
     calls = []
     network = Network("brightness", Runner(lambda frame: calls.append(frame) or frame[..., 0] // 32))
-    with pytest.raises(StateError, match=r"j: is there already; go on with it \(--resume\), or give another journal"):
+    with pytest.raises(StateError, match=r"j: is there already; resume from it \(--resume\), or give another journal"):
         run_network(network, dataset, journal=tmp_path / "j")
     with pytest.raises(StateError, match="is of another job"):
         run_network(network, dataset, journal=tmp_path / "j", resume=True, replay="call")
@@ -690,7 +690,7 @@ def test_another_replay_is_refused(tmp_path):
 def test_a_run_that_is_begun_anew_by_mistake_says_so(tmp_path):
     """Its latency is another one, but that is not what has to be told."""
     for _ in range(2):
-        with nullcontext() if not (tmp_path / "j").exists() else pytest.raises(StateError, match="go on with it"):
+        with nullcontext() if not (tmp_path / "j").exists() else pytest.raises(StateError, match="resume from it"):
             run_network(NETWORK, open_dataset(DATA), journal=tmp_path / "j", timing={"samples": 30})
 
 
@@ -841,7 +841,7 @@ def test_ctrl_c_before_anything_new_is_finished(folders, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(evaluate, "evaluate_folders", stop)
     assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", str(tmp_path / "j")]) == 130
-    assert capsys.readouterr().err == f"flame-metric: interrupted: --journal {tmp_path / 'j'} --resume goes on\n"
+    assert capsys.readouterr().err == f"flame-metric: interrupted: --journal {tmp_path / 'j'} --resume continues\n"
 
 
 @pytest.mark.slow

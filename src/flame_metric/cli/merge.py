@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from flame_metric.cli.options import add_output_options, bank_note, write_evaluation
+from flame_metric.cli.options import add_output_options, bank_note, check_printed, write_evaluation
 from flame_metric.cli.output import check_outputs, save_bank
 from flame_metric.errors import ConfigError
 from flame_metric.jobs.clip_journal import read_part
@@ -50,6 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Read the parts, join them, print the table."""
     check_outputs(*arguments.parts, json=arguments.json, csv=arguments.csv, bank=arguments.bank)
+    check_printed(arguments, "format")
     evaluation = merge_parts(
         [read_part(path) for path in arguments.parts],
         allow_partial=arguments.allow_partial,

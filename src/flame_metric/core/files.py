@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,7 +31,7 @@ from numpy.lib import format as npy
 
 from flame_metric.core.checks import check_path
 from flame_metric.core.clock import exact_fraction
-from flame_metric.core.temporary import HAS_LOCKS, open_temporary, remove_left_files
+from flame_metric.core.temporary import HAS_LOCKS, open_temporary, remove_left_files, try_temporary
 from flame_metric.errors import ConfigError, DatasetError, FlameError, StateError, cut, quoted, shortened
 
 __all__ = [
@@ -118,9 +118,7 @@ def _try_to_write(path: Path) -> None:
     if place.exists() and not (place.stat().st_mode & 0o222 and os.access(place, os.W_OK)):
         raise OSError(errno.EACCES, "it is read-only")
     if place.is_file() or not place.exists():  # else it is a device or a pipe
-        temporary, stream = open_temporary(place)
-        stream.close()
-        temporary.unlink()
+        try_temporary(place)
 
 
 def digest_of(path: Path) -> str:
@@ -155,7 +153,7 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: cannot be read: is not text", path=path) from error
+        raise DatasetError(f"{path}: is not text", path=path) from error
 
 
 # ── JSON ──
@@ -308,9 +306,9 @@ def numbers_from_csv(text: str, column: str, *, reader: str | None = None) -> li
             names[0] = names[0].removeprefix("#").lstrip()
         rows.fieldnames = names
         if column not in names:
-            found = shortened(map(quoted, names)) or "none"
+            found = shortened(map(quoted, names))
             load = _name_of_load(text, reader, "; ")
-            raise ConfigError(f"the CSV has the columns {found}, expected one named {column}{load}")
+            raise ConfigError(f"the CSV has the columns [{found}], expected one named {column}{load}")
         if names.count(column) > 1:
             raise ConfigError(f"the CSV has {names.count(column)} columns named {column}, expected one")
         return [_number(f"{column} in line {rows.line_num}", _cell(row, column, rows)) for row in rows]
@@ -393,7 +391,7 @@ def read_array(
         If the array is of another dtype or shape, or there are not as many bytes as that takes.
     """
     wanted = np.dtype(dtype)
-    with archive.open(f"{name}.npy") as member:
+    with _open_member(archive, f"{name}.npy") as member:
         try:
             found_shape, is_fortran, found = _HEADERS[npy.read_magic(member)](member)
         except BadZipFile:
@@ -412,3 +410,10 @@ def read_array(
     if len(data) != size:
         raise BadZipFile(f"`{name}` holds {held} bytes, expected {size} for {wanted} {found_shape}")
     return np.ndarray(found_shape, wanted, data, order="F" if is_fortran else "C")
+
+
+def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    try:
+        return archive.open(name)
+    except BadZipFile as error:  # it may quote a second name that stands before the content
+        raise BadZipFile(cut(str(error))) from error

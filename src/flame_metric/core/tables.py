@@ -166,7 +166,9 @@ def _latex_text(text: str) -> str:
     return printable(text).translate(_LATEX)
 
 
-_FORMULA = re.compile(r"(^|[;,|\t\r\n])(?=\s*[=+\-@＝＋－＠])")  # East Asian spreadsheets take the wide ones too
+_FORMULA = re.compile(
+    r"^(?=[\t\r])|(^|[;,|\t\r\n])(?=\s*[=+\-@＝＋－＠])"
+)  # East Asian spreadsheets take the wide ones too
 
 
 def _csv_cell(cell: Cell) -> str:
@@ -176,7 +178,7 @@ def _csv_cell(cell: Cell) -> str:
     the end of a cell, quoted or not.
     """
     if isinstance(cell, str):
-        text = printable(_FORMULA.sub(r"\1'", cell)).replace('"', '""')
+        text = printable(_FORMULA.sub(lambda found: f"{found[0]}'", cell)).replace('"', '""')
         return f'"{text}"'
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""

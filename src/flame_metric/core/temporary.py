@@ -19,7 +19,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["HAS_LOCKS", "open_temporary", "remove_left_files", "temporary_folder", "try_lock"]
+__all__ = ["HAS_LOCKS", "open_temporary", "remove_left_files", "temporary_folder", "try_lock", "try_temporary"]
 
 HAS_LOCKS = fcntl is not None
 """Whether this system locks files; on Windows what is open can be neither renamed nor removed."""
@@ -48,11 +48,33 @@ def open_temporary(path: Path) -> tuple[Path, IO[bytes]]:
         If it cannot be made.
     """
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_END)
-        stream = os.fdopen(handle, "wb")
+        handle, name = _make(path)
+        try:
+            stream = os.fdopen(handle, "wb")
+        except BaseException:
+            os.close(handle)
+            Path(name).unlink()
+            raise
         if _hold(stream):
             return Path(name), stream
         stream.close()
+
+
+def try_temporary(path: Path) -> None:
+    """Make a temporary file beside a file, as :func:`open_temporary` would, and remove it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    handle, name = _make(path)
+    os.close(handle)
+    Path(name).unlink(missing_ok=True)  # another process may have taken it for one that was left
+
+
+def _make(path: Path) -> tuple[int, str]:
+    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_END)
 
 
 def remove_left_files(folder: Path) -> None:

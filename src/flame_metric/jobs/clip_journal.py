@@ -172,7 +172,7 @@ def read_part(path: str | os.PathLike[str]) -> Part:
 
 
 def parse_part(content: bytes, name: str) -> Part:
-    """Return what :func:`read_part` does, of the content of a journal; ``name`` stands in messages.
+    """Return what :func:`read_part` does, of the content of a journal; ``name`` is its name in messages.
 
     Raises
     ------
@@ -306,9 +306,9 @@ def _scores(counted: CountedClip) -> list[dict[str, Any]]:
 def _to_record(name: str, counted: CountedClip, request: Request) -> dict[str, Any]:
     bank = None
     if counted.bank is not None:
-        alone = _empty_bank(request, counted.bank.state.shape[-1] - 1)
-        alone.add_counts(counted.bank, sequence=name)
-        bank = base64.b64encode(alone.to_bytes()).decode("ascii")
+        single = _empty_bank(request, counted.bank.state.shape[-1] - 1)
+        single.add_counts(counted.bank, sequence=name)
+        bank = base64.b64encode(single.to_bytes()).decode("ascii")
     return {
         "num_frames": counted.num_frames,
         "labelled": list(counted.labelled),

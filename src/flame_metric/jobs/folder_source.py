@@ -62,7 +62,7 @@ class Files:
         )
 
     def describe(self, predictions: LabelFolder, labels: LabelFolder) -> dict[str, list[str]]:
-        """Return what tells one evaluation from another, wherever its folders lie."""
+        """Return what distinguishes one evaluation from another, wherever its folders lie."""
         return {
             "predictions": [predictions.name, self.pred_prefix, self.pred_suffix, repr(self.pred_map)],
             "labels": [labels.name, self.label_prefix, self.label_suffix, repr(self.label_map)],
@@ -201,7 +201,7 @@ def _content_of(file: Path) -> bytes | None:
 
 
 def _digest_of_file(file: LabelFile, content: bytes | None = None) -> str:
-    """Return a digest of what a file holds; "" where it lies on a server, which tells its version."""
+    """Return a digest of what a file holds; "" where it lies on a server, which gives its version."""
     if isinstance(file, StoredFile):
         if not file.folder.is_local:
             return ""
@@ -231,7 +231,7 @@ def _stored(frame: Frame) -> list[StoredFile]:
 
 
 def _versions(files: Sequence[StoredFile]) -> dict[StoredFile, str]:
-    """Return what tells whether files have changed, of which a server may have to be asked for each."""
+    """Return what shows whether files have changed, of which a server may have to be asked for each."""
     with reading_threads(READERS) as (pool, stop):
         return {
             file: found.version
@@ -240,7 +240,7 @@ def _versions(files: Sequence[StoredFile]) -> dict[StoredFile, str]:
 
 
 def _stamp(file: LabelFile, versions: Mapping[StoredFile, str]) -> tuple[str | int, ...]:
-    """Return what tells whether a file has changed: its name and version, or its name, size and time."""
+    """Return what shows whether a file has changed: its name and version, or its name, size and time."""
     if isinstance(file, StoredFile):
         return file.name, versions[file]
     try:

@@ -83,7 +83,7 @@ class NetworkSource:
         return ""
 
     def listing(self, plans: Sequence[ClipPlan]) -> dict[str, str]:
-        """Return nothing: what predictions are made from stands in the configuration of a journal."""
+        """Return nothing: what predictions are made from is in the configuration of a journal."""
         return {}
 
     def maps(

@@ -85,7 +85,7 @@ class Source(Protocol):
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
     ) -> Generator[FrameMaps]:
-        """Yield the maps of each frame, in order; ``ahead`` tells how many may be read before they are asked for."""
+        """Yield the maps of each frame, in order; ``ahead`` is how many may be read before they are asked for."""
 
     def fingerprint(self, plan: ClipPlan) -> str:
         """Return a text that changes with the names, sizes and times of what would be counted for a clip."""

@@ -179,7 +179,7 @@ def _check_classes(config: Any, num_classes: int, class_names: Sequence[str] | N
     names = [str(config.id2label[label]) for label in sorted(config.id2label)]
     if config.num_labels != num_classes:
         raise ConfigError(
-            f"{path} tells {config.num_labels} classes apart ({shortened(names, 3)}), expected {num_classes}, the "
+            f"{path} distinguishes {config.num_labels} classes ({shortened(names, 3)}), expected {num_classes}, the "
             "data's (`num_classes`): take a network that was trained on these classes, or map its labels in a factory"
         )
     theirs, ours = ([name.strip().lower() for name in listed] for listed in (names, class_names or ()))

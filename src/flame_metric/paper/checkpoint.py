@@ -1,4 +1,4 @@
-"""Checkpoints: a training after some step, in one file from which it goes on as if it had never stopped.
+"""Checkpoints: a training after some step, in one file from which it resumes as if it had never stopped.
 
 A checkpoint names the training to which it belongs: recipe, seed, precision, network, its weights before the first
 step, and data. That of another training is refused, as is a damaged one; both errors are raised before anything has

@@ -129,7 +129,7 @@ class Experiment:
         Of weights, order and augmentation. Variants share it.
     device : torch.device or str
     out : Path, optional
-        Folder for checkpoints, logs and counts of test videos, ``<network>/<variant>/``: a second run goes on where the
+        Folder for checkpoints, logs and counts of test videos, ``<network>/<variant>/``: a second run resumes where the
         first was stopped.
     weights : str, optional
         Of the backbone: ``"imagenet"``, or a file.

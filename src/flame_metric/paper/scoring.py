@@ -3,8 +3,8 @@
 The journal lies beside the checkpoint of the training, and says of what its counts are: of these weights, with this
 precision. Recipe and seed have done to a count what they can once the weights are there, and latency and stream only
 ask the counts, so of those the reach of the bank stands for all. Beside the counts of a video stands the fingerprint of
-all that was read for them, label maps and frames to the byte. Who goes on reads them again, which costs far less than
-to run the network again. Counts of anything else are dropped, and made again.
+all that was read for them, label maps and frames to the byte. Whoever resumes reads them again, which costs far less
+than to run the network again. Counts of anything else are dropped, and made again.
 """
 
 from __future__ import annotations

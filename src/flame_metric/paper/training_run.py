@@ -120,7 +120,7 @@ class TrainingRun:
         self._identity = describe_training(
             self._network, self._pairs, self._recipe, seed=self._options.seed, amp=self._options.amp
         )
-        if not resume:  # else a run that is killed before its first checkpoint would go on from a foreign one
+        if not resume:  # else a run that is killed before its first checkpoint would resume from a foreign one
             path.unlink(missing_ok=True)
         found = None
         if path.exists():

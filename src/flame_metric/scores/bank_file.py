@@ -144,7 +144,9 @@ def read_bank(file: BinaryIO, name: str) -> tuple[BankSettings, list[str], Offse
     except StateError as error:
         raise StateError(f"{name}: {error}") from error
     except Exception as error:  # an archive from outside may break in many ways
-        raise StateError(f"{name}: is not a {_FORMAT!r} file: {cut(str(error)) or type(error).__name__}") from error
+        raise StateError(
+            f"{name}: is not a {_FORMAT!r} file: {cut(str(error), 400) or type(error).__name__}"
+        ) from error
 
 
 def _read(archive: zipfile.ZipFile) -> tuple[BankSettings, list[str], OffsetCounts]:
