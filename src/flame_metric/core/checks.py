@@ -20,13 +20,15 @@ __all__ = [
     "check_kind",
     "check_path",
     "is_integer",
+    "is_possible_path",
     "items",
     "of_sequence",
     "pair_frames",
 ]
 
 _END = object()
-_LONGEST_PATH = 4096  # characters; such a text is what a file holds
+_LONGEST_PATH = 4096
+_LONGEST_NAME = 255
 
 CLIP = "an iterable of label maps, with None where there is none"
 """What :func:`items` expects of the predictions and targets of a clip."""
@@ -103,9 +105,17 @@ def check_path(path: object) -> Path:
     """
     if isinstance(path, str | os.PathLike):
         text = os.fspath(path)
-        if isinstance(text, str) and "\0" not in text and len(text) <= _LONGEST_PATH and Path(text).name:
+        if isinstance(text, str) and "\0" not in text and Path(text).name and len(text) <= _LONGEST_PATH:
             return Path(text)
     raise ConfigError(f"`path` is {quoted(path)}, expected the name of a file")
+
+
+def is_possible_path(text: str) -> bool:
+    """Whether a file can have such a path: a longer text is what a file holds, or was made to flood messages."""
+    names = text.replace("\\", "/").split("/")
+    return len(text) <= _LONGEST_PATH and all(
+        len(name.encode(errors="surrogateescape")) <= _LONGEST_NAME for name in names
+    )
 
 
 def items(argument: str, values: object, expected: str) -> Iterator[Any]:

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from flame_metric.core.checks import check_path
+from flame_metric.core.checks import check_path, is_possible_path
 from flame_metric.core.clock import exact_fraction
 from flame_metric.core.temporary import HAS_LOCKS, open_temporary, remove_left_files, try_temporary
 from flame_metric.errors import ConfigError, DatasetError, FlameError, StateError, cut, quoted, shortened
@@ -151,7 +151,9 @@ def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
     try:
         return check_path(path).read_text(encoding=encoding)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+        name = os.fspath(path)
+        shown = name if is_possible_path(name) else cut(name)
+        raise DatasetError(f"{shown}: cannot be read: {error.strerror or error}", path=path) from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: is not text", path=path) from error
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import IO, Any, Protocol, cast
 
+from flame_metric.core.checks import is_possible_path
 from flame_metric.data.stored import StoredFile, empty_folder
 from flame_metric.errors import DatasetError, cut, quoted, shortened
 
@@ -127,9 +128,10 @@ class ArchiveFolder:
         is_there = not self._inner.name
         for key, size, version in self._archive.members():
             path = PurePosixPath(key.lstrip("/"))
-            if ".." in path.parts or "\0" in key:
+            if ".." in path.parts or "\0" in key or not is_possible_path(key):
                 raise DatasetError(
-                    f"{self._address}: holds a file called {quoted(key)}, expected names below it", path=self
+                    f"{self._address}: holds a file called {quoted(key)}, expected names below it that a file can have",
+                    path=self,
                 )
             if not path.is_relative_to(self._inner):
                 continue

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flame_metric.core.checks import is_possible_path
 from flame_metric.data import VIDEO_EXTENSIONS
 from flame_metric.data.frame_folder import frame_folder
 from flame_metric.data.images import FRAME_EXTENSIONS
@@ -140,6 +141,8 @@ def _check(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def _is_of_kind(value: object, kind: str) -> bool:
+    if isinstance(value, str) and not is_possible_path(value):
+        return False
     if kind == _NAMES:
         return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
     types = {_TEXT: (str,), _WHOLE: (int,)}.get(kind, (int, float, str))

@@ -20,7 +20,15 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.checks import check_id, check_integer, check_kind, check_path, of_sequence, pair_frames
+from flame_metric.core.checks import (
+    check_id,
+    check_integer,
+    check_kind,
+    check_path,
+    is_possible_path,
+    of_sequence,
+    pair_frames,
+)
 from flame_metric.core.clock import (
     MAX_FRAMES,
     NS_PER_S,
@@ -338,7 +346,8 @@ class OffsetBank:
             with place.open("rb") as file:
                 return cls._from_file(file, str(path))
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+            shown = path if is_possible_path(os.fspath(path)) else quoted(path)
+            raise DatasetError(f"{shown}: cannot be read: {error.strerror or error}", path=path) from error
 
     @classmethod
     def from_bytes(cls, content: bytes) -> OffsetBank:

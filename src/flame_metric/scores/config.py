@@ -10,7 +10,7 @@ from typing import Any
 from flame_metric.core.checks import check_choice, check_integer
 from flame_metric.core.clock import Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
 from flame_metric.core.labels import LabelSpace
-from flame_metric.errors import ConfigError, quoted
+from flame_metric.errors import ConfigError, quoted, shortened
 
 __all__ = ["ScoreConfig", "make_config"]
 
@@ -104,7 +104,8 @@ class ScoreConfig:
         """
         names = {_IN_JSON.get(known.name, known.name): known.name for known in fields(cls)}
         if record.keys() != names.keys():
-            raise ConfigError(f"the configuration has the fields {sorted(record)}, expected {sorted(names)}")
+            found = shortened(map(repr, sorted(record)), 20)
+            raise ConfigError(f"the configuration has the fields [{found}], expected {sorted(names)}")
         values = {names[written]: value for written, value in record.items()}
         if values["fps"] is not None:
             values["fps"] = as_fps(values["fps"])
