@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import functools
 import hashlib
 import io
 import json
@@ -73,7 +74,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
 
 
 def _replace(path: Path, content: bytes | memoryview) -> None:
-    remove_left_files(path.parent)
+    _clean(path.parent)
     temporary, stream = open_temporary(path)
     try:
         with stream:
@@ -91,6 +92,12 @@ def _replace(path: Path, content: bytes | memoryview) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+@functools.lru_cache
+def _clean(folder: Path) -> None:
+    """Remove what killed processes have left in a folder: once, as a folder of label maps is written into often."""
+    remove_left_files(folder)
 
 
 def check_writable(path: Path) -> None:

@@ -9,7 +9,6 @@ It is read with ``weights_only=True``: no code in it is ever run.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 from collections.abc import Mapping
@@ -76,13 +75,6 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     torch.save({"format": CHECKPOINT_FORMAT, **values}, content)
     content.write(seal(content.getbuffer()))
     write_whole(path, content.getbuffer())
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what a process that was killed while it wrote a checkpoint left beside it."""
-    for leftover in path.parent.glob(f".{path.name}.*"):
-        with contextlib.suppress(FileNotFoundError):
-            leftover.unlink()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
