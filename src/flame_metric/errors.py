@@ -107,7 +107,7 @@ def quoted(value: object, most: int = 100) -> str:
     return cut(repr(value), most)
 
 
-def shortened(names: Iterable[str], limit: int = 5, most: int = _MOST_QUOTED) -> str:
+def shortened(names: Iterable[str], limit: int = 5, most: int = _MOST_QUOTED, separator: str = ", ") -> str:
     """Join names for a message, the first few of them where there are many; of a long one its beginning and end.
 
     Parameters
@@ -117,14 +117,16 @@ def shortened(names: Iterable[str], limit: int = 5, most: int = _MOST_QUOTED) ->
         How many, at most.
     most : int
         Characters, at most.
+    separator : str
+        What stands between them.
     """
     listed = list(names)
     shown: list[str] = []
     for name in (cut(name, max(100, most // limit)) for name in listed[:limit]):
-        if shown and len(", ".join([*shown, name])) > most - len(", ..."):
+        if shown and len(separator.join([*shown, name])) > most - len(", ..."):
             break
         shown.append(name)
-    return ", ".join(shown) + (", ..." if len(listed) > len(shown) else "")
+    return separator.join(shown) + (f"{separator}..." if len(listed) > len(shown) else "")
 
 
 @contextmanager

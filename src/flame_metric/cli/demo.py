@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from flame_metric.cli.console import progress
-from flame_metric.cli.output import check_folders, check_outputs, write, writing
+from flame_metric.cli.output import check_outputs, write, writing
 from flame_metric.core.tables import rate_text
 from flame_metric.data.synthetic import VOID
 from flame_metric.demo import Demo, run_demo
@@ -32,8 +32,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Run the demonstration and print its table."""
     check_outputs(json=arguments.json)
-    check_folders(out=arguments.out)
     with progress("videos") as step, writing(None if arguments.out is None else str(arguments.out)):
+        if arguments.out is not None:
+            arguments.out.mkdir(parents=True, exist_ok=True)  # before anything is computed
         demo = run_demo(out=arguments.out, progress=step)
     if arguments.json is not None:
         write(demo.to_json(), arguments.json)

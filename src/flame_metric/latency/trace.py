@@ -234,7 +234,7 @@ class LatencyTrace(JsonRecord):
         if self.replay != other.replay:
             differences.append(f"replay: {self.replay} / {other.replay}")
         if differences:
-            raise StateError(f"latency traces of unlike runs cannot merge: {shortened(differences)}")
+            raise StateError(f"latency traces of unlike runs cannot merge: {shortened(differences, separator='; ')}")
         return LatencyTrace.from_ns(
             self.samples_ns + other.samples_ns,
             replay=self.replay,

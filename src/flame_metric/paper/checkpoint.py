@@ -177,7 +177,9 @@ def check_same_training(checkpoint: Checkpoint, identity: Mapping[str, Any], pat
     if differing == [_START] and here[_START] == digest_state(checkpoint.network):
         return
     if differing:
-        found = shortened(_difference(name, there.get(name), here.get(name)) for name in differing)
+        found = shortened(
+            (_difference(name, there.get(name), here.get(name)) for name in differing), most=500, separator="; "
+        )
         raise StateError(
             f"the checkpoint {path} belongs to another training: {found}. Take another folder, or remove the file, "
             "or pass resume=False, to start over in this one"
