@@ -597,6 +597,21 @@ def test_a_run_goes_on_with_the_latency_of_its_journal(tmp_path):
     assert again.evaluation.to_json() == first.evaluation.to_json()
 
 
+@pytest.mark.parametrize("part", ["frames", "targets"])
+def test_a_run_does_not_believe_other_frames_and_labels_of_one_name(part, tmp_path):
+    dataset = open_dataset(DATA)
+    options = {"latency_ms": 30, "journal": tmp_path / "j", "resume": True}
+    first = evaluate_network(NETWORK, dataset, **options)
+    assert evaluate_network(NETWORK, dataset, **options).to_json() == first.to_json()
+    video = dataset.sequences[1]
+    items = [np.array(item) for item in getattr(video, part)]
+    items[2][0, 0] ^= 1
+    other = replace(video, **{part: OnAccess(items.__getitem__, len(items)) if part == "frames" else tuple(items)})
+    changed = replace(dataset, sequences=(dataset.sequences[0], other, *dataset.sequences[2:]))
+    with pytest.raises(StateError, match=r"'synthetic-1' was counted from files that held something else"):
+        evaluate_network(NETWORK, changed, **options)
+
+
 def test_a_journal_is_refused_before_anything_is_timed(tmp_path):
     dataset = open_dataset(DATA)
     (tmp_path / "j").touch()  # an empty file is not a journal yet

@@ -122,8 +122,8 @@ class ClipJournal(Journal):
         kept = self.records[name].get("content", "")
         if kept and content and kept != content:
             raise StateError(
-                f"{self.path}: sequence {quoted(name)} was counted from files that held something else than now, with "
-                "the same sizes and times; begin a new journal"
+                f"{self.path}: sequence {quoted(name)} was counted from files that held something else than they do "
+                "now; begin a new journal"
             )
 
     def keep(self, name: str, counted: CountedClip, fingerprint: str) -> None:

@@ -218,7 +218,7 @@ def _evaluate(
         raise DatasetError(f"{dataset.name}: holds no labelled frame in {len(dataset.sequences)} video(s)")
     plan = request.plan(dataset.name, [_clip(*recording) for recording in videos.items()], has_step=False)
     notes = [*plan.check(), *_remarks(dataset, plan, request)]
-    source = NetworkSource(network, videos, request.config.space, outputs, job.skip)
+    source = NetworkSource(network, videos, request.config.space, outputs, job.skip, hashed=job.journal is not None)
     about = {"network": network.name, "frames": network.frames, "data": dataset.name, **about}
     return evaluate_clips(request, plan, source, job, notes=notes, about=about)
 

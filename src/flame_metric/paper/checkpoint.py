@@ -188,4 +188,4 @@ def check_same_training(checkpoint: Checkpoint, identity: Mapping[str, Any], pat
 
 def _difference(name: str, there: object, here: object) -> str:
     checksums = all(isinstance(value, str) and len(value) == 64 for value in (there, here))
-    return f"other {name}" if checksums else f"{cut(name, 60)} is {quoted(there, 60)} there and {quoted(here, 60)} here"
+    return f"other {name}" if checksums else f"{cut(name, 60)} is {quoted(there, 40)} there and {quoted(here, 40)} here"
