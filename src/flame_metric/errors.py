@@ -31,8 +31,10 @@ _LONG_WORD = re.compile(rf"[^\s/\\]{{{_MOST_QUOTED + 1},}}|\S{{4097,}}")  # no p
 class FlameError(Exception):
     """Base of every error that this package raises on purpose."""
 
-    def __init__(self, message: object = "") -> None:
-        super().__init__(_with_short_words(message))
+    def __init__(self, message: object = "", *, place: str = "") -> None:
+        text = str(message)  # the name that a caller gave to a file stays whole
+        beginning = place if text.startswith(place) else ""
+        super().__init__(beginning + _with_short_words(text.removeprefix(beginning)))
 
 
 class LabelError(FlameError, ValueError):
@@ -67,8 +69,8 @@ class DatasetError(FlameError, ValueError):
     """
 
     def __init__(self, message: str, *, path: str | os.PathLike[str] | None = None) -> None:
-        super().__init__(message)
         self.path = None if path is None else os.fspath(path)
+        super().__init__(message, place=self.path or "")
 
 
 class StateError(FlameError, RuntimeError):
