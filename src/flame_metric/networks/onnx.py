@@ -344,4 +344,6 @@ def _enlarger(path: Path) -> Callable[[npt.NDArray[Any], tuple[int, int]], npt.N
 
 def _first_line(error: Exception) -> str:
     """Return what an error says first; it may repeat text of the file, of any length."""
-    return cut(str(error).strip().partition("\n")[0]) or type(error).__name__
+    line = str(error).strip().partition("\n")[0]
+    words = line.rpartition(" : FAIL : ")[2].split(" ")
+    return " ".join(cut(word, 40) for word in words)[:200] or type(error).__name__
