@@ -30,7 +30,7 @@ def world(tmp_path, monkeypatch):
 
 
 def broken_pipe():
-    """Return the end of a pipe that nobody reads any more."""
+    """Return the end of a pipe whose reader has gone."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     return write_end
@@ -47,7 +47,7 @@ def run(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, closed=""):
     [["--help"], ["evaluate", "--help"], ["--version"], [*EVALUATE, "--frame-offset", "2"]],
     ids=["help", "help of a command", "version", "table"],
 )
-def test_nobody_reads_standard_output_any_more(words):
+def test_standard_output_without_a_reader(words):
     end = broken_pipe()
     try:
         code, _, err = run(*words, stdout=end)
@@ -58,7 +58,7 @@ def test_nobody_reads_standard_output_any_more(words):
     assert "Exception" not in err
 
 
-def test_files_are_written_though_nobody_reads_the_table(world, tmp_path):
+def test_files_are_written_though_the_table_has_no_reader(world, tmp_path):
     end = broken_pipe()
     try:
         assert run(*EVALUATE, "--frame-offset", "2", "--json", "a.json", stdout=end)[0] == 0
@@ -79,7 +79,7 @@ def test_files_are_written_though_nobody_reads_the_table(world, tmp_path):
     ],
 )
 @pytest.mark.parametrize("how", ["closed", "broken"])
-def test_nobody_reads_standard_error(words, code, how):
+def test_standard_error_without_a_reader(words, code, how):
     """What would be said is not said; nothing of it goes to standard output, and the exit code is the same."""
     end = broken_pipe()
     try:

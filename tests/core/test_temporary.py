@@ -101,6 +101,25 @@ def test_without_locks_nothing_is_removed_that_may_be_held(tmp_path, monkeypatch
 
 
 @needs_locks
+def test_links_and_pipes_of_others_are_left(tmp_path, monkeypatch):
+    """Whoever else may write into the folder must not make this package wait, or remove something elsewhere."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "lock").write_bytes(b"kept")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / ".link.flame-metric").symlink_to(tmp_path / "elsewhere" / "lock")
+    os.mkfifo(tmp_path / "shared" / ".pipe.flame-metric")
+    (tmp_path / "shared" / ".folder.flame-metric").mkdir()
+    (tmp_path / "shared" / "flame-metric-x").symlink_to(tmp_path / "elsewhere")
+    before = names(tmp_path / "shared")
+    remove_left_files(tmp_path / "shared")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "shared"))
+    with temporary_folder():
+        pass
+    assert names(tmp_path / "shared") == before
+    assert (tmp_path / "elsewhere" / "lock").read_bytes() == b"kept"
+
+
+@needs_locks
 def test_folders_of_killed_processes_are_removed(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)

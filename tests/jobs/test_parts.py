@@ -197,6 +197,21 @@ def test_a_journal_from_before_contents_were_kept_is_read(folders, whole, tmp_pa
     assert_equal(evaluate_folders(*folders, **QUESTION, journal=path, resume=True), whole)
 
 
+def test_parts_from_before_folders_were_listed_are_read(folders, whole, tmp_path):
+    for index in (1, 2):
+        evaluate_folders(*folders, **QUESTION, shard=(index, 2), journal=tmp_path / f"new{index}")
+        part = read_part(tmp_path / f"new{index}")
+        with Journal(tmp_path / f"new{index}", part.configuration, resume=True) as journal:
+            records = journal.records
+        old = {name: value for name, value in part.configuration.items() if name != "listing"}
+        with Journal(tmp_path / f"old{index}", old) as journal:
+            for name, record in records.items():
+                journal.add(name, {key: value for key, value in record.items() if key != "content"})
+    for names in (("old1", "old2"), ("old1", "new2"), ("new1", "old2")):
+        assert_equal(merge_parts([read_part(tmp_path / name) for name in names]), whole)
+    assert_equal(evaluate_folders(*folders, **QUESTION, journal=tmp_path / "old1", resume=True), whole)
+
+
 def test_a_journal_whose_counts_contradict_each_other(folders, tmp_path):
     path = journal_with(folders, tmp_path, lambda record: record["scores"][0]["predicted"].__setitem__(0, 99))
     with pytest.raises(StateError, match="k: sequence 'clip1': the counts of sequence 'FLAME 0' contradict each other"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ HAS_LOCKS = fcntl is not None
 _END = ".flame-metric"  # of the names of files
 _BEGINNING = "flame-metric-"  # of those of folders
 _LOCK = "lock"  # the file in a folder that is locked
+_OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link, and no pipe that blocks
 
 
 def open_temporary(path: Path) -> tuple[Path, IO[bytes]]:
@@ -93,8 +95,9 @@ def temporary_folder() -> Iterator[Path]:
     ------
     Path
     """
-    for lock in Path(tempfile.gettempdir()).glob(f"{_BEGINNING}*/{_LOCK}"):
-        _remove_if_free(lock, lock.parent)
+    for folder in Path(tempfile.gettempdir()).glob(f"{_BEGINNING}*"):
+        if _is_own_folder(folder):  # others may write there too
+            _remove_if_free(folder / _LOCK, folder)
     while True:
         with (
             tempfile.TemporaryDirectory(prefix=_BEGINNING, ignore_cleanup_errors=True) as name,
@@ -147,7 +150,12 @@ def _remove_if_free(lock: Path, left: Path) -> None:
             lock.unlink()
             shutil.rmtree(left, ignore_errors=True)
             return
-        with lock.open("r+b") as stream:
-            if try_lock(stream):
+        with os.fdopen(os.open(lock, _OPEN), "r+b") as stream:
+            if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) and try_lock(stream):
                 lock.unlink()
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_own_folder(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
