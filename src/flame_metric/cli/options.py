@@ -213,8 +213,16 @@ def write_evaluation(
 
 
 def stream_config(arguments: argparse.Namespace) -> StreamConfig | None:
-    """Return the stream that was asked for; None if no option of :func:`add_stream_options` was given."""
+    """Return the stream that was asked for; None if no option of :func:`add_stream_options` was given.
+
+    Raises
+    ------
+    ConfigError
+        If one is out of range, or would change nothing.
+    """
     given = {name: getattr(arguments, name) for name in _STREAM_FIELDS if getattr(arguments, name) is not None}
+    if arguments.show == "last_finished" and arguments.workers in (None, 1):
+        raise ConfigError("--show last_finished would change nothing: results of one worker never overtake each other")
     unlimited = {name: None for name, value in given.items() if value == _UNLIMITED}
     return StreamConfig(**{**given, **unlimited}) if given else None
 
