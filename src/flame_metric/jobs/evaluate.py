@@ -133,7 +133,8 @@ class Job:
     jobs : int
         Threads that decode and count, >= 1.
     progress : callable, optional
-        Called with (frames done, all frames, the FLAME score so far).
+        Called with (frames done, all frames, the FLAME score so far); before that, where a job resumes, with the
+        sequences of the journal that were compared with their files, their number, and a text that says so.
     journal : str or path, optional
         Where finished sequences are kept.
     resume : bool
