@@ -368,7 +368,7 @@ def test_what_is_left_out_is_said_in_every_format(world: Path, capsys: pytest.Ca
         "text": "INCOMPLETE",
         "markdown": "| **INCOMPLETE** |  |  |  |",
         "latex": r"INCOMPLETE &  &  &  \\",
-        "csv": "INCOMPLETE,,,",
+        "csv": '"INCOMPLETE",,,',
     }
     assert last_rows.keys() == set(FORMATS)
     for format, row in last_rows.items():
@@ -376,7 +376,7 @@ def test_what_is_left_out_is_said_in_every_format(world: Path, capsys: pytest.Ca
         rows = capsys.readouterr().out.splitlines()
         (place,) = (number for number, line in enumerate(rows) if "label maps" in line)
         assert rows[place + 1] == row
-        assert (world / "table.csv").read_text().endswith("INCOMPLETE,,,\n")
+        assert (world / "table.csv").read_text().endswith('"INCOMPLETE",,,\n')
 
 
 def test_shares_leave_out_what_is_damaged(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -546,7 +546,7 @@ def test_ctrl_c_while_folders_are_evaluated(world: Path) -> None:
     words = ["evaluate", *evaluate(), "--journal", "job"]
     code, out, err = process("-c", SIGNAL_AT.format(frame=5), *words)
     assert "\nINCOMPLETE: 1 of 2 sequence(s) are scored.\n" in out
-    message = "1 of 2 sequence(s) are scored; --journal job --resume goes on"
+    message = "1 of 2 sequence(s) are scored; --journal job --resume continues"
     assert (code, err) == (130, f"flame-metric: interrupted: {message}\n")
     wanted = evaluate_folders("preds", "labels", **QUESTION)
     gone_on = process("-m", "flame_metric", *words, "--resume", "--json", "-")
@@ -568,7 +568,7 @@ def test_ctrl_c_while_a_network_runs(world: Path) -> None:
     code, out, err = process(*words, "--journal", "job")
     found = re.search(r"\nINCOMPLETE: ([1-4]) of 6 sequence\(s\) are scored\.\n", out)
     assert found, (code, out, err)
-    message = f"{found[1]} of 6 sequence(s) are scored; --journal job --resume goes on"
+    message = f"{found[1]} of 6 sequence(s) are scored; --journal job --resume continues"
     assert (code, err) == (130, f"flame-metric: interrupted: {message}\n")
     Path("net.py").write_text(NETWORK.replace("STOP_AT", "0"), encoding="utf-8")
     gone_on = process(*words, "--journal", "job", "--resume", "--json", "-")

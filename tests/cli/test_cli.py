@@ -73,7 +73,7 @@ def test_files_beside_the_table(folders: list[str], tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out.startswith("class")
     record = json.loads((tmp_path / "a.json").read_text())
     assert FlameResult.from_dict(record["flame"]).num_pairs == 2
-    assert (tmp_path / "a.csv").read_text().startswith("class,static k=0,FLAME k=1,persistence k=1\n")
+    assert (tmp_path / "a.csv").read_text().startswith('"class","static k=0","FLAME k=1","persistence k=1"\n')
 
 
 def test_maps_and_affixes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,7 +185,7 @@ def named(names):
 
 def test_classes_of_the_data(folder):
     with pytest.raises(
-        ConfigError, match=r"tells 5 classes apart \(LABEL_0, LABEL_1, LABEL_2, ...\), expected 19, the"
+        ConfigError, match=r"distinguishes 5 classes \(LABEL_0, LABEL_1, LABEL_2, ...\), expected 19, the"
     ):
         load_network(folder(), num_classes=19)
     load_network(folder(), num_classes=CLASSES, class_names=NAMES)  # unnamed classes are nobody's

@@ -74,19 +74,19 @@ def test_latex(table):
 
 
 def test_csv(table):
-    assert table.render("csv") == "class,IoU,pixels\nroad,0.98123,1234567\nsky,,0\nmean,0.5,\n"
+    assert table.render("csv") == '"class","IoU","pixels"\n"road",0.98123,1234567\n"sky",,0\n"mean",0.5,\n'
 
 
 def test_without_summary_and_notes():
     table = Table(("name", "k"), (("a", 1), ("bcd", 22)))
     assert table.render("text") == "name    k\n---------\na       1\nbcd    22\n"
     assert table.render("markdown") == "| name | k |\n| :-- | --: |\n| a | 1 |\n| bcd | 22 |\n"
-    assert table.render("csv") == "name,k\na,1\nbcd,22\n"
+    assert table.render("csv") == '"name","k"\n"a",1\n"bcd",22\n'
 
 
 def test_without_rows():
     assert Table(("name", "k"), ()).render("text") == "name   k\n--------\n"
-    assert Table(("name", "k"), ()).render("csv") == "name,k\n"
+    assert Table(("name", "k"), ()).render("csv") == '"name","k"\n'
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_reading_rounds_and_csv_keeps():
     table = Table(("x", "y"), (("a", 1 / 3),))
     assert "0.3333\n" in table.render("text")
     assert "| 0.3333 |" in table.render("markdown")
-    assert table.render("csv") == f"x,y\na,{1 / 3!r}\n"
+    assert table.render("csv") == f'"x","y"\n"a",{1 / 3!r}\n'
 
 
 @pytest.mark.parametrize("value", [np.float64(0.25), np.float64("nan")])
 def test_numpy_floats_are_floats(value):
     table = Table(("x", "y"), (("a", value),))
-    assert table.render("csv") == ("x,y\na,\n" if math.isnan(value) else "x,y\na,0.25\n")
+    assert table.render("csv") == ('"x","y"\n"a",\n' if math.isnan(value) else '"x","y"\n"a",0.25\n')
 
 
 @pytest.mark.parametrize(
@@ -184,6 +184,29 @@ def test_markdown_escapes(name, escaped):
 def test_csv_cells_that_a_spreadsheet_would_run_are_quoted(start):
     name = start + "1+1"
     assert csv_rows(Table((name, "k"), ((name, -0.5),))) == [["'" + name, "k"], ["'" + name, "-0.5"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        (";=1+cmd|' /C calc'!A0", "\";'=1+cmd|' /C calc'!A0\""),
+        ("a;@b", '"a;\'@b"'),
+        ("a; -b", '"a;\' -b"'),
+        ("a,+b", '"a,\'+b"'),
+        ("a\t=b", '"a\ufffd\'=b"'),
+        (" =b", '"\' =b"'),
+        ("a;=b;=c", "\"a;'=b;'=c\""),
+        ('a";=b', '"a"";\'=b"'),
+        ("road-side", '"road-side"'),
+        ("a;b", '"a;b"'),
+    ],
+)
+def test_csv_text_is_quoted_and_holds_no_formula_wherever_a_reader_splits_it(name, cell):
+    lines = Table((name, name), ((name, 0.5),)).render("csv").splitlines()
+    assert lines == [f"{cell},{cell}", f"{cell},0.5"]
+    for separator in ";,\t|":
+        for row in csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE):
+            assert not [part for part in row if part.strip().strip('"').strip().startswith(tuple("=+-@"))]
 
 
 def csv_rows(table):

@@ -271,8 +271,8 @@ def test_json_and_table_hold_the_stream_and_the_curve(tmp_path: Path) -> None:
     assert "k   up to ms   mean IoU   95 % from   95 % to   persistence   coverage" in table
     assert table.count("only 2 sequences\n") == 3  # on the line of each interval of the curve
     assert "before first: void" in found.streaming.result.signature
-    assert found.table("csv").startswith("class,static k=0,")
-    assert found.curve.table("csv").startswith("k,up to ms,mean IoU,")
+    assert found.table("csv").startswith('"class","static k=0",')
+    assert found.curve.table("csv").startswith('"k","up to ms","mean IoU",')
     assert "| k | up to ms |" in found.table("markdown")
 
 

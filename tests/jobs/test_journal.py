@@ -3,13 +3,16 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flame_metric.errors import ConfigError, DatasetError, StateError
+from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError
 from flame_metric.jobs.journal import Journal, differences
 from laws import examples
 
@@ -139,7 +142,7 @@ def test_another_configuration_is_refused_with_what_differs(tmp_path: Path) -> N
 
 def test_to_go_on_must_be_said(tmp_path: Path) -> None:
     written(tmp_path / "j")
-    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; go on with them \(--resume\)"):
+    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; resume from them \(--resume\)"):
         read(tmp_path / "j", resume=False)
     written(tmp_path / "empty", {})
     assert read(tmp_path / "empty", resume=False) == {}  # nothing is finished: nothing to decide
@@ -245,6 +248,37 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch) -> None:
         Journal(tmp_path / "j", {})
 
 
+def test_a_system_without_locks_says_so(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("flame_metric.jobs.journal.HAS_LOCKS", False)
+    with pytest.warns(FlameWarning, match="j: cannot be locked against other processes on this system; start only one"):
+        Journal(tmp_path / "j", {}).close()
+
+
+WITHOUT_LOCKS = """
+import sys
+sys.modules["fcntl"] = None  # as on Windows
+from flame_metric.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_command_line_says_so_on_windows(tmp_path: Path) -> None:
+    for folder in ("preds", "labels"):
+        (tmp_path / folder / "clip").mkdir(parents=True)
+        for frame in range(3):
+            np.save(tmp_path / folder / "clip" / f"{frame}.npy", np.zeros((2, 2), np.uint8))
+    folders = [str(tmp_path / name) for name in ("preds", "labels")]
+    files = ["--journal", str(tmp_path / "j"), "--json", str(tmp_path / "a.json")]
+    words = ["evaluate", *folders, "--num-classes", "2", "--fps", "10", "--frame-offset", "1", *files]
+    command = [sys.executable, "-c", WITHOUT_LOCKS, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = f"flame-metric: warning: {tmp_path / 'j'}: cannot be locked against other processes on this system; start"
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if line.startswith(said)]
+    assert (tmp_path / "a.json").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "j", "labels", "preds"]
+
+
 def test_a_job_that_finished_nothing_leaves_nothing_to_decide(tmp_path: Path) -> None:
     written(tmp_path / "j", {})
     with pytest.raises(StateError, match="is of another job"):
@@ -256,7 +290,7 @@ def test_a_job_that_finished_nothing_leaves_nothing_to_decide(tmp_path: Path) ->
 def test_finished_sequences_come_first(tmp_path: Path) -> None:
     """Whoever forgets --resume is told so, and not that something else differs, such as a latency measured anew."""
     written(tmp_path / "j")
-    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; go on with them \(--resume\)"):
+    with pytest.raises(StateError, match=r"holds 3 finished sequence\(s\) already; resume from them \(--resume\)"):
         read(tmp_path / "j", {"classes": 20}, resume=False)
 
 
@@ -266,6 +300,6 @@ def test_differences_are_told_by_their_place() -> None:
     assert list(differences(there, here)) == [
         "a.b.c: 1 / 2",
         'a.e: null / {"g": 1}',
-        f'f: "{"x" * 56}... / null',
+        f'f: "{"x" * 36}... / null',
         "h: null / 0",
     ]

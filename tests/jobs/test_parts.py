@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from flat_options import evaluate_folders, evaluate_network, run_network
 from laws import examples
 
 CLIPS = 6
+SIDES = ("preds", "labels")
 QUESTION = {
     "num_classes": 3,
     "fps": 10,
@@ -155,6 +157,61 @@ def test_files_that_have_changed_are_not_believed(folders, tmp_path):
         evaluate_folders(preds, labels, **QUESTION, journal=tmp_path / "j", resume=True)
 
 
+def packed(folder, kind):
+    """Pack a folder without times, and give the archive one time."""
+    archive = Path(shutil.make_archive(str(folder), kind, folder))
+    os.utime(archive, ns=(10**18, 10**18))
+    return archive
+
+
+@pytest.mark.parametrize("side", ["preds", "labels"])
+@pytest.mark.parametrize("form", ["npy", "png", "tar"])
+def test_files_that_held_something_else_at_the_same_size_and_time_are_not_believed(folders, tmp_path, side, form):
+    """The same number of bytes, the time put back: only what the file holds is another."""
+    roots = {name: shutil.copytree(folder, tmp_path / name) for name, folder in zip(SIDES, folders, strict=True)}
+    if form == "png":
+        image = pytest.importorskip("PIL.Image")
+        for file in tmp_path.glob("*/*/*.npy"):
+            image.fromarray(np.load(file)).save(file.with_suffix(".png"), compress_level=0)
+            file.unlink()
+    for file in tmp_path.glob("*/*/*"):
+        os.utime(file, ns=(10**18, 10**18))
+    places = [packed(root, "tar") if form == "tar" else root for root in roots.values()]
+    evaluate_folders(*places, **QUESTION, journal=tmp_path / "j")
+    assert evaluate_folders(*places, **QUESTION, journal=tmp_path / "j", resume=True, jobs=2)
+    (file,) = (roots[side] / "clip2").glob("03.*")
+    size = file.stat().st_size
+    if form == "png":
+        image.fromarray(1 - np.asarray(image.open(file)) // 255).save(file, compress_level=0)
+    else:
+        np.save(file, (np.load(file) != 1).astype(np.uint8))
+    assert file.stat().st_size == size
+    os.utime(file, ns=(10**18, 10**18))
+    places = [packed(root, "tar") if form == "tar" else root for root in roots.values()]
+    with pytest.raises(StateError, match=r"'clip2' was counted from files that held something else .* a new journal"):
+        evaluate_folders(*places, **QUESTION, journal=tmp_path / "j", resume=True)
+
+
+def test_a_journal_from_before_contents_were_kept_is_read(folders, whole, tmp_path):
+    path = journal_with(folders, tmp_path, lambda record: record.pop("content"))
+    assert_equal(evaluate_folders(*folders, **QUESTION, journal=path, resume=True), whole)
+
+
+def test_parts_from_before_folders_were_listed_are_read(folders, whole, tmp_path):
+    for index in (1, 2):
+        evaluate_folders(*folders, **QUESTION, shard=(index, 2), journal=tmp_path / f"new{index}")
+        part = read_part(tmp_path / f"new{index}")
+        with Journal(tmp_path / f"new{index}", part.configuration, resume=True) as journal:
+            records = journal.records
+        old = {name: value for name, value in part.configuration.items() if name != "listing"}
+        with Journal(tmp_path / f"old{index}", old) as journal:
+            for name, record in records.items():
+                journal.add(name, {key: value for key, value in record.items() if key != "content"})
+    for names in (("old1", "old2"), ("old1", "new2"), ("new1", "old2")):
+        assert_equal(merge_parts([read_part(tmp_path / name) for name in names]), whole)
+    assert_equal(evaluate_folders(*folders, **QUESTION, journal=tmp_path / "old1", resume=True), whole)
+
+
 def test_a_journal_whose_counts_contradict_each_other(folders, tmp_path):
     path = journal_with(folders, tmp_path, lambda record: record["scores"][0]["predicted"].__setitem__(0, 99))
     with pytest.raises(StateError, match="k: sequence 'clip1': the counts of sequence 'FLAME 0' contradict each other"):
@@ -204,6 +261,27 @@ def test_parts_come_from_where_the_folders_lie_on_each_machine(folders, whole, t
     evaluate_folders(*folders, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
     evaluate_folders(*elsewhere, **QUESTION, shard=(2, 2), journal=tmp_path / "2")
     assert_equal(merge_parts([read_part(tmp_path / "1"), read_part(tmp_path / "2")]), whole)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("change", ["content", "size"])
+def test_parts_of_two_versions_of_a_network_are_refused(folders, tmp_path, capsys, side, change):
+    """Whoever writes over a folder between two shares: each share is sound, and together they are of no network."""
+    preds, labels = (shutil.copytree(folder, tmp_path / name) for name, folder in zip(SIDES, folders, strict=True))
+    evaluate_folders(preds, labels, **QUESTION, shard=(1, 2), journal=tmp_path / "1")
+    for file in (tmp_path / side).glob("*/*.npy"):
+        if change == "content":
+            np.save(file, (np.load(file) != 1).astype(np.uint8))
+        elif change == "size" and file.parent.name == "clip0":  # of the other share
+            np.save(file, np.load(file).astype(np.uint16))
+    evaluate_folders(preds, labels, **QUESTION, shard=(2, 2), journal=tmp_path / "2")
+    parts = [str(tmp_path / "1"), str(tmp_path / "2")]
+    named = {"preds": "predictions", "labels": "labels"}[side]
+    assert main(["merge", *parts]) == 4
+    said = f"{parts[0]} and {parts[1]} were counted from folders of {named} that held other files"
+    assert f"{said}, such as outputs of two versions of a network; count all" in capsys.readouterr().err
+    assert main(["merge", *parts, "--allow-unlike"]) == 0
+    assert "were counted from folders of" in capsys.readouterr().out
 
 
 def test_only_the_files_of_a_share_are_looked_at(folders, tmp_path, monkeypatch):
@@ -367,7 +445,7 @@ def test_ctrl_c_on_the_command_line(folders, tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert "INCOMPLETE: 2 of 6 sequence(s) are scored." in captured.out
     assert captured.err == (
-        f"flame-metric: interrupted: 2 of 6 sequence(s) are scored; --journal {tmp_path / 'j'} --resume goes on\n"
+        f"flame-metric: interrupted: 2 of 6 sequence(s) are scored; --journal {tmp_path / 'j'} --resume continues\n"
     )
     monkeypatch.undo()
     assert main(["evaluate", *map(str, folders), *options, *journal, "--resume", "--json", "-"]) == 0
@@ -534,13 +612,28 @@ def test_a_run_goes_on_with_the_latency_of_its_journal(tmp_path):
     assert again.evaluation.to_json() == first.evaluation.to_json()
 
 
+@pytest.mark.parametrize("part", ["frames", "targets"])
+def test_a_run_does_not_believe_other_frames_and_labels_of_one_name(part, tmp_path):
+    dataset = open_dataset(DATA)
+    options = {"latency_ms": 30, "journal": tmp_path / "j", "resume": True}
+    first = evaluate_network(NETWORK, dataset, **options)
+    assert evaluate_network(NETWORK, dataset, **options).to_json() == first.to_json()
+    video = dataset.sequences[1]
+    items = [np.array(item) for item in getattr(video, part)]
+    items[2][0, 0] ^= 1
+    other = replace(video, **{part: OnAccess(items.__getitem__, len(items)) if part == "frames" else tuple(items)})
+    changed = replace(dataset, sequences=(dataset.sequences[0], other, *dataset.sequences[2:]))
+    with pytest.raises(StateError, match=r"'synthetic-1' was counted from files that held something else"):
+        evaluate_network(NETWORK, changed, **options)
+
+
 def test_a_journal_is_refused_before_anything_is_timed(tmp_path):
     dataset = open_dataset(DATA)
     (tmp_path / "j").touch()  # an empty file is not a journal yet
     run_network(NETWORK, dataset, journal=tmp_path / "j", timing={"samples": 30})
     calls = []
     network = Network("brightness", Runner(lambda frame: calls.append(frame) or frame[..., 0] // 32))
-    with pytest.raises(StateError, match=r"j: is there already; go on with it \(--resume\), or give another journal"):
+    with pytest.raises(StateError, match=r"j: is there already; resume from it \(--resume\), or give another journal"):
         run_network(network, dataset, journal=tmp_path / "j")
     with pytest.raises(StateError, match="is of another job"):
         run_network(network, dataset, journal=tmp_path / "j", resume=True, replay="call")
@@ -627,7 +720,7 @@ def test_another_replay_is_refused(tmp_path):
 def test_a_run_that_is_begun_anew_by_mistake_says_so(tmp_path):
     """Its latency is another one, but that is not what has to be told."""
     for _ in range(2):
-        with nullcontext() if not (tmp_path / "j").exists() else pytest.raises(StateError, match="go on with it"):
+        with nullcontext() if not (tmp_path / "j").exists() else pytest.raises(StateError, match="resume from it"):
             run_network(NETWORK, open_dataset(DATA), journal=tmp_path / "j", timing={"samples": 30})
 
 
@@ -778,7 +871,7 @@ def test_ctrl_c_before_anything_new_is_finished(folders, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(evaluate, "evaluate_folders", stop)
     assert main(["evaluate", *map(str, folders), *COMMAND, "--journal", str(tmp_path / "j")]) == 130
-    assert capsys.readouterr().err == f"flame-metric: interrupted: --journal {tmp_path / 'j'} --resume goes on\n"
+    assert capsys.readouterr().err == f"flame-metric: interrupted: --journal {tmp_path / 'j'} --resume continues\n"
 
 
 @pytest.mark.slow

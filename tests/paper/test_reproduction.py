@@ -257,7 +257,7 @@ def test_ctrl_c_on_the_command_line(tmp_path, monkeypatch, capsys, small_run):
     assert captured.out.count("INCOMPLETE: 1 of 3 trainings are finished and scored.") == 3
     assert f"Checkpoints, scores and logs are in {out}." in captured.out
     assert captured.err == (
-        "flame-metric: interrupted: 1 of 3 trainings are finished and scored; the same command goes on from what is "
+        "flame-metric: interrupted: 1 of 3 trainings are finished and scored; the same command resumes from what is "
         f"kept in {out}\n"
     )
     assert json.loads(file.read_text())["incomplete"].startswith("1 of 3")
@@ -517,7 +517,7 @@ def test_a_full_disk_says_what_to_do(monkeypatch, tmp_path, capsys):
     assert main(["reproduce", "--out", str(tmp_path)]) == 4
     err = capsys.readouterr().err
     assert "checkpoint.pt: No space left on device. What was kept in" in err
-    assert "the same command goes on from there" in err
+    assert "the same command resumes from there" in err
     assert main(["reproduce"]) == 4
     assert capsys.readouterr().err.endswith("checkpoint.pt: No space left on device\n")
 
@@ -528,7 +528,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(reproduction, "reproduce", stopped)
     assert main(["reproduce", "--out", str(tmp_path)]) == 130
-    assert f"the same command goes on from what is kept in {tmp_path}" in capsys.readouterr().err
+    assert f"the same command resumes from what is kept in {tmp_path}" in capsys.readouterr().err
     assert main(["reproduce"]) == 130
     assert "its results are lost" in capsys.readouterr().err
     monkeypatch.setenv("RANK", "1")  # rank 0 says it

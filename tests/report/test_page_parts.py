@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
-from flame_metric import FlameWarning, LatencyTrace, OffsetBank
+from flame_metric import FlameWarning, LatencyTrace, OffsetBank, StreamConfig
 from flame_metric.jobs.evaluate import evaluate_bank
-from flame_metric.report.text import number
+from flame_metric.report.grid import NetworkScores
+from flame_metric.report.text import command_of, number
 from page_reading import lookup_of, read_page
 from report_inputs import Small
 
@@ -151,3 +153,13 @@ def test_all_that_is_drawn_lies_in_the_plane_of_the_chart() -> None:
     top, bottom = map(float, re.search(r"class=\"cursor\" y1=\"([\d.]+)\" y2=\"([\d.]+)\"", svg).groups())
     heights = [float(height) for path, _ in paths for height in re.findall(r"[ML]\S+ ([-\d.]+)", path)]
     assert top <= min(heights) <= max(heights) <= bottom
+
+
+@pytest.mark.parametrize(("replay", "seeded"), [("random", True), ("call", False)])
+def test_a_command_has_a_seed_only_where_samples_are_drawn(replay, seeded):
+    """`rescore` refuses one that would change nothing."""
+    bank = OffsetBank(2, max_offset=2, fps=10)
+    bank.update_sequence([[[0]]] * 3, [[[0]]] * 3, sequence="clip")
+    trace = LatencyTrace([100] * 9, replay=replay)
+    network = NetworkScores("net", evaluate_bank(bank, trace=trace), trace, True, StreamConfig(), 5, {})
+    assert ("--seed 5" in command_of(network, 1, Fraction(trace.median_ns))) is seeded

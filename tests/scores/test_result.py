@@ -182,7 +182,8 @@ def test_text_table(result):
 
 def test_csv_table(result):
     assert result.table("csv") == (
-        "class,IoU,Dice,labelled pixels\nroad,0.6,0.75,4\ncar,0.2,0.3333333333333333,4\nsky,,,0\nmean IoU,0.4,,8\n"
+        '"class","IoU","Dice","labelled pixels"\n'
+        '"road",0.6,0.75,4\n"car",0.2,0.3333333333333333,4\n"sky",,,0\n"mean IoU",0.4,,8\n'
     )
 
 
@@ -208,12 +209,12 @@ def test_an_interval_needs_two_sequences(counts, found):
 
 def test_classes_without_names_are_numbers():
     table = make({"a": FIRST}, class_names=None).table("csv")
-    assert [line.split(",")[0] for line in table.splitlines()[1:-1]] == ["0", "1", "2"]
+    assert [line.split(",")[0] for line in table.splitlines()[1:-1]] == ['"0"', '"1"', '"2"']
 
 
 def test_class_names_are_escaped():
     result = make({"a": FIRST}, class_names=("<b>", "=1+1", "a|b"))
-    assert "'=1+1," in result.table("csv")
+    assert '"\'=1+1",' in result.table("csv")
     assert "| &lt;b&gt; |" in result.table("markdown")
     assert r"| a\|b |" in result.table("markdown")
 

@@ -13,49 +13,83 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from flame_metric._version import __version__
-from flame_metric.cli import compare, demo, evaluate, latency, merge, report, reproduce, rescore, run, simulate
-from flame_metric.cli.console import report as say
-from flame_metric.cli.console import tell
-from flame_metric.cli.ranks import Told
+from flame_metric.cli import compare, demo, evaluate, latency, merge, reproduce, rescore, run, simulate
+from flame_metric.cli import report as report_command
+from flame_metric.cli.console import let_go, report, tell
+from flame_metric.cli.parser import Parser
+from flame_metric.cli.ranks import RankEnded
 from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError, StateError
 
 __all__ = ["main"]
 
-_COMMANDS = (run, evaluate, merge, rescore, compare, report, simulate, latency, reproduce, demo)
+_COMMANDS = (run, evaluate, merge, rescore, compare, report_command, simulate, latency, reproduce, demo)
 _USAGE, _DATA, _STATE, _INTERRUPTED = 2, 3, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``flame-metric`` with the given arguments (default: those of the process) and return its exit code."""
+    """Run ``flame-metric`` with the given arguments (default: those of the process) and return its exit code.
+
+    Where the reader of standard output has seen enough, as ``head`` does, the command ends with exit code 0.
+    """
+    _keep_numbers_of_streams()
+    try:
+        try:
+            return _run(sys.argv[1:] if argv is None else list(argv))
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here a closed pipe can be heard; at the end of Python it is a traceback
+    except BrokenPipeError:
+        return 0
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not _is_flushed(stream):
+                let_go(stream)
+
+
+def _keep_numbers_of_streams() -> None:
+    """Put nothing where a standard stream is closed: the next file would get its number, and what others print."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _is_flushed(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _run(given: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names that the terminal cannot show must not end in an error
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
-    given = sys.argv[1:] if argv is None else list(argv)
     arguments = parser.parse_args(given)
     arguments.command = shlex.join([parser.prog, *given])
     with warnings.catch_warnings():
         warnings.simplefilter("always", FlameWarning)
-        warnings.showwarning = lambda message, *_: say("warning", str(message))
+        warnings.showwarning = lambda message, *_: report("warning", str(message))
         try:
             return arguments.run(arguments) or 0
         except FlameError as error:
             tell(error, debug=arguments.debug)
             return _exit_code(error)
-        except Told as told:
-            return _exit_code(told.error)
+        except RankEnded as ended:
+            return _exit_code(ended.error)
         except KeyboardInterrupt as interrupt:
-            say("interrupted", str(interrupt) or "the command is incomplete, its results are lost")
+            report("interrupted", str(interrupt) or "the command is incomplete, its results are lost")
             return _INTERRUPTED
-        except BrokenPipeError:  # the reader of a pipe has seen enough, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="flame-metric",
         description="How good is a video segmentation network once its own delay is counted?",
         epilog="Try `flame-metric demo` first: it needs no data.",

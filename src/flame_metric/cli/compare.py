@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.inputs import named_files, read_evaluation
-from flame_metric.cli.options import add_mean_option
+from flame_metric.cli.options import add_mean_option, check_printed
 from flame_metric.cli.output import check_outputs, write
 from flame_metric.core.tables import FORMATS
 from flame_metric.errors import FlameWarning
@@ -37,22 +37,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("results", nargs="+", metavar="[NAME=]RESULT", help="JSON files of `evaluate`, two or more")
     add_mean_option(parser, default=None)
-    parser.add_argument("--format", choices=FORMATS, default="text", help="of the table (default: %(default)s)")
+    parser.add_argument("--format", choices=FORMATS, help="of the table (default: text)")
     parser.add_argument("--json", metavar="FILE", help="write order and differences as JSON; - for standard output")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Read the results, rank, print."""
-    check_outputs(json=arguments.json)
-    contenders = [_contender(name, path) for name, path in named_files(arguments.results)]
-    ranking = rank(contenders, mean_over=arguments.mean_over)
+    files = named_files(arguments.results)
+    check_outputs(*(str(path) for _, path in files), json=arguments.json)
+    check_printed(arguments, "format")
+    ranking = rank([_contender(name, path) for name, path in files], mean_over=arguments.mean_over)
     with progress("resamples") as step:
         ranking.draw_intervals(step)
     if arguments.json is not None:
         write(ranking.to_json(), arguments.json)
     if arguments.json != "-":
-        write(ranking.table(arguments.format))
+        write(ranking.table(arguments.format or "text"))
 
 
 def _contender(name: str, path: Path) -> Contender:

@@ -1,16 +1,19 @@
 """What a person sees while a command runs: a progress bar (rich) or plain lines, and one-line messages.
 
-Everything here goes to standard error, so that standard output holds only results.
+Everything here goes to standard error, so that standard output holds only results. Where standard error is closed,
+nothing is said, and the results are written all the same.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from flame_metric.core.tables import printable
 from flame_metric.errors import FlameError
@@ -23,7 +26,7 @@ except ImportError:  # an extra: plain lines then
 else:
     HAS_RICH = True
 
-__all__ = ["Step", "progress", "report", "silent", "tell"]
+__all__ = ["Step", "let_go", "progress", "report", "say", "silent", "tell"]
 
 _PATIENCE_S = 1.0  # what is done sooner shows no bar
 _LINE_EVERY_S = 10.0
@@ -37,16 +40,34 @@ class Step(Protocol):
         """Show how many of all are done, and a note beside it, such as the loss of a training."""
 
 
+def say(line: str) -> None:
+    """Print one line to standard error, if it can be written."""
+    if sys.stderr is None:  # it was closed before this process began; `print` would take standard output
+        return
+    try:
+        print(printable(line), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        let_go(sys.stderr)
+
+
+def let_go(stream: TextIO) -> None:
+    """Send what is left in a stream, and all that follows, nowhere: it would be written again when Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def report(kind: str, message: str) -> None:
     """Print one line, such as an error, to standard error."""
-    print(f"flame-metric: {kind}: {printable(message)}", file=sys.stderr)
+    say(f"flame-metric: {kind}: {message}")
 
 
 def tell(error: FlameError, *, debug: bool) -> None:
     """Print one line on what went wrong, or where it did."""
     if debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
-            print(printable(line), file=sys.stderr)
+            say(line)
     else:
         report("error", str(error))
 
@@ -69,7 +90,7 @@ def progress(task: str, *, background: bool = True, clock: Callable[[], float] =
     Step
         To be called with (done, all), or (done, all, note).
     """
-    if HAS_RICH and sys.stderr.isatty():
+    if HAS_RICH and sys.stderr is not None and sys.stderr.isatty():
         with _bar(task, background, clock) as step:
             yield step
     else:
@@ -122,6 +143,6 @@ def _lines(task: str, clock: Callable[[], float]) -> Step:
         if now - last > _LINE_EVERY_S:
             last = now
             beside = f", {note}" if note else ""
-            print(f"{task}: {done:,} of {total:,} ({done / total:.0%}){beside}", file=sys.stderr)
+            say(f"{task}: {done:,} of {total:,} ({done / total:.0%}){beside}")
 
     return step

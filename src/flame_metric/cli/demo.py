@@ -33,6 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the demonstration and print its table."""
     check_outputs(json=arguments.json)
     with progress("videos") as step, writing(None if arguments.out is None else str(arguments.out)):
+        if arguments.out is not None:
+            arguments.out.mkdir(parents=True, exist_ok=True)  # before anything is computed
         demo = run_demo(out=arguments.out, progress=step)
     if arguments.json is not None:
         write(demo.to_json(), arguments.json)

@@ -13,6 +13,7 @@ from flame_metric.cli.options import (
     add_score_options,
     add_stream_options,
     bank_note,
+    check_seed,
     given_trace,
     names,
     score_options,
@@ -94,6 +95,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate, then print the table, or what goes to standard output instead."""
     check_job(arguments, arguments.trace, json=arguments.json, csv=arguments.csv, bank=arguments.bank)
+    check_seed(arguments, given_trace(arguments))
     with joined_ranks(arguments) as ranks, partial_table(arguments, part=ranks is not None):
         if ranks is None:
             evaluation = _evaluate(arguments)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flame_metric.errors import ConfigError, DatasetError, StateError
+from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.latency.formats import read_trace
 from flame_metric.latency.trace import LatencyTrace
 from flame_metric.scores.bank import OffsetBank
@@ -54,10 +54,7 @@ def read_evaluation(path: Path) -> Evaluation:
     StateError
         If it holds something else.
     """
-    try:
-        return Evaluation.from_json(_text(path))
-    except StateError as error:
-        raise StateError(f"{path}: {error}") from error
+    return Evaluation.load(path)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Options of commands that count for hours: threads, a journal to go on with, a share of the work, damaged files."""
+"""Options of commands that count for hours: threads, a journal to resume from, a share of the work, damaged files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flame_metric.cli.options import write_evaluation
+from flame_metric.cli.options import check_printed, write_evaluation
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs
 from flame_metric.errors import ConfigError
 from flame_metric.jobs.evaluate import Job
@@ -30,7 +30,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         help="threads that decode and count (default: %(default)s)",
     )
     group.add_argument("--journal", metavar="FILE", help="keep every finished sequence there, at once")
-    group.add_argument("--resume", action="store_true", help="go on with the sequences that are in the journal")
+    group.add_argument("--resume", action="store_true", help="resume from the sequences that are in the journal")
     group.add_argument(
         "--shard",
         type=_shard,
@@ -67,6 +67,9 @@ def check_job(arguments: argparse.Namespace, *inputs: str | None, **files: str |
         hold the scores of a share.
     """
     check_outputs(*inputs, journal=arguments.journal, **files)
+    check_printed(arguments, "format")
+    if is_part(arguments) and arguments.format is not None:
+        raise ConfigError("--format is given with --shard, expected with flame-metric merge: no table is printed")
     for option in ("journal", "bank"):
         if getattr(arguments, option) == STANDARD_OUTPUT:
             raise ConfigError(f"--{option} is -, expected a file")
@@ -85,21 +88,22 @@ def is_part(arguments: argparse.Namespace) -> bool:
 def part_note(evaluation: Evaluation, arguments: argparse.Namespace) -> str:
     """Say what was counted where, and what to do with it."""
     index, number = arguments.shard
+    bank = "" if arguments.bank is None else ", and writes the bank of all with --bank"
     return (
         f"Shard {index} of {number}: {evaluation.incomplete or 'all sequences are scored'}. They are in "
-        f"{arguments.journal}; flame-metric merge joins it with the others."
+        f"{arguments.journal}; flame-metric merge joins it with the others{bank}."
     )
 
 
 @contextmanager
 def partial_table(arguments: argparse.Namespace, *, part: bool = False) -> Iterator[None]:
-    """After Ctrl-C, print what was finished, marked INCOMPLETE, and say how to go on; nothing is printed of a part."""
+    """After Ctrl-C, print what was finished, marked INCOMPLETE, and say how to resume; nothing is printed of a part."""
     try:
         yield
     except KeyboardInterrupt as stopped:
         kept = "its other results are lost; --journal keeps them"
         if arguments.journal is not None:
-            kept = f"--journal {arguments.journal} --resume goes on"
+            kept = f"--journal {arguments.journal} --resume continues"
         if not isinstance(stopped, Interrupted):
             raise (stopped if arguments.journal is None else KeyboardInterrupt(kept)) from None
         if not (part or is_part(arguments)):

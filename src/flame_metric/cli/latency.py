@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.network_options import add_timing_options, add_torch_options, timing_options, torch_options
-from flame_metric.cli.output import check_outputs, write
+from flame_metric.cli.options import check_printed
+from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, write
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import as_fps
 from flame_metric.errors import ConfigError, blaming
@@ -67,6 +68,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Build the network, time it, and print the report, or what goes to standard output instead."""
     check_outputs(out=arguments.out, json=arguments.json)
+    if arguments.out == STANDARD_OUTPUT and arguments.json is None and not arguments.pace:
+        check_printed(arguments, "fps")
     rate = None if arguments.fps is None else as_fps(arguments.fps)
     if arguments.pace and rate is None:
         raise ConfigError("--pace is given without --fps, expected the rate too")
@@ -87,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
         write(trace.to_json(), arguments.out)
     if arguments.json is not None:
         write(report.to_json(), arguments.json)
-    if "-" not in (arguments.out, arguments.json):
+    if STANDARD_OUTPUT not in (arguments.out, arguments.json):
         write(report.table())
 
 

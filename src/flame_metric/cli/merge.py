@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from flame_metric.cli.options import add_output_options, bank_note, write_evaluation
+from flame_metric.cli.options import add_output_options, bank_note, check_printed, write_evaluation
 from flame_metric.cli.output import check_outputs, save_bank
 from flame_metric.errors import ConfigError
 from flame_metric.jobs.clip_journal import read_part
@@ -37,6 +37,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--allow-partial", action="store_true", help="score what is there, marked INCOMPLETE, if sequences are missing"
     )
+    parser.add_argument(
+        "--allow-unlike",
+        action="store_true",
+        help="join parts though their folders held other files, such as outputs of two versions of a network",
+    )
     parser.add_argument("--bank", metavar="FILE", help="write the counts at every offset, if the parts have them")
     add_output_options(parser)
     return parser
@@ -45,7 +50,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> None:
     """Read the parts, join them, print the table."""
     check_outputs(*arguments.parts, json=arguments.json, csv=arguments.csv, bank=arguments.bank)
-    evaluation = merge_parts([read_part(path) for path in arguments.parts], allow_partial=arguments.allow_partial)
+    check_printed(arguments, "format")
+    evaluation = merge_parts(
+        [read_part(path) for path in arguments.parts],
+        allow_partial=arguments.allow_partial,
+        allow_unlike=arguments.allow_unlike,
+    )
     more, files = [], []
     if arguments.bank is not None:
         if evaluation.bank is None:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import TypedDict
 
 from flame_metric.cli.console import progress
-from flame_metric.cli.output import write
+from flame_metric.cli.output import STANDARD_OUTPUT, write
 from flame_metric.core.iou import MEANS
 from flame_metric.core.tables import FORMATS
 from flame_metric.errors import ConfigError
@@ -26,6 +26,8 @@ __all__ = [
     "add_score_options",
     "add_stream_options",
     "bank_note",
+    "check_printed",
+    "check_seed",
     "given_trace",
     "names",
     "score_options",
@@ -65,7 +67,7 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--replay", choices=("call", "frame", "random"), help="how samples of the trace are used (default: its own)"
     )
-    group.add_argument("--seed", type=int, default=0, help="seed of a random replay (default: %(default)s)")
+    group.add_argument("--seed", type=int, help="seed of a random replay (default: 0)")
 
 
 def add_latency_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -110,9 +112,47 @@ def add_mean_option(group: argparse._ActionsContainer, default: str | None = MEA
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Declare where results go; :func:`write_evaluation` reads it back."""
     output = parser.add_argument_group("output")
-    output.add_argument("--format", choices=FORMATS, default="text", help="of the table that is printed")
+    output.add_argument("--format", choices=FORMATS, help="of the table that is printed (default: text)")
     output.add_argument("--json", metavar="FILE", help="write counts and scores as JSON; - for standard output")
     output.add_argument("--csv", metavar="FILE", help="write the table as CSV; - for standard output")
+
+
+def check_seed(arguments: argparse.Namespace, *traces: LatencyTrace | None) -> None:
+    """Refuse a seed where no stream replays one of these traces at random.
+
+    Raises
+    ------
+    ConfigError
+        If one is given.
+    """
+    if arguments.seed is not None and not any(trace is not None and trace.replay == "random" for trace in traces):
+        raise ConfigError(
+            "--seed is given, but would change nothing: expected samples that a stream replays at random "
+            "(--replay random)"
+        )
+
+
+def check_printed(arguments: argparse.Namespace, *options: str) -> None:
+    """Refuse options of what is printed where something else goes to standard output.
+
+    Parameters
+    ----------
+    arguments : Namespace
+    *options : str
+        Their names, as attributes.
+
+    Raises
+    ------
+    ConfigError
+        If one is given.
+    """
+    other = next((name for name in ("out", "json", "csv") if getattr(arguments, name, None) == STANDARD_OUTPUT), None)
+    given = next((name for name in options if getattr(arguments, name) is not None), None)
+    if other is not None and given is not None:
+        raise ConfigError(
+            f"--{given.replace('_', '-')} is given with --{other} -, in place of which nothing else is printed: "
+            f"expected --{other} FILE"
+        )
 
 
 def bank_note(bank: OffsetBank, file: str, incomplete: str | None = None) -> str:
@@ -160,7 +200,7 @@ def score_options(arguments: argparse.Namespace) -> AskedScores:
     return {
         "frame_offset": arguments.frame_offset,
         "stream": stream_config(arguments),
-        "seed": arguments.seed,
+        "seed": arguments.seed or 0,
         "before_first": arguments.before_first,
         "mean_over": arguments.mean_over,
         "max_offset": arguments.max_offset,
@@ -185,14 +225,23 @@ def write_evaluation(
             outputs.callback(write, evaluation.table("csv"), arguments.csv)
         if arguments.json is not None:
             outputs.callback(write, evaluation.to_json(), arguments.json)
-        if "-" not in (arguments.json, arguments.csv):
-            more = more if arguments.format == "text" else ()
-            outputs.callback(write, "\n".join([evaluation.table(arguments.format), *more]))
+        if STANDARD_OUTPUT not in (arguments.json, arguments.csv):
+            format = arguments.format or "text"
+            more = more if format == "text" else ()
+            outputs.callback(write, "\n".join([evaluation.table(format), *more]))
 
 
 def stream_config(arguments: argparse.Namespace) -> StreamConfig | None:
-    """Return the stream that was asked for; None if no option of :func:`add_stream_options` was given."""
+    """Return the stream that was asked for; None if no option of :func:`add_stream_options` was given.
+
+    Raises
+    ------
+    ConfigError
+        If one is out of range, or would change nothing.
+    """
     given = {name: getattr(arguments, name) for name in _STREAM_FIELDS if getattr(arguments, name) is not None}
+    if arguments.show == "last_finished" and arguments.workers in (None, 1):
+        raise ConfigError("--show last_finished would change nothing: results of one worker never overtake each other")
     unlimited = {name: None for name, value in given.items() if value == _UNLIMITED}
     return StreamConfig(**{**given, **unlimited}) if given else None
 

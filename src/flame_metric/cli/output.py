@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flame_metric.core.files import write_whole
+from flame_metric.core.files import check_writable, write_whole
 from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.scores.bank import OffsetBank
 
-__all__ = ["check_outputs", "save_bank", "write", "writing"]
+__all__ = ["check_folders", "check_outputs", "save_bank", "write", "writing"]
 
 STANDARD_OUTPUT = "-"
 
@@ -30,14 +31,16 @@ def check_outputs(*inputs: str | None, **files: str | None) -> None:
     Raises
     ------
     ConfigError
-        If a folder is missing or not writable, an output is a folder or an input, or two options name one output.
+        If a file cannot be written (:func:`~flame_metric.core.files.check_writable`), an output is an input, or two
+        options name one output.
     """
-    read = {str(Path(file).resolve()) for file in inputs if file is not None}
+    read = {_place(file) for file in inputs if file is not None}
     seen: dict[str, str] = {}
-    for option, file in files.items():
+    for name, file in files.items():
         if file is None:
             continue
-        place = file if file == STANDARD_OUTPUT else str(Path(file).resolve())
+        option = name.replace("_", "-")
+        place = file if file == STANDARD_OUTPUT else _place(file)
         if place in seen:
             raise ConfigError(f"--{seen[place]} and --{option} both write to {file}, expected two outputs")
         if place in read:
@@ -45,11 +48,39 @@ def check_outputs(*inputs: str | None, **files: str | None) -> None:
         seen[place] = option
         if file == STANDARD_OUTPUT:
             continue
-        folder = Path(place).parent
-        if not folder.is_dir():
-            raise ConfigError(f"{file}: cannot be written: its folder does not exist")
-        if Path(place).is_dir() or not os.access(folder, os.W_OK):
-            raise ConfigError(f"{file}: cannot be written: it is a folder, or lies in one that may not be changed")
+        try:
+            check_writable(Path(file))
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be written: {error.strerror} (--{option})") from error
+
+
+def check_folders(**folders: str | os.PathLike[str] | None) -> None:
+    """Refuse folders that cannot be made or written into.
+
+    Parameters
+    ----------
+    **folders : str or path, optional
+        By the option that names it.
+
+    Raises
+    ------
+    ConfigError
+        If one cannot.
+    """
+    for option, folder in folders.items():
+        if folder is None:
+            continue
+        there = next(place for place in (Path(folder).absolute(), *Path(folder).absolute().parents) if place.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            reason = "is not a folder" if not there.is_dir() else "is read-only"
+            raise ConfigError(f"{folder}: cannot be written: {there} {reason} (--{option.replace('_', '-')})")
+
+
+def _place(file: str) -> str:
+    try:
+        return str(Path(file).resolve())
+    except (OSError, RuntimeError, ValueError):  # such as a link to itself
+        return file
 
 
 def write(text: str, file: str | None = None) -> None:
@@ -63,6 +94,8 @@ def write(text: str, file: str | None = None) -> None:
     text = text.rstrip("\n") + "\n"
     with writing(file or "standard output"):
         if file in (None, STANDARD_OUTPUT):
+            if sys.stdout is None:  # it was closed before this process began
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             sys.stdout.write(text)
             sys.stdout.flush()
         else:

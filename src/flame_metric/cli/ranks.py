@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flame_metric.cli.console import tell
+from flame_metric.core.temporary import temporary_folder
 from flame_metric.errors import ConfigError, FlameError, FlameWarning, MissingExtraError
 from flame_metric.jobs.clip_journal import parse_part
 from flame_metric.jobs.evaluate import merge_parts
@@ -25,13 +25,13 @@ from flame_metric.scores.evaluation import Evaluation
 if TYPE_CHECKING:
     from flame_metric.torch.ranks import Ranks
 
-__all__ = ["Told", "evaluation_of_all", "joined_ranks", "journal_of", "local_device", "several_ranks"]
+__all__ = ["RankEnded", "evaluation_of_all", "joined_ranks", "journal_of", "local_device", "several_ranks"]
 
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-class Told(Exception):  # noqa: N818
-    """What ends a rank, and of which rank 0 tells, or has told.
+class RankEnded(Exception):  # noqa: N818
+    """What ends a rank, and which rank 0 prints, or has printed.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ def joined_ranks(arguments: argparse.Namespace) -> Iterator[Ranks | None]:
         If a shard is asked for too.
     MissingExtraError
         If PyTorch is not installed.
-    Told
+    RankEnded
         Instead of an error, which rank 0 has printed.
     """
     if not several_ranks():
@@ -79,12 +79,12 @@ def joined_ranks(arguments: argparse.Namespace) -> Iterator[Ranks | None]:
         except FlameError as error:
             if ranks.rank == 0:
                 tell(error, debug=arguments.debug)
-            ranks.wait()  # torchrun ends all ranks as soon as one has failed: not before this was told
-            raise Told(error) from error
+            ranks.wait()  # torchrun ends all ranks as soon as one has failed: not before this was printed
+            raise RankEnded(error) from error
         except KeyboardInterrupt as error:
             if ranks.rank == 0:
                 raise
-            raise Told(error) from error
+            raise RankEnded(error) from error
 
 
 def evaluation_of_all(
@@ -107,14 +107,14 @@ def evaluation_of_all(
         def count() -> bytes:
             with warnings.catch_warnings(record=True) as caught:
                 found = evaluate(mine)
-            told = [str(warning.message) for warning in caught]
+            said = [str(warning.message) for warning in caught]
             content = Path(journal).read_bytes().decode("ascii")
-            return json.dumps({"part": content, "left_out": found.left_out, "told": told}).encode()
+            return json.dumps({"part": content, "left_out": found.left_out, "warnings": said}).encode()
 
         reports = [json.loads(content) for content in ranks.from_all(count)]
     if ranks.rank != 0:
         return None
-    for message in dict.fromkeys(message for report in reports for message in report["told"]):
+    for message in dict.fromkeys(message for report in reports for message in report["warnings"]):
         warnings.warn(message, FlameWarning, stacklevel=2)
     parts = [parse_part(report["part"].encode("ascii"), f"rank {rank}") for rank, report in enumerate(reports)]
     return merge_parts(parts, left_out=[name for report in reports for name in report["left_out"]])
@@ -135,5 +135,5 @@ def _journal_or_other(ranks: Ranks, given: str | None) -> Iterator[str]:
     if given is not None:
         yield journal_of(ranks, given)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        yield str(Path(folder, "journal"))
+    with temporary_folder() as folder:
+        yield str(folder / "journal")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.inputs import NetworkFiles, read_networks, split_name
-from flame_metric.cli.options import add_stream_options, stream_config
+from flame_metric.cli.options import add_stream_options, check_seed, stream_config
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, write
 from flame_metric.data.registry import open_dataset
 from flame_metric.errors import ConfigError
@@ -33,6 +33,9 @@ examples:
   flame-metric report bank.npz --latency-ms 76 --workers 1
 """
 _DELAYS = ("latency_ms", "frame_offset")
+_PICTURES = ("split", "clip", "max_frames", "width")
+_MAX_FRAMES = 30
+_WIDTH = 480
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -61,8 +64,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="what `flame-metric run --label-maps` wrote; once for each network",
     )
     pictures.add_argument("--clip", metavar="VIDEO", help="which video (default: the first with labels)")
-    pictures.add_argument("--max-frames", type=int, default=30, metavar="N", help="default: %(default)s")
-    pictures.add_argument("--width", type=int, default=480, metavar="W", help="pixels at most (default: %(default)s)")
+    pictures.add_argument("--max-frames", type=int, metavar="N", help=f"default: {_MAX_FRAMES}")
+    pictures.add_argument("--width", type=int, metavar="W", help=f"pixels at most (default: {_WIDTH})")
 
     delay = parser.add_argument_group("banks without a result").add_mutually_exclusive_group()
     delay.add_argument("--latency-ms", type=float, metavar="L", help="latency of one prediction in milliseconds")
@@ -80,6 +83,9 @@ def run(arguments: argparse.Namespace) -> None:
     _check_output(arguments.output, arguments.files)
     if (arguments.frames is None) != (not arguments.label_maps):
         raise ConfigError("--frames and --label-maps are not given together, expected both for frames, or neither")
+    for option in _PICTURES:
+        if arguments.frames is None and getattr(arguments, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')} is given without --frames, expected frames to look at too")
     stream = stream_config(arguments)
     networks = read_networks(arguments.files, replay=arguments.replay)
     _check(networks, arguments, stream)
@@ -89,12 +95,12 @@ def run(arguments: argparse.Namespace) -> None:
             evaluations,
             traces={name: found.trace for name, found in networks.items() if found.trace is not None},
             stream=stream,
-            seed=arguments.seed,
+            seed=arguments.seed or 0,
             dataset=None if arguments.frames is None else open_dataset(arguments.frames, split=arguments.split),
             label_maps=_label_maps(arguments.label_maps, list(networks)),
             clip=arguments.clip,
-            max_frames=arguments.max_frames,
-            width=arguments.width,
+            max_frames=_MAX_FRAMES if arguments.max_frames is None else arguments.max_frames,
+            width=_WIDTH if arguments.width is None else arguments.width,
             title=arguments.title,
             command=arguments.command,
             progress=step,
@@ -126,11 +132,14 @@ def _check(networks: dict[str, NetworkFiles], arguments: argparse.Namespace, str
             raise ConfigError(f"--{option.replace('_', '-')} is given, but each network has a result that says it")
     if arguments.replay is not None and all(found.trace is None for found in networks.values()):
         raise ConfigError(f"--replay {arguments.replay} is given without a trace, expected the samples to replay")
+    check_seed(arguments, *(found.trace for found in networks.values() if found.bank is not None))
     results = [found.result for found in networks.values()]
     if stream is not None and all(result is not None and result.streaming is not None for result in results):
         raise ConfigError(
             "a stream is described, but each network has a result with one: expected `rescore` to change it"
         )
+    if stream is not None and all(found.bank is None for found in networks.values()):
+        raise ConfigError("a stream is described, but no network has a bank, expected one to score it from")
 
 
 def _evaluation(
@@ -146,7 +155,7 @@ def _evaluation(
         frame_offset=arguments.frame_offset,
         trace=found.trace,
         stream=stream,
-        seed=arguments.seed,
+        seed=arguments.seed or 0,
         hardware=arguments.hardware,
     )
 

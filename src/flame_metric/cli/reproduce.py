@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flame_metric.cli.console import progress
 from flame_metric.cli.output import check_outputs, write
-from flame_metric.cli.ranks import Told
+from flame_metric.cli.ranks import RankEnded
 from flame_metric.errors import ConfigError, MissingExtraError, StateError
 from flame_metric.networks.names import NAMES
 from flame_metric.paper.interrupts import Stopped
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+_OF_TRAINING = (
+    *("experiment", "latency", "translations", "data", "seed", "weights", "device", "workers", "amp", "compile"),
+    *("out", "json"),
+)
+
 _TEXT = """\
 Trains each network three times, from I_t to S_t, from I_t to S_t+k, and from I_t-1 and I_t to S_t+k, k
 being the frame offset of its latency, and scores it on other videos: without delay, with FLAME, and on a
@@ -32,7 +37,7 @@ videos; and what each step of the paper changes, in pairs on the same videos.
 
 presets:
   quick   small synthetic frames, 40 minutes on two CPU cores. In place of ImageNet each network is
-          first trained once on (I_t, S_t); the three trainings go on from there with equal steps.
+          first trained once on (I_t, S_t); the three trainings start from there with equal steps.
   paper   the paper's recipe: crops of 768x768, ImageNet, 200 or 220 epochs. Takes a GPU and days.
 
 examples:
@@ -58,7 +63,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--experiment",
         choices=("table1", "translations"),
-        default="table1",
         help="Table 1 (default), or section 5.4: translated copies of I_t-1 as input",
     )
     parser.add_argument(
@@ -66,7 +70,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--latency",
-        default="paper",
         metavar="L",
         help="'paper' (default), 'measured' on --device, or given in ms: swiftnet-r18=26,deeplab-mn=76",
     )
@@ -78,19 +81,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
-        default="synthetic",
         metavar="D",
         help="synthetic (default), synthetic:videos=N,height=H,width=W,..., cityscapes:ROOT, camvid:ROOT, davis:ROOT, "
         "kitti_step:ROOT, vspw:ROOT, vipseg:ROOT or folders:FILE.toml",
     )
 
     training = parser.add_argument_group("training")
-    training.add_argument("--seed", type=int, default=0, metavar="S", help="of everything drawn (default: %(default)s)")
+    training.add_argument("--seed", type=int, metavar="S", help="of everything drawn (default: 0)")
     training.add_argument("--iterations", type=int, metavar="N", help="steps of each training, not the recipe's")
     training.add_argument("--crop", type=_numbers, metavar="H,W", help="of training frames, in place of the recipe's")
     training.add_argument("--weights", metavar="FILE", help="or address, of the backbone, not ImageNet's")
-    training.add_argument("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1")
-    training.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare frames")
+    training.add_argument("--device", metavar="D", help="cpu (default), cuda, cuda:1")
+    training.add_argument("--workers", type=int, metavar="N", help="processes that prepare frames (default: 0)")
     training.add_argument("--amp", choices=("float16", "bfloat16"), help="train and run under autocast")
     training.add_argument("--compile", nargs="?", const="default", metavar="MODE", help="torch.compile the training")
 
@@ -99,7 +101,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--out",
         type=Path,
         metavar="DIR",
-        help="keep tables (JSON, Markdown, LaTeX), checkpoints, scores and logs there; a second run goes on where it "
+        help="keep tables (JSON, Markdown, LaTeX), checkpoints, scores and logs there; a second run resumes where it "
         "stopped",
     )
     output.add_argument("--json", metavar="FILE", help="write all scores and counts as JSON; - for standard output")
@@ -113,7 +115,10 @@ def run(arguments: argparse.Namespace) -> None:
     preset = _preset(arguments)
     networks = None if arguments.networks is None else [name.strip() for name in arguments.networks.split(",")]
     if arguments.recipe:
-        write(_explained(preset, networks or preset.networks))
+        recipes = _explained(preset, networks or preset.networks)
+        if given := next((name for name in _OF_TRAINING if getattr(arguments, name) is not None), None):
+            raise ConfigError(f"--{given} is given with --recipe, which trains nothing, expected one of the two")
+        write(recipes)
         return
     try:
         # PyTorch is optional, and takes seconds to load.
@@ -125,15 +130,15 @@ def run(arguments: argparse.Namespace) -> None:
     with _said_plainly(arguments):
         table = reproduce(
             preset,
-            experiment=arguments.experiment,
+            experiment=arguments.experiment or "table1",
             networks=networks,
             translations=arguments.translations,
-            data=arguments.data,
-            latency=_latency(arguments.latency),
-            seed=arguments.seed,
-            device=arguments.device,
+            data=arguments.data or "synthetic",
+            latency=_latency(arguments.latency or "paper"),
+            seed=arguments.seed or 0,
+            device=arguments.device or "cpu",
             weights=arguments.weights,
-            workers=arguments.workers,
+            workers=arguments.workers or 0,
             amp=arguments.amp,
             compile=arguments.compile,
             out=arguments.out,
@@ -164,23 +169,23 @@ def _said_plainly(arguments: argparse.Namespace) -> Iterator[None]:
     except OSError as error:
         raise StateError(
             f"{error.filename or 'a file'}: {error.strerror or error}. What was kept in {out} is whole: once that is "
-            "mended, the same command goes on from there"
+            "mended, the same command resumes from there"
             if out is not None
             else f"{error.filename or 'a file'}: {error.strerror or error}"
         ) from error
     except KeyboardInterrupt as stopped:
         if not _speaks():
-            raise Told(stopped) from None
+            raise RankEnded(stopped) from None
         if not isinstance(stopped, Stopped):
-            raise (stopped if out is None else KeyboardInterrupt(_going_on(out))) from None
+            raise (stopped if out is None else KeyboardInterrupt(_how_to_resume(out))) from None
         _show(stopped.table, arguments)
-        raise KeyboardInterrupt(f"{stopped}; {_going_on(out)}") from None
+        raise KeyboardInterrupt(f"{stopped}; {_how_to_resume(out)}") from None
 
 
-def _going_on(out: Path | None) -> str:
+def _how_to_resume(out: Path | None) -> str:
     if out is None:
         return "its other results are lost; --out keeps them"
-    return f"the same command goes on from what is kept in {out}"
+    return f"the same command resumes from what is kept in {out}"
 
 
 def _about(table: Table1 | TranslationTable, out: Path | None) -> str:

@@ -8,6 +8,8 @@ from flame_metric.cli.options import (
     add_latency_options,
     add_score_options,
     add_stream_options,
+    check_printed,
+    check_seed,
     given_trace,
     score_options,
     write_evaluation,
@@ -73,8 +75,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> None:
     """Load the bank, answer, print."""
-    check_outputs(json=arguments.json, csv=arguments.csv)
+    check_outputs(arguments.bank, arguments.trace, json=arguments.json, csv=arguments.csv)
+    check_printed(arguments, "format", "target_miou")
+    if arguments.target_miou is not None and arguments.format not in (None, "text"):
+        raise ConfigError(f"--target-miou is given with --format {arguments.format}, expected text: only that has room")
     trace, latency_ms = given_trace(arguments), arguments.latency_ms
+    check_seed(arguments, trace)
     if arguments.scale != "1":
         if arguments.frame_offset is not None:
             raise ConfigError("--scale is given with --frame-offset, expected a latency to scale")

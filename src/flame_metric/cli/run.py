@@ -16,11 +16,12 @@ from flame_metric.cli.options import (
     add_score_options,
     add_stream_options,
     bank_note,
+    check_seed,
     names,
     score_options,
     write_evaluation,
 )
-from flame_metric.cli.output import save_bank, write, writing
+from flame_metric.cli.output import check_folders, save_bank, write, writing
 from flame_metric.cli.ranks import evaluation_of_all, joined_ranks, journal_of, local_device, several_ranks
 from flame_metric.core.files import digest_of
 from flame_metric.data.registry import DATASETS, open_dataset
@@ -214,18 +215,19 @@ def _timing(arguments: argparse.Namespace, dataset: VideoDataset) -> dict[str, A
 
 
 def _about(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what tells a network from others in a journal; on which device it runs, and how fast, is left open."""
+    """Return what distinguishes a network in a journal; on which device it runs, and how fast, is left open."""
     about = {name: getattr(arguments, name) for name in (*_MODEL, "amp") if getattr(arguments, name) is not None}
     for name in ("model", "weights"):
         file = Path((getattr(arguments, name) or "").removeprefix("pt2:"))
-        if file.name and file.exists():  # else it is a name, of which its journal tells
+        if file.name and file.exists():  # else it is a name, which is kept as it is
             about[name] = digest_of(file)
     return about
 
 
 def _check(arguments: argparse.Namespace) -> None:
     files = {name: getattr(arguments, name) for name in ("json", "csv", "save_trace", "bank", "audit_json")}
-    check_job(arguments, arguments.trace, **{name.replace("_", "-"): file for name, file in files.items()})
+    check_job(arguments, arguments.trace, **files)
+    check_folders(label_maps=arguments.label_maps, overlays=arguments.overlays)
     latency = next((name for name in _LATENCIES if getattr(arguments, name) is not None), None)
     if arguments.audit and several_ranks():
         raise ConfigError(
@@ -240,6 +242,10 @@ def _check(arguments: argparse.Namespace) -> None:
             )
     if arguments.replay is not None and latency in ("latency_ms", "frame_offset"):
         raise ConfigError(f"--replay {arguments.replay} is given without samples to replay")
+    if arguments.trace is not None:
+        check_seed(arguments, read_trace(arguments.trace, arguments.replay))
+    elif latency is not None or arguments.replay not in (None, "random"):
+        check_seed(arguments)
     if arguments.audit_json is not None and not arguments.audit:
         raise ConfigError("--audit-json is given without --audit")
 

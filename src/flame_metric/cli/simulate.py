@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from flame_metric.cli.options import add_stream_options, stream_config
+from flame_metric.cli.options import add_stream_options, check_printed, check_seed, stream_config
 from flame_metric.cli.output import STANDARD_OUTPUT, check_outputs, write
 from flame_metric.core.clock import milliseconds_to_ns
 from flame_metric.errors import ConfigError
@@ -67,9 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_stream_options(parser)
     output = parser.add_argument_group("output")
-    output.add_argument(
-        "--draw", type=int, default=_DRAWN, metavar="N", help="draw the first N frames (default: %(default)s)"
-    )
+    output.add_argument("--draw", type=int, metavar="N", help=f"draw the first N frames (default: {_DRAWN})")
     output.add_argument(
         "--json", metavar="FILE", help="write the stream as JSON, times in nanoseconds; - for standard output"
     )
@@ -78,13 +76,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> None:
     """Simulate, then print the drawing and the table, or what goes to standard output instead."""
-    check_outputs(json=arguments.json)
+    check_outputs(arguments.trace, arguments.arrivals, json=arguments.json)
+    check_printed(arguments, "draw")
     latency = _latency(arguments)
+    check_seed(arguments, None if arguments.latency_ms is not None else latency)
+    draw, seed = _DRAWN if arguments.draw is None else arguments.draw, arguments.seed or 0
     config = stream_config(arguments) or StreamConfig()
-    schedule = simulate_stream(latency, config, seed=arguments.seed, **_frames(arguments, latency))
-    timeline = stream_timeline(schedule, draw=arguments.draw, width=_width())
+    schedule = simulate_stream(latency, config, seed=seed, **_frames(arguments, latency))
+    timeline = stream_timeline(schedule, draw=draw, width=_width())
     if arguments.json is not None:
-        record = stream_record(schedule, latency, config, fps=arguments.fps, seed=arguments.seed)
+        record = stream_record(schedule, latency, config, fps=arguments.fps, seed=seed)
         write(json.dumps(record), arguments.json)
     if arguments.json != STANDARD_OUTPUT:
         title = stream_title(schedule, latency, config, fps=arguments.fps)

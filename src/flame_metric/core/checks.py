@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from flame_metric.errors import ConfigError, ShapeError
+from flame_metric.errors import ConfigError, ShapeError, quoted
 
 __all__ = [
     "CLIP",
@@ -20,12 +20,15 @@ __all__ = [
     "check_kind",
     "check_path",
     "is_integer",
+    "is_possible_path",
     "items",
     "of_sequence",
     "pair_frames",
 ]
 
 _END = object()
+_LONGEST_PATH = 4096
+_LONGEST_NAME = 255
 
 CLIP = "an iterable of label maps, with None where there is none"
 """What :func:`items` expects of the predictions and targets of a clip."""
@@ -47,7 +50,7 @@ def check_integer(argument: str, value: object, least: int, *, most: int | None 
     if not is_integer(value) or value < least or (most is not None and value > most):
         expected = f"a whole number of {unit} >= {least}" if unit else f"a whole number >= {least}"
         limit = "" if most is None else f" (at most {most:,})"
-        raise ConfigError(f"`{argument}` is {value!r}, expected {expected}{limit}")
+        raise ConfigError(f"`{argument}` is {quoted(value)}, expected {expected}{limit}")
     return int(value)
 
 
@@ -72,7 +75,7 @@ def check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None
         If it is none of them.
     """
     if not isinstance(value, str) or value not in choices:
-        raise ConfigError(f"`{argument}` is {value!r}, expected one of {', '.join(choices)}")
+        raise ConfigError(f"`{argument}` is {quoted(value)}, expected one of {', '.join(choices)}")
 
 
 def check_id(sequence: object, *, least: int = 0) -> None:
@@ -84,12 +87,12 @@ def check_id(sequence: object, *, least: int = 0) -> None:
         If it is.
     """
     if not isinstance(sequence, str) or len(sequence) < least:
-        raise ConfigError(f"`sequence` is {sequence!r}, expected a text id")
+        raise ConfigError(f"`sequence` is {quoted(sequence)}, expected a text id")
 
 
 def of_sequence(sequence: str) -> str:
     """Say in a message to which sequence something belongs; nothing for the id ""."""
-    return f" of sequence {sequence!r}" if sequence else ""
+    return f" of sequence {quoted(sequence)}" if sequence else ""
 
 
 def check_path(path: object) -> Path:
@@ -98,13 +101,21 @@ def check_path(path: object) -> Path:
     Raises
     ------
     ConfigError
-        If it is neither text nor a path, or names no file.
+        If it is neither text nor a path, names no file, or is longer than the name of a file can be.
     """
     if isinstance(path, str | os.PathLike):
         text = os.fspath(path)
-        if isinstance(text, str) and "\0" not in text and Path(text).name:
+        if isinstance(text, str) and "\0" not in text and Path(text).name and len(text) <= _LONGEST_PATH:
             return Path(text)
-    raise ConfigError(f"`path` is {path!r}, expected the name of a file")
+    raise ConfigError(f"`path` is {quoted(path)}, expected the name of a file")
+
+
+def is_possible_path(text: str) -> bool:
+    """Whether a file can have such a path: a longer text is what a file holds, or was made to flood messages."""
+    names = text.replace("\\", "/").split("/")
+    return len(text) <= _LONGEST_PATH and all(
+        len(name.encode(errors="surrogateescape")) <= _LONGEST_NAME for name in names
+    )
 
 
 def items(argument: str, values: object, expected: str) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from flame_metric.core.tables import milliseconds_text, rate_text
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, cut, quoted
 
 __all__ = [
     "MAX_FRAMES",
@@ -87,7 +87,7 @@ def as_fps(fps: Fps, argument: str = "fps") -> Fraction:
     expected = "a rate above 0, such as 30, 29.97 or '30000/1001'"
     exact = exact_fraction(argument, fps, expected)
     if not Fraction(1, 10**9) <= exact <= 10**9:
-        raise ConfigError(f"`{argument}` is {fps}, expected {expected}")
+        raise ConfigError(f"`{argument}` is {cut(str(fps), 100)}, expected {expected}")
     return exact
 
 
@@ -102,7 +102,7 @@ def exact_fraction(
         If it is neither, or not finite, or text where ``text`` is false.
     """
     if isinstance(value, str) and not (text and _NUMBER.fullmatch(value)):
-        raise ConfigError(f"`{argument}` is {value!r}, expected {expected}")
+        raise ConfigError(f"`{argument}` is {quoted(value)}, expected {expected}")
     exact = _exact(value, (numbers.Rational, Decimal, str), argument, expected)
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
         simple = exact.limit_denominator(1_000_000)
@@ -133,7 +133,7 @@ def milliseconds_to_ns(value: Milliseconds, argument: str = "latency_ms") -> int
     """
     exact = _exact(value, (numbers.Rational, Decimal), argument, "milliseconds >= 0")
     if not 0 <= exact <= _MAX_MS:
-        raise ConfigError(f"`{argument}` is {value}, expected milliseconds >= 0 (at most {_MAX_MS:.0e})")
+        raise ConfigError(f"`{argument}` is {cut(str(value), 100)}, expected milliseconds >= 0 (at most {_MAX_MS:.0e})")
     return round(exact * _NS_PER_MS)
 
 
@@ -275,4 +275,4 @@ def _exact(value: object, exact_types: tuple[type, ...], argument: str, expected
             pass
     elif isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
         return Fraction(float(value))
-    raise ConfigError(f"`{argument}` is {value!r}, expected {expected}")
+    raise ConfigError(f"`{argument}` is {quoted(value)}, expected {expected}")

@@ -42,7 +42,7 @@ from flame_metric.core.labels import (
     raise_bad_labels,
     shape_message,
 )
-from flame_metric.errors import ShapeError, StateError
+from flame_metric.errors import ShapeError, StateError, quoted
 
 __all__ = [
     "MAX_COUNT",
@@ -342,7 +342,7 @@ def sequences_from_list(records: Any, num_classes: int) -> dict[str, Counts]:
     for entry in records:
         name = entry["id"]
         if not isinstance(name, str) or name in sequences:
-            raise StateError(f"sequence id {name!r} is not text or comes twice")
+            raise StateError(f"sequence id {quoted(name)} is not text or comes twice")
         sequences[name] = _counts_of(entry, name, num_classes)
     for total in ("all_pixels", "labelled_frames"):  # the largest pixel and map counts: no sum of others exceeds them
         if sum(entry[total] for entry in records) > MAX_COUNT:
@@ -355,9 +355,9 @@ def _counts_of(entry: Mapping[str, Any], name: str, num_classes: int) -> Counts:
     tallies = [entry[tally] for tally in ("pairs", "labelled_frames", "valid_pixels", "all_pixels")]
     for value in (*tallies, *(value for row in rows for value in row)):
         if type(value) is not int or not 0 <= value <= MAX_COUNT:
-            raise StateError(f"sequence {name!r} holds the count {value!r}, expected an integer 0..2**62")
+            raise StateError(f"sequence {quoted(name)} holds the count {quoted(value)}, expected an integer 0..2**62")
     if any(len(row) != num_classes for row in rows):
-        raise StateError(f"sequence {name!r} counts {[len(row) for row in rows]} classes, expected {num_classes}")
+        raise StateError(f"sequence {quoted(name)} counts {[len(row) for row in rows]} classes, expected {num_classes}")
     pairs, labelled_frames, valid, everything = tallies
     intersection, predicted, labelled = rows
     consistent = (
@@ -372,5 +372,7 @@ def _counts_of(entry: Mapping[str, Any], name: str, num_classes: int) -> Counts:
         and not (everything and not labelled_frames)
     )
     if not consistent:
-        raise StateError(f"the counts of sequence {name!r} contradict each other; was the record edited or damaged?")
+        raise StateError(
+            f"the counts of sequence {quoted(name)} contradict each other; was the record edited or damaged?"
+        )
     return Counts(np.array(rows, np.int64), pairs, labelled_frames, valid, everything)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from flame_metric.core.checks import is_integer
 from flame_metric.core.compiled import compiled_loops
-from flame_metric.errors import ConfigError, LabelError, ShapeError
+from flame_metric.errors import ConfigError, LabelError, ShapeError, quoted
 
 __all__ = [
     "CodedMap",
@@ -82,11 +82,11 @@ class LabelSpace:
     def __post_init__(self) -> None:
         if not is_integer(self.num_classes) or not 2 <= self.num_classes <= MAX_CLASSES:
             raise ConfigError(
-                f"`num_classes` is {self.num_classes!r}, expected an integer 2..{MAX_CLASSES} "
+                f"`num_classes` is {quoted(self.num_classes)}, expected an integer 2..{MAX_CLASSES} "
                 "(background is a class too)"
             )
         if self.ignore_index is not None and not is_integer(self.ignore_index):
-            raise ConfigError(f"`ignore_index` is {self.ignore_index!r}, expected an integer or None")
+            raise ConfigError(f"`ignore_index` is {quoted(self.ignore_index)}, expected an integer or None")
         object.__setattr__(self, "num_classes", int(self.num_classes))
         object.__setattr__(self, "ignore_index", None if self.ignore_index is None else int(self.ignore_index))
 

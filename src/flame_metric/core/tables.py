@@ -6,9 +6,8 @@ Names come from outside (files, classes, users), so each format escapes what wou
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -114,11 +113,8 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def _csv(self) -> str:
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        for row in (self.columns, *self.rows, *self.summary):
-            writer.writerow([_csv_cell(cell) for cell in row])
-        return buffer.getvalue()
+        lines = [",".join(map(_csv_cell, row)) for row in (self.columns, *self.rows, *self.summary)]
+        return "\n".join(lines) + "\n"
 
 
 def printable(text: str) -> str:
@@ -170,13 +166,20 @@ def _latex_text(text: str) -> str:
     return printable(text).translate(_LATEX)
 
 
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # East Asian spreadsheets take the wide ones too
+_FORMULA = re.compile(
+    r"^(?=[\t\r])|(^|[;,|\t\r\n])(?=\s*[=+\-@＝＋－＠])"
+)  # East Asian spreadsheets take the wide ones too
 
 
-def _csv_cell(cell: Cell) -> Cell:
-    """Text that a spreadsheet would run as a formula is quoted; NaN is an empty cell."""
+def _csv_cell(cell: Cell) -> str:
+    """Return a cell as CSV has it: all text in quotes; NaN is an empty cell.
+
+    Text that a spreadsheet would run as a formula has an apostrophe before it, also behind what some of them take for
+    the end of a cell, quoted or not.
+    """
     if isinstance(cell, str):
-        return "'" + printable(cell) if cell.startswith(_FORMULAS) else printable(cell)
-    if isinstance(cell, float):
-        return None if math.isnan(cell) else repr(float(cell))
-    return cell
+        text = printable(_FORMULA.sub(lambda found: f"{found[0]}'", cell)).replace('"', '""')
+        return f'"{text}"'
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    return repr(float(cell)) if isinstance(cell, float) else str(cell)

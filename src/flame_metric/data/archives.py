@@ -21,8 +21,9 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import IO, Any, Protocol, cast
 
+from flame_metric.core.checks import is_possible_path
 from flame_metric.data.stored import StoredFile, empty_folder
-from flame_metric.errors import DatasetError, shortened
+from flame_metric.errors import DatasetError, cut, quoted, shortened
 
 __all__ = ["ArchiveFolder", "ArchiveReader", "archive_kind", "open_archive"]
 
@@ -82,7 +83,7 @@ class ArchiveFolder:
     inner : str
         The folder in it; "" for all of it.
     heed : callable, optional
-        Called before each read with the event after which no one waits for it.
+        Called before each read with the event after which no one waits for it; of an archive that is not on disk.
     """
 
     readers = 1
@@ -99,6 +100,11 @@ class ArchiveFolder:
         self._archive, self._address, self._heed = archive, address, heed
         self._inner = PurePosixPath(inner.strip("/"))
         self._lock = threading.Lock()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the archive lies on a disk of this machine."""
+        return self._heed is None
 
     @property
     def name(self) -> str:
@@ -122,8 +128,11 @@ class ArchiveFolder:
         is_there = not self._inner.name
         for key, size, version in self._archive.members():
             path = PurePosixPath(key.lstrip("/"))
-            if ".." in path.parts or "\0" in key:
-                raise DatasetError(f"{self._address}: holds a file called {key!r}, expected names below it", path=self)
+            if ".." in path.parts or "\0" in key or not is_possible_path(key):
+                raise DatasetError(
+                    f"{self._address}: holds a file called {quoted(key)}, expected names below it that a file can have",
+                    path=self,
+                )
             if not path.is_relative_to(self._inner):
                 continue
             is_there = True
@@ -159,7 +168,7 @@ class ArchiveFolder:
             raise
         except Exception as error:  # readers of archives may raise anything on bytes from outside
             reason = str(error) or type(error).__name__
-            raise DatasetError(f"{file}: is damaged or cut short: {reason}", path=file) from error
+            raise DatasetError(f"{file}: is damaged or cut short: {cut(reason)}", path=file) from error
         if len(content) != file.size:
             raise DatasetError(
                 f"{file}: is damaged: it holds {len(content):,} bytes, its archive says {file.size}", path=file
@@ -209,7 +218,7 @@ def open_archive(opened: IO[bytes], address: str, kind: str, *, version: str = "
             raise
         reason = str(error) or type(error).__name__
         raise DatasetError(
-            f"{address}: is not a {kind} archive, damaged or cut short: {reason}", path=address
+            f"{address}: is not a {kind} archive, damaged or cut short: {cut(reason)}", path=address
         ) from error
     weakref.finalize(archive, opened.close)
     return archive

@@ -31,7 +31,7 @@ from flame_metric.data.folders import files_by_frame, split_name, vote_step
 from flame_metric.data.images import FRAME_EXTENSIONS, read_frame_image
 from flame_metric.data.paths import check_folder, is_folder
 from flame_metric.data.videos import OnAccess, VideoSequence
-from flame_metric.errors import DatasetError, shortened
+from flame_metric.errors import DatasetError, quoted, shortened
 
 __all__ = [
     "FileFolder",
@@ -359,7 +359,8 @@ def _numbered_frames(images: Path, labels: Path) -> list[FrameFile]:
     for frame in frames:
         if frame.pattern != ("", ""):
             raise DatasetError(
-                f"{frame.image}: the frame name {frame.name!r} is not a number, expected only digits", path=frame.image
+                f"{frame.image}: the frame name {quoted(frame.name)} is not a number, expected only digits",
+                path=frame.image,
             )
     (found,) = recordings(frames).values()
     return found

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flame_metric.core.checks import is_integer
-from flame_metric.errors import ConfigError, DatasetError, LabelError, shortened
+from flame_metric.errors import ConfigError, DatasetError, LabelError, cut, quoted, shortened
 
 __all__ = ["KEEP", "LabelLookup"]
 
@@ -57,7 +57,7 @@ class LabelLookup:
         for value in values:
             if not is_integer(value) or not 0 <= value <= _MAX_LABEL:
                 raise ConfigError(
-                    f"the label map names {value!r}, expected labels 0..{_MAX_LABEL}; for void take a free label "
+                    f"the label map names {quoted(value)}, expected labels 0..{_MAX_LABEL}; for void take a free label "
                     "such as 255 and pass it as ignore_index"
                 )
 
@@ -80,7 +80,7 @@ class LabelLookup:
                 )
             source = source if source == KEEP else str(int(source))
             if source in mapping:
-                raise ConfigError(f"the label map names label {source} twice: {text}")
+                raise ConfigError(f"the label map names label {source} twice: {cut(text, 100)}")
             mapping[source] = KEEP if keeps else int(target)
         default = mapping.pop(KEEP, None)
         return cls({int(source): int(target) for source, target in mapping.items()}, default)

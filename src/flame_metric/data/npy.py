@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from flame_metric.data import MAX_PIXELS
 from flame_metric.data.stored import StoredFile
-from flame_metric.errors import DatasetError
+from flame_metric.errors import DatasetError, cut
 
 __all__ = ["read_npy"]
 
@@ -54,7 +54,7 @@ def read_npy(
     except DatasetError:
         raise
     except Exception as error:  # a header may name shapes and types that nothing can have
-        raise DatasetError(f"{file}: cannot be read as an array of numbers: {error}", path=file) from error
+        raise DatasetError(f"{file}: cannot be read as an array of numbers: {cut(str(error))}", path=file) from error
 
 
 def _open(file: Path | StoredFile, content: bytes | None) -> IO[bytes]:

@@ -21,7 +21,7 @@ from typing import IO, Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from flame_metric.data.stored import READERS, StoredFile, check_size, empty_folder, reading_threads
-from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
+from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, cut
 
 try:
     import aiohttp
@@ -111,6 +111,7 @@ class RemoteFolder:
         return self.address
 
     readers = READERS
+    is_local = False
 
     def files(self) -> list[StoredFile]:
         """Return the files in it and one folder below."""
@@ -398,8 +399,8 @@ def _reason(error: Exception) -> str:
         return "no answer came in time"
     status = getattr(error, "status", None)
     if isinstance(status, int):
-        return f"the server answers {status} {getattr(error, 'message', '')}".rstrip()
-    return hide_secrets(str(error).partition("\n")[0]) or type(error).__name__
+        return f"the server answers {status} {cut(str(getattr(error, 'message', '')))}".rstrip()
+    return cut(hide_secrets(str(error).partition("\n")[0])) or type(error).__name__
 
 
 def _await_result(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flame_metric.core.checks import check_choice
 from flame_metric.data.paths import check_folder
-from flame_metric.errors import ConfigError, DatasetError, shortened
+from flame_metric.errors import ConfigError, DatasetError, quoted, shortened
 
 __all__ = ["check_chosen", "check_split", "dataset_root", "read_video_names"]
 
@@ -45,7 +45,7 @@ def check_chosen(argument: str, chosen: object, there: Collection[str]) -> None:
         If it is anything else, empty, or has a name that is not among ``there``.
     """
     if isinstance(chosen, str) or not isinstance(chosen, Collection):
-        raise ConfigError(f"`{argument}` is {chosen!r}, expected a list of names")
+        raise ConfigError(f"`{argument}` is {quoted(chosen)}, expected a list of names")
     unknown = [name for name in chosen if name not in there]
     if unknown or not chosen:
         found = shortened(map(repr, unknown)) or "none"

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import Protocol, TypeVar
 
 from flame_metric.data import MAX_IMAGE_BYTES
-from flame_metric.errors import DatasetError
+from flame_metric.errors import DatasetError, cut
 
 __all__ = [
     "AHEAD_BYTES",
@@ -62,6 +62,10 @@ class StoredFolder(Protocol):
     @property
     def readers(self) -> int:
         """How many threads may read at once."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on a disk of this machine, where reading a file again costs little."""
 
     def files(self) -> list[StoredFile]:
         """Return the files in it and one folder below, in the order of their names, and deeper ones if it knows them.
@@ -115,15 +119,15 @@ class StoredFile:
     @property
     def parent(self) -> str:
         """The address of the folder that it lies in."""
-        return str(self).rpartition("/")[0]
+        return os.fspath(self).rpartition("/")[0]
 
     def __str__(self) -> str:
-        """Return its address."""
-        return f"{self.folder}/{self.path}"
+        """Return its address for messages: its path comes from a file, and is cut if it is long."""
+        return f"{self.folder}/{cut(str(self.path))}"
 
     def __fspath__(self) -> str:
         """Return its address."""
-        return str(self)
+        return f"{os.fspath(self.folder)}/{self.path}"
 
     def read(self, stop: threading.Event | None = None) -> bytes:
         """Return what it holds.

@@ -26,12 +26,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flame_metric.core.checks import is_possible_path
 from flame_metric.data import VIDEO_EXTENSIONS
 from flame_metric.data.frame_folder import frame_folder
 from flame_metric.data.images import FRAME_EXTENSIONS
 from flame_metric.data.paths import check_file, check_folder, exists, expand_home, is_file, is_folder
 from flame_metric.data.videos import VideoDataset
-from flame_metric.errors import ConfigError, DatasetError
+from flame_metric.errors import ConfigError, DatasetError, cut, quoted
 
 __all__ = ["toml_dataset"]
 
@@ -112,16 +113,18 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: is not a TOML file: {error}", path=path) from error
+        raise DatasetError(f"{path}: is not a TOML file: {cut(str(error))}", path=path) from error
 
 
 def _check(path: Path, record: Mapping[str, Any]) -> None:
     """Refuse keys that are unknown, of a wrong kind, or missing, and sequences in two splits."""
     for key, value in record.items():
         if key not in _KEYS:
-            raise DatasetError(f"{path}: `{key}` is not a key, expected some of {', '.join(_KEYS)}", path=path)
+            raise DatasetError(
+                f"{path}: `{cut(key, 100)}` is not a key, expected some of {', '.join(_KEYS)}", path=path
+            )
         if not _is_of_kind(value, _KEYS[key]):
-            raise DatasetError(f"{path}: `{key}` is {value!r}, expected {_KEYS[key]}", path=path)
+            raise DatasetError(f"{path}: `{key}` is {quoted(value)}, expected {_KEYS[key]}", path=path)
     for key, example in (("frames", "frames = 'frames'"), ("labels", "labels = 'labels'")):
         if key not in record:
             raise DatasetError(f"{path}: `{key}` is missing, expected a path, such as {example}", path=path)
@@ -132,11 +135,14 @@ def _check(path: Path, record: Mapping[str, Any]) -> None:
         other = next(found for of, found in listed if of == name)
         if other != split:
             raise DatasetError(
-                f"{path}: `{other}` and `{split}` both list {name!r}, expected splits that share nothing", path=path
+                f"{path}: `{other}` and `{split}` both list {quoted(name)}, expected splits that share nothing",
+                path=path,
             )
 
 
 def _is_of_kind(value: object, kind: str) -> bool:
+    if isinstance(value, str) and not is_possible_path(value):
+        return False
     if kind == _NAMES:
         return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
     types = {_TEXT: (str,), _WHOLE: (int,)}.get(kind, (int, float, str))

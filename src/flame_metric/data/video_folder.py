@@ -26,7 +26,7 @@ from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import is_file
 from flame_metric.data.video_file import VideoFile
 from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
-from flame_metric.errors import DatasetError, shortened
+from flame_metric.errors import DatasetError, quoted, shortened
 
 __all__ = ["video_folder"]
 
@@ -162,7 +162,7 @@ def _by_number(maps: Mapping[str, Path], video: VideoFile, first_frame: int) -> 
     for name, path in maps.items():
         pattern, number = split_name(name, path)
         if pattern != ("", ""):
-            raise DatasetError(f"{path}: the name {name!r} is not a number, expected that of a frame", path=path)
+            raise DatasetError(f"{path}: the name {quoted(name)} is not a number, expected that of a frame", path=path)
         if number not in there:
             raise DatasetError(
                 f"{path}: is of frame {number}, but {video.path} has frames {there[0]}..{there[-1]}, expected one of "

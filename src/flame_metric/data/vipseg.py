@@ -58,8 +58,8 @@ def vipseg(
     fps : int, float, Fraction, Decimal or str, optional
         Steps per second, of videos of one step; default: 15 / step, as recorded.
     step : int, optional
-        Only videos of which frame numbers advance by so much; default: all. A latency is one number of frames at one
-        frame rate alone: give the step if videos differ in it.
+        Only videos of which frame numbers advance by so much; default: all. A latency is one number of frames at only
+        one frame rate: give the step if videos differ in it.
 
     Returns
     -------

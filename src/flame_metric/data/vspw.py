@@ -30,7 +30,7 @@ from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import exists
 from flame_metric.data.splits import check_split, dataset_root, read_video_names
 from flame_metric.data.videos import VideoDataset
-from flame_metric.errors import DatasetError
+from flame_metric.errors import DatasetError, cut
 
 __all__ = ["NUM_CLASSES", "VOID", "read_class_names", "vspw"]
 
@@ -110,7 +110,7 @@ def read_class_names(root: Path) -> tuple[str, ...]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: cannot be read as JSON: {error}", path=path) from error
+        raise DatasetError(f"{path}: cannot be read as JSON: {cut(str(error))}", path=path) from error
     named: dict[str, Any] = content if isinstance(content, dict) else {}
     names = {str(number): name for name, number in named.items()}
     missing = [number for number in range(1, NUM_CLASSES + 1) if str(number) not in names]

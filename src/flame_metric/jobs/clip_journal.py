@@ -1,8 +1,10 @@
-"""Journals of counted clips: an evaluation that was killed, or was shared out among machines, goes on from them.
+"""Journals of counted clips: an evaluation that was killed, or was shared out among machines, resumes from them.
 
 The first line holds the request and the names of all clips, so that a journal is also a *part*: the parts of several
 machines, each with some of the clips, become one evaluation, equal to that of one machine to the integer
-(:func:`join_parts`). Each clip comes with a fingerprint of what was counted; files that have changed since are refused.
+(:func:`join_parts`). Each clip comes with a fingerprint of the names, sizes and times of its files, and with a digest
+of what they held when they were counted; files that have changed since are refused. The first line also has a digest of
+the folders as they were listed, with the content of a few files: parts of two versions of a network differ in it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from flame_metric._version import __version__
 from flame_metric.core.counting import sequences_from_list, sequences_to_list
 from flame_metric.core.files import reading
-from flame_metric.errors import FlameWarning, StateError, shortened
+from flame_metric.errors import FlameWarning, StateError, quoted, shortened
 from flame_metric.jobs.journal import Journal, differences, parse_journal, read_journal
 from flame_metric.jobs.pipeline import CountedClip
 from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, Plan
@@ -27,13 +30,14 @@ from flame_metric.jobs.request import Request
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.offset_counts import NETWORK, PERSISTENCE
 
-__all__ = ["ClipJournal", "Part", "join_parts", "parse_part", "read_part"]
+__all__ = ["ClipJournal", "Part", "join_parts", "parse_part", "read_part", "unlike_parts"]
 
 _CLIP = "counted clip"
+_LISTING = "listing"
 
 
 class ClipJournal(Journal):
-    """Keep counted clips in a journal, or go on with those that are kept there.
+    """Keep counted clips in a journal, or resume from those that are kept there.
 
     Parameters
     ----------
@@ -44,6 +48,8 @@ class ClipJournal(Journal):
         What else can move a number, such as label maps and the network.
     notes : sequence of str
         What should be known about the data.
+    listing : mapping of str to str
+        Digests of all files, also of other shares: those of the beginning are kept.
     resume : bool
         Whether it may hold clips already.
 
@@ -61,6 +67,7 @@ class ClipJournal(Journal):
         *,
         about: Mapping[str, Any],
         notes: Sequence[str],
+        listing: Mapping[str, str] = MappingProxyType({}),
         resume: bool,
     ) -> None:
         self._request = request
@@ -71,8 +78,9 @@ class ClipJournal(Journal):
             "frames": hashlib.sha256("".join(clip.digest for clip in plan.clips).encode()).hexdigest(),
             "notes": list(notes),
             "about": dict(about),
+            _LISTING: dict(listing),
         }
-        super().__init__(path, configuration, resume=resume)
+        super().__init__(path, configuration, resume=resume, may_differ=(_LISTING,))
 
     def finished(self, fingerprints: Mapping[str, str]) -> dict[str, CountedClip]:
         """Return the clips that are kept.
@@ -91,15 +99,38 @@ class ClipJournal(Journal):
         for name, record in self.records.items():
             if name not in fingerprints or record.get("fingerprint") != fingerprints[name]:
                 raise StateError(
-                    f"{self.path}: sequence {name!r} was counted from other files than are there now, or at other "
-                    "frames; begin a new journal"
+                    f"{self.path}: sequence {quoted(name)} was counted from other files than are there now, or at "
+                    "other frames; begin a new journal"
                 )
             found[name] = _from_record(name, record, self._request, self.path)
         return found
 
+    def check_content(self, name: str, content: str) -> None:
+        """Refuse a clip that is kept if its files hold something else now.
+
+        Parameters
+        ----------
+        name : str
+        content : str
+            A digest, or "" where none is made.
+
+        Raises
+        ------
+        StateError
+            If another digest is kept.
+        """
+        kept = self.records[name].get("content", "")
+        if kept and content and kept != content:
+            raise StateError(
+                f"{self.path}: sequence {quoted(name)} was counted from files that held something else than they do "
+                "now; begin a new journal"
+            )
+
     def keep(self, name: str, counted: CountedClip, fingerprint: str) -> None:
         """Keep a clip that was counted."""
-        self.add(name, {"fingerprint": fingerprint, **_to_record(name, counted, self._request)})
+        self.add(
+            name, {"fingerprint": fingerprint, "content": counted.content, **_to_record(name, counted, self._request)}
+        )
 
 
 @dataclass(frozen=True)
@@ -141,7 +172,7 @@ def read_part(path: str | os.PathLike[str]) -> Part:
 
 
 def parse_part(content: bytes, name: str) -> Part:
-    """Return what :func:`read_part` does, of the content of a journal; ``name`` stands in messages.
+    """Return what :func:`read_part` does, of the content of a journal; ``name`` is its name in messages.
 
     Raises
     ------
@@ -166,13 +197,26 @@ def _evaluation_of(
     with reading("journal of clips"):
         request = Request.from_dict(configuration["question"])
         sequences, notes = tuple(configuration["sequences"]), tuple(configuration["notes"])
-        if not all(isinstance(text, str) for text in (*sequences, *notes)) or not records.keys() <= set(sequences):
+        listing = dict(configuration.get(_LISTING, {}))
+        if not all(
+            isinstance(text, str) for text in (*sequences, *notes, *listing, *listing.values())
+        ) or not records.keys() <= set(sequences):
             raise StateError("names clips that are none of the evaluation's")
     return request, sequences, notes
 
 
+def unlike_parts(parts: Sequence[Part]) -> str | None:
+    """Say which of the folders of some parts held other files; None if none did, as far as they tell."""
+    for side in ("predictions", "labels"):
+        known = [(part.path, found) for part in parts if (found := part.configuration.get(_LISTING, {}).get(side))]
+        other = next((path for path, found in known if found != known[0][1]), None)
+        if other is not None:
+            return f"{known[0][0]} and {other} were counted from folders of {side} that held other files"
+    return None
+
+
 def join_parts(
-    parts: Sequence[Part], *, may_be_missing: Collection[str] | None = ()
+    parts: Sequence[Part], *, may_be_missing: Collection[str] | None = (), allow_unlike: bool = False
 ) -> tuple[Request, dict[str, CountedClip], Part]:
     """Join parts of one evaluation.
 
@@ -182,6 +226,8 @@ def join_parts(
         At least one.
     may_be_missing : collection of str, optional
         Clips; None: any.
+    allow_unlike : bool
+        Whether parts may be of folders that held other files.
 
     Returns
     -------
@@ -193,7 +239,8 @@ def join_parts(
     Raises
     ------
     StateError
-        If the parts are of different evaluations, two of them hold different counts of one clip, or clips are missing.
+        If the parts are of different evaluations or unlike folders, two of them hold different counts of one clip, or
+        clips are missing.
 
     Warns
     -----
@@ -205,20 +252,25 @@ def join_parts(
     origin: dict[str, Part] = {}
     twice: set[str] = set()
     for part in parts:
-        if part.configuration != first.configuration:
-            unlike = differences(part.configuration, first.configuration)
+        if unlike := list(differences(_question_of(part), _question_of(first))):
             raise StateError(
-                f"{part.path} and {first.path} are parts of different evaluations: they differ in {shortened(unlike)}"
+                f"{part.path} and {first.path} are parts of different evaluations: they differ in "
+                f"{shortened(unlike, most=500)}"
             )
         for name, clip in part.counted.items():
             if name in counted and not _equal(counted[name], clip):
                 raise StateError(
-                    f"{part.path} and {origin[name].path} hold different counts of sequence {name!r}, expected each "
-                    "clip once, or identical copies"
+                    f"{part.path} and {origin[name].path} hold different counts of sequence {quoted(name)}, expected "
+                    "each clip once, or identical copies"
                 )
             twice.update({name} & counted.keys())
             counted.setdefault(name, clip)
             origin.setdefault(name, part)
+    if not allow_unlike and (found := unlike_parts(parts)) is not None:
+        raise StateError(
+            f"{found}, such as outputs of two versions of a network; count all parts from the same files, or give "
+            "--allow-unlike to flame-metric merge"
+        )
     if twice:
         names = shortened(name for name in first.sequences if name in twice)
         warnings.warn(
@@ -233,6 +285,10 @@ def join_parts(
             "parts, or --allow-partial for a result that is marked INCOMPLETE"
         )
     return first.request, {name: counted[name] for name in first.sequences if name in counted}, first
+
+
+def _question_of(part: Part) -> dict[str, Any]:
+    return {name: value for name, value in part.configuration.items() if name != _LISTING}
 
 
 def _equal(one: CountedClip, other: CountedClip) -> bool:
@@ -250,9 +306,9 @@ def _scores(counted: CountedClip) -> list[dict[str, Any]]:
 def _to_record(name: str, counted: CountedClip, request: Request) -> dict[str, Any]:
     bank = None
     if counted.bank is not None:
-        alone = _empty_bank(request, counted.bank.state.shape[-1] - 1)
-        alone.add_counts(counted.bank, sequence=name)
-        bank = base64.b64encode(alone.to_bytes()).decode("ascii")
+        single = _empty_bank(request, counted.bank.state.shape[-1] - 1)
+        single.add_counts(counted.bank, sequence=name)
+        bank = base64.b64encode(single.to_bytes()).decode("ascii")
     return {
         "num_frames": counted.num_frames,
         "labelled": list(counted.labelled),
@@ -283,7 +339,7 @@ def _from_record(name: str, record: Mapping[str, Any], request: Request, path: o
                 tuple((_whole(height), _whole(width)) for height, width in record["sizes"]),
             )
     except StateError as error:
-        raise StateError(f"{path}: sequence {name!r}: {error}") from error
+        raise StateError(f"{path}: sequence {quoted(name)}: {error}") from error
 
 
 def _check_frames(num_frames: int, labelled: Sequence[int]) -> None:
@@ -295,7 +351,7 @@ def _score_of(key: str) -> tuple[str, int]:
     """Return score and row as they are written; written in another way, two could stand for one."""
     score, _, row = key.rpartition(" ")
     if key != f"{score} {int(row)}":
-        raise StateError(f"names a score {key!r}, expected a name and a number")
+        raise StateError(f"names a score {quoted(key)}, expected a name and a number")
     return score, int(row)
 
 
@@ -312,7 +368,7 @@ def _check_kinds(
 
 def _whole(value: object) -> int:
     if type(value) is not int or value < 0:
-        raise StateError(f"{value!r} is not a number of frames")
+        raise StateError(f"{quoted(value)} is not a number of frames")
     return value
 
 

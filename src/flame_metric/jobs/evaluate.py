@@ -24,8 +24,8 @@ from flame_metric.core.counting import Counts
 from flame_metric.core.schedule import Schedule, fixed_staleness
 from flame_metric.core.tables import rate_text
 from flame_metric.data.folders import Clip, LabelFolder, match_folders
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning, shortened
-from flame_metric.jobs.clip_journal import ClipJournal, Part, join_parts
+from flame_metric.errors import ConfigError, DatasetError, FlameWarning, cut, shortened
+from flame_metric.jobs.clip_journal import ClipJournal, Part, join_parts, unlike_parts
 from flame_metric.jobs.folder_source import Files, FolderSource
 from flame_metric.jobs.pipeline import CountedClip, Progress, Source, count_clips
 from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
@@ -72,7 +72,7 @@ def evaluate_folders(
     files : Files, optional
         How files are named, and what their labels mean. Default: every file is a frame, its labels are classes.
     job : Job, optional
-        Threads, progress, and how to go on after a kill, to share the work out, to leave out what is damaged.
+        Threads, progress, and how to resume after a kill, to share the work out, to leave out what is damaged.
     **options
         Instead of ``request``: those of :class:`~flame_metric.jobs.request.Request`. ``num_classes``, ``fps`` and one
         of latency, offset and trace are needed.
@@ -118,7 +118,7 @@ def evaluate_folders(
     check_kind("job", job, Job, "a Job")
     pred_folder, label_folder = files.scan(predictions, labels)
     clips = match_folders(pred_folder, label_folder, step=files.step)
-    source = FolderSource(pred_folder, label_folder, request.config.space, job.skip)
+    source = FolderSource(pred_folder, label_folder, request.config.space, job.skip, hashed=job.journal is not None)
     plan = request.plan(pred_folder.root, clips)
     notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips, request.config.fps)]
     return evaluate_clips(request, plan, source, job, notes=notes, about=files.describe(pred_folder, label_folder))
@@ -133,11 +133,12 @@ class Job:
     jobs : int
         Threads that decode and count, >= 1.
     progress : callable, optional
-        Called with (frames done, all frames, the FLAME score so far).
+        Called with (frames done, all frames, the FLAME score so far); before that, where a job resumes, with the
+        sequences of the journal that were compared with their files, their number, and a text that says so.
     journal : str or path, optional
         Where finished sequences are kept.
     resume : bool
-        Whether to go on with those that are there already.
+        Whether to resume from those that are there already.
     shard : (int, int), optional
         (i, n): only every n-th sequence, beginning with the i-th, 1 <= i <= n.
     on_error : {"stop", "skip"}
@@ -155,7 +156,7 @@ class Job:
         check_integer("jobs", self.jobs, 1)
         check_choice("on_error", self.on_error, ("stop", "skip"))
         if self.resume and self.journal is None:
-            raise ConfigError("`resume` is given without `journal`, expected the journal to go on with")
+            raise ConfigError("`resume` is given without `journal`, expected the journal to resume from")
         if self.shard is not None:
             index, number = self.shard
             check_integer("shard", number, 1)
@@ -204,7 +205,10 @@ def evaluate_clips(
     """
     if job.journal is None:
         return _count(request, plan, source, job, notes=notes, journal=None)
-    with ClipJournal(job.journal, request, plan, about=about, notes=notes, resume=job.resume) as journal:
+    listing = source.listing(plan.clips)
+    with ClipJournal(
+        job.journal, request, plan, about=about, notes=notes, listing=listing, resume=job.resume
+    ) as journal:
         return _count(request, plan, source, job, notes=notes, journal=journal)
 
 
@@ -230,6 +234,7 @@ def _count(
                     raise
                 _leave_out(clip.clip.name, error, skipped)
         counted = journal.finished(fingerprints)
+        _check_contents(journal, plan, source, job)
     left = [clip for clip in share if clip.clip.name not in {*counted, *skipped}]
     clips = count_clips(left, source, space, void=void, skip=job.skip, jobs=job.jobs, progress=job.progress)
     try:
@@ -253,9 +258,18 @@ def _count(
         return _score(request, plan, counted, notes, tuple(skipped))
 
 
+def _check_contents(journal: ClipJournal, plan: Plan, source: Source, job: Job) -> None:
+    """Refuse kept clips whose files hold something else now, though their sizes and times are what they were."""
+    kept = [clip for clip in plan.clips if clip.clip.name in journal.records]
+    for done, clip in enumerate(kept):
+        if job.progress is not None:
+            job.progress(done, len(kept), "sequences of the journal, compared with their files")
+        journal.check_content(clip.clip.name, source.content(clip))
+
+
 def _leave_out(name: str, error: DatasetError, skipped: dict[str, DatasetError]) -> None:
     skipped[name] = error
-    warnings.warn(f"sequence {name} is left out: {error}", FlameWarning, stacklevel=5)
+    warnings.warn(f"sequence {cut(name, 100)} is left out: {error}", FlameWarning, stacklevel=5)
 
 
 def _score(
@@ -275,7 +289,9 @@ def _score(
     )
 
 
-def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False, left_out: Collection[str] = ()) -> Evaluation:
+def merge_parts(
+    parts: Sequence[Part], *, allow_partial: bool = False, allow_unlike: bool = False, left_out: Collection[str] = ()
+) -> Evaluation:
     """Score parts of one evaluation, such as several machines wrote with ``shard``.
 
     Parameters
@@ -284,14 +300,17 @@ def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False, left_out:
         As :func:`~flame_metric.jobs.clip_journal.read_part` returns them.
     allow_partial : bool
         Whether any sequences may be missing; the result says so then.
+    allow_unlike : bool
+        Whether parts may be of folders that hold other files, such as outputs of two versions of a network; the result
+        has a note then.
     left_out : collection of str
         Sequences that may be missing, because they were left out for damaged files.
 
     Raises
     ------
     StateError
-        If parts are of different evaluations, two of them hold different counts of one sequence, or sequences are
-        missing.
+        If parts are of different evaluations or unlike folders, two of them hold different counts of one sequence, or
+        sequences are missing.
     DatasetError
         If all were left out.
 
@@ -300,7 +319,9 @@ def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False, left_out:
     FlameWarning
         If sequences are in several parts, with identical counts.
     """
-    request, counted, first = join_parts(parts, may_be_missing=None if allow_partial else left_out)
+    request, counted, first = join_parts(
+        parts, may_be_missing=None if allow_partial else left_out, allow_unlike=allow_unlike
+    )
     without = [name for name in first.sequences if name in left_out and name not in counted]
     if without and not counted:
         raise DatasetError(f"all {len(without)} sequence(s) are left out for damaged files")
@@ -309,7 +330,7 @@ def merge_parts(parts: Sequence[Part], *, allow_partial: bool = False, left_out:
         counted,
         _simulate(request, counted),
         _make_bank(request.config, counted),
-        notes=first.notes,
+        notes=[*first.notes, *([] if (unlike := unlike_parts(parts)) is None else [f"{unlike}."])],
         number=len(first.sequences),
         left_out=without,
     )

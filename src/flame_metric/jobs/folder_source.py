@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,10 +17,13 @@ from flame_metric.data.folders import Frame, LabelFile, LabelFolder
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.stored import READERS, StoredFile, read_ahead, reading_threads
 from flame_metric.errors import DatasetError, LabelError, ShapeError
-from flame_metric.jobs.pipeline import FrameMaps, in_order
+from flame_metric.jobs.pipeline import FrameMaps, digest_of_clip, in_order
 from flame_metric.jobs.plan import ClipPlan
 
 __all__ = ["Files", "FolderSource"]
+
+_SAMPLE = 16  # files of each side whose content is looked at for a listing
+_MOST_AT_ONCE = 2**30  # bytes: files that are larger are hashed after they were read
 
 _Contents = Mapping[LabelFile, bytes | DatasetError]
 """What files hold that do not lie on disk, or why that could not be fetched."""
@@ -58,7 +62,7 @@ class Files:
         )
 
     def describe(self, predictions: LabelFolder, labels: LabelFolder) -> dict[str, list[str]]:
-        """Return what tells one evaluation from another, wherever its folders lie."""
+        """Return what distinguishes one evaluation from another, wherever its folders lie."""
         return {
             "predictions": [predictions.name, self.pred_prefix, self.pred_suffix, repr(self.pred_map)],
             "labels": [labels.name, self.label_prefix, self.label_suffix, repr(self.label_map)],
@@ -75,12 +79,15 @@ class FolderSource:
     space : LabelSpace
     skip : bool
         Whether a frame whose files cannot be read comes with its error.
+    hashed : bool
+        Whether frames come with digests of their files, for a journal.
     """
 
     preds: LabelFolder
     labels: LabelFolder
     space: LabelSpace
     skip: bool = False
+    hashed: bool = False
 
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
@@ -99,6 +106,29 @@ class FolderSource:
         for both in files:
             digest.update(json.dumps([file if file is None else _stamp(file, versions) for file in both]).encode())
         return digest.hexdigest()
+
+    def content(self, plan: ClipPlan) -> str:
+        """Return a digest of what the files of a clip hold; of those on a server, what it says of them is in the other.
+
+        Raises
+        ------
+        DatasetError
+            If one cannot be read.
+        """
+        files = [_files(frame) for frame in plan.read]
+        with reading_threads(READERS) as (pool, _):
+            return digest_of_clip(pool.map(lambda both: "".join(map(_digest_of_file, both)), files))
+
+    def listing(self, plans: Sequence[ClipPlan]) -> dict[str, str]:
+        """Return digests of the names and sizes of predictions and labels, and of what a few of the files hold.
+
+        Copies of the folders have the same, whatever their times; other outputs of equal size have others.
+        """
+        frames = [(plan.clip.name, frame) for plan in plans for frame in plan.clip.frames]
+        return {
+            "predictions": _listing([(name, file) for name, frame in frames if (file := _file(frame.pred))]),
+            "labels": _listing([(name, file) for name, frame in frames if (file := _file(frame.label))]),
+        }
 
     def _fetched(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, _Contents]]:
         """Go through frames, with what those of their files hold that do not lie on disk."""
@@ -119,20 +149,27 @@ class FolderSource:
 
     def _maps(self, frame: Frame, held: _Contents) -> FrameMaps:
         pred, label = _file(frame.pred), _file(frame.label)
-        labels = None if label is None else self._code(self.labels, label, held, None)
+        labels, digest = (None, "") if label is None else self._code(self.labels, label, held, None)
         shape = None if labels is None else labels.shape
-        return FrameMaps(frame, None if pred is None else self._code(self.preds, pred, held, shape), labels)
+        coded, other = (None, "") if pred is None else self._code(self.preds, pred, held, shape)
+        return FrameMaps(frame, coded, labels, content=digest + other)
 
-    def _code(self, folder: LabelFolder, file: LabelFile, held: _Contents, shape: tuple[int, int] | None) -> CodedMap:
+    def _code(
+        self, folder: LabelFolder, file: LabelFile, held: _Contents, shape: tuple[int, int] | None
+    ) -> tuple[CodedMap, str]:
+        """Return what a file holds, and the digest of it that is kept."""
         argument = "target" if folder is self.labels else "pred"
         content = held.get(file)
         if isinstance(content, DatasetError):
             raise content
+        if self.hashed and content is None and isinstance(file, Path) and _size(file) <= _MOST_AT_ONCE:
+            content = _content_of(file)  # read once: what is hashed is what is counted
         labels = folder.read(file, content=content, shape=shape, scores=argument == "pred")
         try:
-            return code_map(labels, self.space, argument=argument)
+            coded = code_map(labels, self.space, argument=argument)
         except (LabelError, ShapeError) as error:
             raise DatasetError(f"{file}: {error}", path=file) from error
+        return coded, _digest_of_file(file, content) if self.hashed else ""
 
 
 def _file(file: LabelFile | str | None) -> LabelFile | None:
@@ -140,12 +177,61 @@ def _file(file: LabelFile | str | None) -> LabelFile | None:
     return Path(file) if isinstance(file, str) else file
 
 
+def _files(frame: Frame) -> list[LabelFile]:
+    """Return the files of a frame in the order in which they are read."""
+    return [file for file in (_file(frame.label), _file(frame.pred)) if file is not None]
+
+
+def _size(file: LabelFile) -> int:
+    """Return how many bytes a file has; -1 if that is not known, or it cannot be read."""
+    if isinstance(file, StoredFile):
+        return -1 if file.size is None else file.size
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
+
+
+def _content_of(file: Path) -> bytes | None:
+    """Return what a file holds; None if it cannot be read: its reader says why."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
+
+
+def _digest_of_file(file: LabelFile, content: bytes | None = None) -> str:
+    """Return a digest of what a file holds; "" where it lies on a server, which gives its version."""
+    if isinstance(file, StoredFile):
+        if not file.folder.is_local:
+            return ""
+        content = file.read() if content is None else content
+    try:
+        if content is not None:
+            return hashlib.sha256(content).hexdigest()
+        with Path(file).open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read: {error.strerror or error}", path=file) from error
+
+
+def _listing(files: Sequence[tuple[str, LabelFile]]) -> str:
+    digest = hashlib.sha256()
+    for name, file in files:
+        digest.update(json.dumps([name, file.name, _size(file)]).encode())
+    for index in sorted({number * len(files) // _SAMPLE for number in range(_SAMPLE)} if files else ()):
+        _, file = files[index]
+        with contextlib.suppress(DatasetError):  # whoever counts it will say so
+            digest.update(_digest_of_file(file).encode())
+    return digest.hexdigest()
+
+
 def _stored(frame: Frame) -> list[StoredFile]:
     return [file for file in (frame.label, frame.pred) if isinstance(file, StoredFile)]
 
 
 def _versions(files: Sequence[StoredFile]) -> dict[StoredFile, str]:
-    """Return what tells whether files have changed, of which a server may have to be asked for each."""
+    """Return what shows whether files have changed, of which a server may have to be asked for each."""
     with reading_threads(READERS) as (pool, stop):
         return {
             file: found.version
@@ -154,7 +240,7 @@ def _versions(files: Sequence[StoredFile]) -> dict[StoredFile, str]:
 
 
 def _stamp(file: LabelFile, versions: Mapping[StoredFile, str]) -> tuple[str | int, ...]:
-    """Return what tells whether a file has changed: its name and version, or its name, size and time."""
+    """Return what shows whether a file has changed: its name and version, or its name, size and time."""
     if isinstance(file, StoredFile):
         return file.name, versions[file]
     try:

@@ -1,8 +1,9 @@
-"""Journal: what a long job has finished, one JSON line a sequence, so that a job that was killed goes on from there.
+"""Journal: what a long job has finished, one JSON line a sequence, from which a job that was killed resumes.
 
-Each line carries the SHA-256 of its own content and is on the disk (fsync) before the job goes on. The first line says
-with which configuration the job was begun; whoever goes on with another is refused. A line that was being written when
-the machine failed is the last one, and is dropped; damage anywhere else is an error. Only one process may write.
+Each line carries the SHA-256 of its own content and is on the disk (fsync) before the next sequence is begun. The first
+line says with which configuration the job was begun; whoever resumes with another is refused. A line that was being
+written when the machine failed is the last one, and is dropped; damage anywhere else is an error. Only one process may
+write.
 """
 
 from __future__ import annotations
@@ -12,18 +13,15 @@ import hashlib
 import json
 import os
 import stat
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from flame_metric.core.checks import check_path
-from flame_metric.errors import DatasetError, StateError, shortened
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+from flame_metric.core.temporary import HAS_LOCKS, try_lock
+from flame_metric.errors import DatasetError, FlameWarning, StateError, quoted, shortened
 
 __all__ = ["Journal", "differences", "is_begun", "parse_journal", "read_journal"]
 
@@ -33,7 +31,7 @@ _BEGINNING = b'{"configuration":'  # of every journal, as keys are sorted
 
 
 class Journal:
-    """Open a journal, new or to go on with.
+    """Open a journal: a new one, or one to resume from.
 
     Parameters
     ----------
@@ -44,6 +42,8 @@ class Journal:
         Whether it may hold finished sequences already.
     replace : bool
         Whether those of another configuration are dropped, where they would be refused: for what is soon made again.
+    may_differ : collection of str
+        Entries of the configuration that a job which resumes may have otherwise; those of its beginning are kept.
 
     Attributes
     ----------
@@ -77,8 +77,10 @@ class Journal:
         *,
         resume: bool = False,
         replace: bool = False,
+        may_differ: Collection[str] = (),
     ) -> None:
         self.path = check_path(path)
+        self._may_differ = frozenset(may_differ)
         self.records: dict[str, dict[str, Any]] = {}
         self._added: set[str] = set()
         self._configuration = json.loads(json.dumps(configuration))  # as JSON gives it back: tuples are lists there
@@ -90,7 +92,7 @@ class Journal:
             self._require_file()
             self._lock()
             known = self._read()
-            if known is None or not self._goes_on(known, resume=resume, replace=replace):
+            if known is None or not self._continues(known, resume=resume, replace=replace):
                 self._begin()
         except BaseException:
             self._file.close()
@@ -107,7 +109,7 @@ class Journal:
             If it cannot be written.
         """
         if sequence in self.records or sequence in self._added:
-            raise StateError(f"{self.path}: sequence {sequence!r} is in the journal already, expected each once")
+            raise StateError(f"{self.path}: sequence {quoted(sequence)} is in the journal already, expected each once")
         self._write({"sequence": sequence, "record": record})
         self._added.add(sequence)
 
@@ -191,18 +193,22 @@ class Journal:
             self._cut(self._length)
         return configuration
 
-    def _goes_on(self, known: Mapping[str, Any], *, resume: bool, replace: bool) -> bool:
+    def _continues(self, known: Mapping[str, Any], *, resume: bool, replace: bool) -> bool:
         """Whether the job is the same; False if another one was begun that left nothing, or nothing worth keeping."""
         if self.records and not resume:
             raise StateError(
-                f"{self.path}: holds {len(self.records)} finished sequence(s) already; go on with them (--resume), or "
-                "give another journal"
+                f"{self.path}: holds {len(self.records)} finished sequence(s) already; resume from them (--resume), "
+                "or give another journal"
             )
-        unlike = list(differences(known, self._configuration))
+        there, here = (
+            {name: value for name, value in configuration.items() if name not in self._may_differ}
+            for configuration in (known, self._configuration)
+        )
+        unlike = list(differences(there, here))
         if unlike and resume and not replace:
             raise StateError(
-                f"{self.path}: is of another job ({shortened(unlike)}: there / here), expected the same configuration; "
-                "give the same options, or another journal"
+                f"{self.path}: is of another job ({shortened(unlike, most=500)}: there / here), expected the same "
+                "configuration; give the same options, or another journal"
             )
         return not unlike
 
@@ -211,12 +217,16 @@ class Journal:
             raise DatasetError(f"{self.path}: is a pipe or a device, expected a file", path=self.path)
 
     def _lock(self) -> None:
-        if fcntl is None:
+        if not HAS_LOCKS:
+            warnings.warn(
+                f"{self.path}: cannot be locked against other processes on this system; start only one that writes it",
+                FlameWarning,
+                stacklevel=6,
+            )
             return
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StateError(f"{self.path}: is being written by another process, expected one at a time") from error
+            if not try_lock(self._file):
+                raise StateError(f"{self.path}: is being written by another process, expected one at a time")
         except OSError as error:  # some file systems have no locks
             raise DatasetError(
                 f"{self.path}: cannot be locked against other processes: {error.strerror or error}; put the journal on "
@@ -351,7 +361,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 def _short(value: object) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _sync_folder(folder: Path) -> None:

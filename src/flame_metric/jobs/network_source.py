@@ -6,6 +6,7 @@ others, so none of it is waited for as long as the network is slower.
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,14 +19,15 @@ import numpy.typing as npt
 from flame_metric.core.labels import CodedMap, LabelMaps, LabelSpace, code_map
 from flame_metric.data.folders import Frame
 from flame_metric.data.videos import VideoSequence
-from flame_metric.errors import DatasetError, blaming, located
-from flame_metric.jobs.pipeline import FrameMaps, in_order
+from flame_metric.errors import DatasetError, blaming, located, quoted
+from flame_metric.jobs.pipeline import FrameMaps, digest_of_clip, in_order
 from flame_metric.jobs.plan import ClipPlan
 from flame_metric.networks.network import Network, input_frames, read_input, stack_frames
 
 __all__ = ["NetworkSource", "OnOutput", "code_output", "copy_output"]
 
 Image = npt.NDArray[np.uint8]
+_READERS = 4  # threads that decode frames again, for a journal
 OnOutput = Callable[[VideoSequence, int, npt.NDArray[np.uint16]], object]
 """Called with a video, the number of a frame, the label map (H, W) scored for it (void: C), in any thread."""
 
@@ -66,6 +68,8 @@ class NetworkSource:
         What else is done with each label map.
     skip : bool
         Whether a frame that cannot be read comes with its error.
+    hashed : bool
+        Whether frames come with digests of their pixels and labels, for a journal.
     """
 
     network: Network
@@ -73,10 +77,32 @@ class NetworkSource:
     space: LabelSpace
     outputs: Sequence[OnOutput] = ()
     skip: bool = False
+    hashed: bool = False
 
     def fingerprint(self, plan: ClipPlan) -> str:
-        """Return a digest of the names of a clip's frames; what they hold is not looked at."""
+        """Return a digest of the names of a clip's frames."""
         return plan.digest
+
+    def content(self, plan: ClipPlan) -> str:
+        """Return a digest of the frames and labels of a clip, which are decoded again; the network is not run.
+
+        Raises
+        ------
+        DatasetError
+            If one cannot be read.
+        """
+        tasks = [_make_task(self.videos[plan.clip.name], frame) for frame in plan.read]
+
+        def digest(task: _Task) -> str:
+            shown = input_frames(task.index, self.network.frames)
+            return _digest(stack_frames({index: task.video.frames[index] for index in shown}, shown), task.target())
+
+        with ThreadPoolExecutor(_READERS) as pool:
+            return digest_of_clip(pool.map(digest, tasks))
+
+    def listing(self, plans: Sequence[ClipPlan]) -> dict[str, str]:
+        """Return nothing: what predictions are made from is in the configuration of a journal."""
+        return {}
 
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
@@ -121,14 +147,14 @@ class NetworkSource:
             if not self.skip:
                 raise
             return _Input(task, label, np.empty((0, 0, 0), np.uint8), error)
-        with located(f"sequence {task.video.name!r}"):
+        with located(f"sequence {quoted(task.video.name)}"):
             return _Input(task, label, stack_frames(read, shown))
 
     def _run(self, item: _Input) -> LabelMaps | None:
         if item.error is not None:
             return None
         runner, task = self.network.runner, item.task
-        with blaming(f"{self.network.name} failed on frame {task.frame.name} of sequence {task.video.name!r}"):
+        with blaming(f"{self.network.name} failed on frame {task.frame.name} of sequence {quoted(task.video.name)}"):
             return copy_output(runner.run(runner.prepare(item.image)))
 
     def _finish(self, item: _Input, output: LabelMaps | None) -> FrameMaps:
@@ -141,12 +167,23 @@ class NetworkSource:
             if not self.skip:
                 raise
             return FrameMaps(frame, None, None, error)
-        with located(f"frame {frame.name} of sequence {video.name!r}"):
+        with located(f"frame {frame.name} of sequence {quoted(video.name)}"):
             pred = code_map(output, self.space)
             label = None if target is None else code_map(target, self.space, argument="target")
         for use in self.outputs:
             use(video, item.task.index, _pixels(pred))
-        return FrameMaps(frame, pred, label)
+        return FrameMaps(frame, pred, label, content=_digest(item.image, target) if self.hashed else "")
+
+
+def _digest(image: Image, target: Any) -> str:
+    """Return a digest of an input and its labels, if it has some."""
+    found = hashlib.sha256(repr((image.shape, str(image.dtype))).encode())
+    found.update(np.ascontiguousarray(image).data)
+    if target is not None:
+        labels = np.ascontiguousarray(target)
+        found.update(repr((labels.shape, str(labels.dtype))).encode())
+        found.update(labels.data)
+    return found.hexdigest()
 
 
 def _read_by(pool: ThreadPoolExecutor, frames: Sequence[Image]) -> Callable[[int], Future[Image]]:

@@ -14,7 +14,7 @@ from flame_metric.core.checks import check_integer
 from flame_metric.core.schedule import NOTHING_YET, fixed_source
 from flame_metric.core.tables import rate_text
 from flame_metric.data.videos import VideoDataset, VideoSequence
-from flame_metric.errors import ConfigError, DatasetError, shortened
+from flame_metric.errors import ConfigError, DatasetError, cut, quoted, shortened
 from flame_metric.figures.overlays import flame_panels
 from flame_metric.figures.palettes import palette
 from flame_metric.scores.config import ScoreConfig
@@ -164,7 +164,9 @@ def chosen_frames(dataset: VideoDataset, names: Sequence[str], *, frame_offset: 
         name, _, frame = text.rpartition("/")
         found = videos.get(name)
         if found is None:
-            raise ConfigError(f"there is no video {name!r} for {text!r}, expected VIDEO/FRAME of {shortened(videos)}")
+            raise ConfigError(
+                f"there is no video {quoted(name)} for {quoted(text)}, expected VIDEO/FRAME of {shortened(videos)}"
+            )
         chosen.setdefault(name, []).append(_labelled_frame(found, frame))
     return chosen
 
@@ -174,7 +176,9 @@ def _labelled_frame(video: VideoSequence, text: str) -> int:
     numbers = {str(frame): frame for frame in video.labelled}
     found = names.get(text, numbers.get(text))
     if found is None:
-        raise ConfigError(f"{text!r} is not a labelled frame of {video.name}, expected one of {shortened(names)}")
+        raise ConfigError(
+            f"{quoted(text)} is not a labelled frame of {cut(video.name, 100)}, expected one of {shortened(names)}"
+        )
     return found
 
 
@@ -243,7 +247,7 @@ def _png_writer() -> Callable[[Path, npt.NDArray[np.generic]], None]:
 def _path(folder: Path, video: str, frame: str) -> Path:
     parts = PurePath(video, f"{frame}.png").parts
     if PurePath(video).is_absolute() or PurePath(frame).is_absolute() or ".." in parts or "\0" in video + frame:
-        raise DatasetError(f"the video {video!r} has a frame {frame!r}, which name no file below {folder}")
+        raise DatasetError(f"the video {quoted(video)} has a frame {quoted(frame)}, which name no file below {folder}")
     path = folder.joinpath(*parts)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

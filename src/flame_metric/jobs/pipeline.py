@@ -6,6 +6,7 @@ threads, outside the interpreter's lock. What is counted does not depend on them
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +24,7 @@ from flame_metric.jobs.plan import FLAME, ClipPlan
 from flame_metric.scores.offset_counts import NETWORK, PERSISTENCE, OffsetCounts, OffsetCountsBuilder
 from flame_metric.scores.pairs import Line
 
-__all__ = ["CountedClip", "FrameMaps", "Progress", "Source", "count_clips", "in_order"]
+__all__ = ["CountedClip", "FrameMaps", "Progress", "Source", "count_clips", "digest_of_clip", "in_order"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -49,6 +50,8 @@ class CountedClip:
         Where the plan asks for a bank.
     sizes : tuple of (int, int)
         (H, W) of its frames, each once, ascending.
+    content : str
+        A digest of what its files hold, where the source makes one; else "".
     error : DatasetError or None
         Why it was not counted to its end, where that is allowed; there are no counts then.
     """
@@ -59,16 +62,21 @@ class CountedClip:
     without_own: tuple[str, ...] = ()
     bank: OffsetCounts | None = None
     sizes: tuple[tuple[int, int], ...] = ()
+    content: str = ""
     error: DatasetError | None = None
 
 
 class FrameMaps(NamedTuple):
-    """A frame and its label maps, read, checked and coded once; or why it could not be read, where that is allowed."""
+    """A frame and its label maps, read, checked and coded once; or why it could not be read, where that is allowed.
+
+    ``content`` is a digest of its files, where the source makes one.
+    """
 
     frame: Frame
     pred: CodedMap | None
     label: CodedMap | None
     error: DatasetError | None = None
+    content: str = ""
 
 
 class Source(Protocol):
@@ -77,10 +85,22 @@ class Source(Protocol):
     def maps(
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
     ) -> Generator[FrameMaps]:
-        """Yield the maps of each frame, in order; ``ahead`` tells how many may be read before they are asked for."""
+        """Yield the maps of each frame, in order; ``ahead`` is how many may be read before they are asked for."""
 
     def fingerprint(self, plan: ClipPlan) -> str:
-        """Return a text that changes when something else would be counted for a clip."""
+        """Return a text that changes with the names, sizes and times of what would be counted for a clip."""
+
+    def content(self, plan: ClipPlan) -> str:
+        """Return :func:`digest_of_clip` of what the files of a clip hold now; "" where none is made."""
+
+    def listing(self, plans: Sequence[ClipPlan]) -> dict[str, str]:
+        """Return texts that change with the files of all clips, wherever they lie, by what they are of."""
+
+
+def digest_of_clip(frames: Iterable[str]) -> str:
+    """Return a digest of the digests of the frames of a clip, in order; "" if there are none."""
+    digests = [frame for frame in frames if frame]
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else ""
 
 
 class _Counted(NamedTuple):
@@ -161,9 +181,7 @@ def count_clips(
     """
     tallies = [_Tally(clip, space.num_classes, void=void) for clip in clips]
     flame = Counts.zero(space.num_classes)
-    frames = [
-        (tally, frame) for tally in tallies for frame in tally.plan.clip.frames if frame.index in tally.plan.needed
-    ]
+    frames = [(tally, frame) for tally in tallies for frame in tally.plan.read]
     unfinished = deque(tallies)
     with (
         ThreadPoolExecutor(jobs) as pool,
@@ -190,6 +208,7 @@ class _Tally:
         self.line: Line[FrameMaps] = Line(plan)
         self.error: DatasetError | None = None
         self.sizes: set[tuple[int, int]] = set()
+        self.contents: list[str] = []
         self._nothing = Counts.zero(classes, labelled_frames=1)
         offsets = None if plan.bank_offset is None else plan.bank_offset + 1
         self._builder = None if offsets is None else OffsetCountsBuilder(2, offsets, classes, plan.holes)
@@ -227,6 +246,7 @@ class _Tally:
             tuple(f"{plan.clip.name}/{frame.name}" for frame in plan.labelled if not frame.pred),
             None if self._builder is None else self._builder.build(plan.num_frames),
             tuple(sorted(self.sizes)),
+            digest_of_clip(self.contents),
         )
 
 
@@ -238,6 +258,7 @@ def _in_threads(
     def counts() -> Iterator[tuple[_Tally, Future[_Counted | DatasetError | None]]]:
         for (tally, frame), maps in zip(frames, read, strict=True):
             tally.sizes.update(found.shape for found in (maps.pred, maps.label) if found is not None)
+            tally.contents.append(maps.content)
             shown, tally.line = tally.line.step(maps, frame=frame.index, labelled=maps.label is not None)
             given = {frame.index - source: held for source, held in shown.items() if held is not None}
             yield tally, pool.submit(counter, maps, given)

@@ -105,6 +105,11 @@ class ClipPlan:
             last.update(dict.fromkeys(self.sources(frame.index), frame.index))
         return last
 
+    @property
+    def read(self) -> list[Frame]:
+        """The frames that are read, in order."""
+        return [frame for frame in self.clip.frames if frame.index in self.needed]
+
     def last_use(self, frame: int) -> int:
         """Return the last labelled frame that is compared with a frame, or -1 if there is none."""
         return self.needed.get(frame, NOTHING_YET)

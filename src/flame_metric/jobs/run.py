@@ -112,10 +112,10 @@ def run_network(
         Called with (video, number of the frame, label map (H, W)) for each frame that the network ran on, from any of
         the threads. Labels are 0..C-1, and C for void.
     about : mapping of str to JSON values
-        What else tells this network from others, such as a digest of its weights. A journal that is gone on with, and
+        What else tells this network from others, such as a digest of its weights. A journal from which it resumes, and
         parts that are merged, have to be of one network: its name and what is given here are compared, nothing else.
     job : Job, optional
-        How it is carried out. A run that goes on takes the latency from its journal. Shards need a latency that is
+        How it is carried out. A run that resumes takes the latency from its journal. Shards need a latency that is
         given: what each would measure for itself is another one.
     display : callable, optional
         Shows how far each part of the run is; that of the frames, unless ``job`` has a progress.
@@ -158,7 +158,7 @@ def run_network(
         raise ConfigError("`overlay_frames` is given without `overlays`, expected a folder for them too")
     is_resumed = job.journal is not None and is_begun(job.journal)
     if is_measured and is_resumed and not job.resume:  # a new measurement is another one
-        raise StateError(f"{job.journal}: is there already; go on with it (--resume), or give another journal")
+        raise StateError(f"{job.journal}: is there already; resume from it (--resume), or give another journal")
     into = job.shard is not None or (job.resume and is_resumed)
     if overlays is not None:  # k may not be known yet
         output_folder(overlays, into=into)
@@ -219,7 +219,7 @@ def _evaluate(
         raise DatasetError(f"{dataset.name}: holds no labelled frame in {len(dataset.sequences)} video(s)")
     plan = request.plan(dataset.name, [_clip(*recording) for recording in videos.items()], has_step=False)
     notes = [*plan.check(), *_remarks(dataset, plan, request)]
-    source = NetworkSource(network, videos, request.config.space, outputs, job.skip)
+    source = NetworkSource(network, videos, request.config.space, outputs, job.skip, hashed=job.journal is not None)
     about = {"network": network.name, "frames": network.frames, "data": dataset.name, **about}
     evaluation = evaluate_clips(request, plan, source, job, notes=notes, about=about)
     return replace(evaluation, notes=(*evaluation.notes, *_trace_notes(network, request)))

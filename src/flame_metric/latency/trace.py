@@ -8,6 +8,7 @@ apart. FLAME's l (Eq. 5) is the *median* of a trace.
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,9 @@ from typing import Any
 
 from flame_metric.core.checks import check_choice, check_id, check_integer, check_kind, items, of_sequence
 from flame_metric.core.clock import MAX_NS, Milliseconds, exact_fraction, milliseconds_to_ns
-from flame_metric.core.files import load_record, numbers_from_csv, reading
+from flame_metric.core.files import JsonRecord, load_record, numbers_from_csv, read_text, reading
 from flame_metric.core.statistics import upper_bound_rank
-from flame_metric.errors import ConfigError, StateError
+from flame_metric.errors import ConfigError, DatasetError, FlameError, StateError, cut, shortened
 
 __all__ = ["LatencyTrace", "as_trace"]
 
@@ -36,7 +37,7 @@ _SCALED = "scaled"  # the entry of the metadata that tells what was done to the 
 
 
 @dataclass(frozen=True, init=False)
-class LatencyTrace:
+class LatencyTrace(JsonRecord):
     """Latencies of single inferences: from having a frame to having its label map.
 
     Parameters
@@ -226,11 +227,14 @@ class LatencyTrace:
             names.remove(PROVENANCE)
         mine, theirs = self.metadata, other.metadata
         unlike = [name for name in sorted(names) if mine.get(name, _NOTHING) != theirs.get(name, _NOTHING)]
-        differences = [f"{name}: {mine.get(name, 'missing')} / {theirs.get(name, 'missing')}" for name in unlike]
+        differences = [
+            f"{cut(name, 40)}: {_short(mine.get(name, 'missing'))} / {_short(theirs.get(name, 'missing'))}"
+            for name in unlike
+        ]
         if self.replay != other.replay:
             differences.append(f"replay: {self.replay} / {other.replay}")
         if differences:
-            raise StateError(f"latency traces of unlike runs cannot merge: {'; '.join(differences)}")
+            raise StateError(f"latency traces of unlike runs cannot merge: {shortened(differences, separator='; ')}")
         return LatencyTrace.from_ns(
             self.samples_ns + other.samples_ns,
             replay=self.replay,
@@ -290,7 +294,7 @@ class LatencyTrace:
         StateError
             If the text is not such a trace.
         """
-        record = load_record(text, _FORMAT)
+        record = load_record(text, _FORMAT, reader=cls.__name__)
         with reading(_FORMAT):
             return cls.from_ns(
                 record["samples_ns"],
@@ -312,7 +316,32 @@ class LatencyTrace:
         ConfigError
             If there is no such column, or an entry is not a latency.
         """
-        return cls(numbers_from_csv(text, _CSV_COLUMN), **options)
+        return cls(numbers_from_csv(text, _CSV_COLUMN, reader=cls.__name__), **options)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> LatencyTrace:
+        """Read the file of a trace: JSON, as :meth:`save` writes it, or a CSV with a column ``latency_ms``.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        ConfigError
+            If ``path`` is not the name of a file.
+        DatasetError
+            If the file cannot be read or holds no trace.
+        """
+        text = read_text(path, encoding="utf-8-sig")  # spreadsheets begin a CSV with a byte order mark
+        try:
+            return cls.from_json(text) if text.lstrip()[:1] == "{" else cls.from_csv(text)
+        except FlameError as error:
+            raise DatasetError(f"{path}: {error}", path=path) from error
+
+
+def _short(value: object) -> str:
+    return cut(str(value), 60)
 
 
 def as_trace(latency: Milliseconds | LatencyTrace) -> LatencyTrace:

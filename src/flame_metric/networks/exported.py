@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.export.passes import move_to_device_pass
 
-from flame_metric.errors import ConfigError, DatasetError
+from flame_metric.errors import ConfigError, DatasetError, cut, shortened
 from flame_metric.networks.network import Network
 from flame_metric.torch.runner import torch_runner
 from flame_metric.torch.timer import as_device
@@ -107,7 +107,7 @@ def _check_sums(file: BinaryIO) -> None:
     with zipfile.ZipFile(file) as archive:
         broken = archive.testzip()
     if broken is not None:
-        raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
+        raise zipfile.BadZipFile(f"the checksum of {cut(broken, 100)} is wrong")
     file.seek(0)
 
 
@@ -141,7 +141,7 @@ def _check_mode(program: torch.export.ExportedProgram, path: Path) -> None:
             given = dict(zip((one.name for one in schema.arguments), node.args, strict=False)) | node.kwargs
             faults += [f"calls {node.target}" for name in _AT_TRAINING if given.get(name)]
     if faults:
-        raise DatasetError(f"{path} {faults[0]} as in training; export it after network.eval()", path=path)
+        raise DatasetError(f"{path} {cut(faults[0])} as in training; export it after network.eval()", path=path)
 
 
 def _input(program: torch.export.ExportedProgram, path: Path) -> Tensor:
@@ -150,7 +150,7 @@ def _input(program: torch.export.ExportedProgram, path: Path) -> Tensor:
     taken = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     tensors = [one for one in taken if isinstance(one, Tensor)]
     if len(names) != 1 or len(tensors) != 1 or tensors[0].ndim != 4 or not tensors[0].is_floating_point():
-        shown = ", ".join(f"{str(one.dtype).removeprefix('torch.')} {_show(one.shape)}" for one in tensors)
+        shown = shortened(f"{str(one.dtype).removeprefix('torch.')} {_show(one.shape)}" for one in tensors)
         raise DatasetError(
             f"{path} takes {len(names)} input(s) ({shown}), expected one tensor of floats (N, 3 * frames, H, W)",
             path=path,
@@ -172,7 +172,7 @@ def _choose_output(program: torch.export.ExportedProgram, wanted: str | None, pa
     if wanted not in names and (wanted is not None or number != 1):
         asked = "" if wanted is None else f"{wanted!r} (`output`) is none of them: "
         raise DatasetError(
-            f"{path} has {number} output(s), {asked}expected `output` to be one of {', '.join(names)}", path=path
+            f"{path} has {number} output(s), {asked}expected `output` to be one of {shortened(names)}", path=path
         )
     return wanted or names[0]
 

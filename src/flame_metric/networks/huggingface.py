@@ -29,7 +29,7 @@ import transformers
 from torch import Tensor, nn
 
 from flame_metric.core.checks import check_choice
-from flame_metric.errors import ConfigError, DatasetError, shortened
+from flame_metric.errors import ConfigError, DatasetError, cut, quoted, shortened
 from flame_metric.networks.network import Network
 from flame_metric.torch.runner import torch_runner
 
@@ -125,7 +125,7 @@ def _check_folder(path: Path) -> None:
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path / 'config.json'} cannot be read: {error}", path=path / "config.json") from error
     elsewhere = [
-        f"{name}: {value!r}"
+        f"{cut(name, 60)}: {quoted(value)}"
         for name, value in (config.items() if isinstance(config, dict) else ())
         if (name == "use_pretrained_backbone" and value) or ("attn_implementation" in name and "/" in str(value))
     ]
@@ -143,8 +143,8 @@ def _loading(path: Path) -> Iterator[None]:
     except Exception as error:  # of a folder from outside transformers may raise anything
         lines = str(error).strip().splitlines() or [""]
         raise DatasetError(
-            f"{path} cannot be loaded by transformers ({type(error).__name__}: {lines[0]}), expected a network for "
-            "semantic segmentation with weights as safetensors",
+            f"{path} cannot be loaded by transformers ({type(error).__name__}: {cut(lines[0])}), expected a network "
+            "for semantic segmentation with weights as safetensors",
             path=path,
         ) from error
 
@@ -179,15 +179,15 @@ def _check_classes(config: Any, num_classes: int, class_names: Sequence[str] | N
     names = [str(config.id2label[label]) for label in sorted(config.id2label)]
     if config.num_labels != num_classes:
         raise ConfigError(
-            f"{path} tells {config.num_labels} classes apart ({shortened(names, 3)}), expected {num_classes}, the "
+            f"{path} distinguishes {config.num_labels} classes ({shortened(names, 3)}), expected {num_classes}, the "
             "data's (`num_classes`): take a network that was trained on these classes, or map its labels in a factory"
         )
     theirs, ours = ([name.strip().lower() for name in listed] for listed in (names, class_names or ()))
     if theirs != ours and sorted(theirs) == sorted(ours):
         place = next(place for place, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other)
         raise ConfigError(
-            f"{path} has the data's classes in another order: class {place} is {names[place]!r} there and "
-            f"{ours[place]!r} here; map its labels in a factory"
+            f"{path} has the data's classes in another order: class {place} is {quoted(names[place])} there and "
+            f"{quoted(ours[place])} here; map its labels in a factory"
         )
 
 

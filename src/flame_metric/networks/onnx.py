@@ -38,7 +38,7 @@ import onnxruntime
 from flame_metric.core.checks import check_choice, check_integer
 from flame_metric.core.labels import labels_of_scores
 from flame_metric.data.normalisation import centre_and_scale
-from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
+from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, cut, shortened
 from flame_metric.latency.runner import Runner
 from flame_metric.networks.network import Network
 
@@ -173,7 +173,7 @@ def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
 
 def _source(session: Any, path: Path, frames: int | None) -> _ModelInput:
     inputs = session.get_inputs()
-    shown = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in inputs)
+    shown = shortened(f"{one.name}: {one.type} {one.shape}" for one in inputs)
     fixed = [length if isinstance(length, int) else None for length in inputs[0].shape] if inputs else []
     raw = bool(inputs) and inputs[0].type == _BYTES
     if len(inputs) != 1 or len(fixed) != 4 or not (raw or inputs[0].type in _FLOATS):
@@ -228,7 +228,7 @@ def _choose_output(session: Any, path: Path, output: str | None) -> str:
     if output is None:
         output = maps[0] if len(maps) == 1 else next((name for name in ("out", "logits") if name in maps), None)
     if output not in names:
-        shown = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in outputs)
+        shown = shortened(f"{one.name}: {one.type} {one.shape}" for one in outputs)
         raise ConfigError(f"{path} returns {shown}; expected `output` to be the name of scores or labels among them")
     return output
 
@@ -344,4 +344,6 @@ def _enlarger(path: Path) -> Callable[[npt.NDArray[Any], tuple[int, int]], npt.N
 
 def _first_line(error: Exception) -> str:
     """Return what an error says first; it may repeat text of the file, of any length."""
-    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+    line = str(error).strip().partition("\n")[0]
+    words = line.rpartition(" : FAIL : ")[2].split(" ")
+    return " ".join(cut(word, 40) for word in words)[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Checkpoints: a training after some step, in one file from which it goes on as if it had never stopped.
+"""Checkpoints: a training after some step, in one file from which it resumes as if it had never stopped.
 
 A checkpoint names the training to which it belongs: recipe, seed, precision, network, its weights before the first
 step, and data. That of another training is refused, as is a damaged one; both errors are raised before anything has
@@ -9,7 +9,6 @@ It is read with ``weights_only=True``: no code in it is ever run.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from flame_metric.core.files import write_whole
-from flame_metric.errors import StateError
+from flame_metric.errors import StateError, cut, quoted, shortened
 from flame_metric.networks.weights import CHECKPOINT_FORMAT, load_tensors, seal, unseal
 from flame_metric.paper.recipe import Recipe
 
@@ -78,13 +77,6 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     write_whole(path, content.getbuffer())
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what a process that was killed while it wrote a checkpoint left beside it."""
-    for leftover in path.parent.glob(f".{path.name}.*"):
-        with contextlib.suppress(FileNotFoundError):
-            leftover.unlink()
-
-
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read what :func:`write_checkpoint` wrote; every byte of it is checked.
 
@@ -102,7 +94,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         values = load_tensors(io.BytesIO(inside))
     except Exception as error:  # a reader may raise anything on bytes from outside
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = cut(str(error).strip().partition("\n")[0]) or type(error).__name__
         raise StateError(f"{path} is not a checkpoint: {reason}; {remedy}") from error
     names = {"format", *(part.name for part in fields(Checkpoint))}
     if not isinstance(values, dict) or values.get("format") != CHECKPOINT_FORMAT or values.keys() != names:
@@ -185,7 +177,9 @@ def check_same_training(checkpoint: Checkpoint, identity: Mapping[str, Any], pat
     if differing == [_START] and here[_START] == digest_state(checkpoint.network):
         return
     if differing:
-        found = "; ".join(_difference(name, there.get(name), here.get(name)) for name in differing)
+        found = shortened(
+            (_difference(name, there.get(name), here.get(name)) for name in differing), most=500, separator="; "
+        )
         raise StateError(
             f"the checkpoint {path} belongs to another training: {found}. Take another folder, or remove the file, "
             "or pass resume=False, to start over in this one"
@@ -194,4 +188,4 @@ def check_same_training(checkpoint: Checkpoint, identity: Mapping[str, Any], pat
 
 def _difference(name: str, there: object, here: object) -> str:
     checksums = all(isinstance(value, str) and len(value) == 64 for value in (there, here))
-    return f"other {name}" if checksums else f"{name} is {there!r} there and {here!r} here"
+    return f"other {name}" if checksums else f"{cut(name, 60)} is {quoted(there, 40)} there and {quoted(here, 40)} here"

@@ -20,7 +20,7 @@ import torch
 from flame_metric.core.checks import check_kind
 from flame_metric.core.clock import frame_offset
 from flame_metric.data.videos import VideoDataset
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, quoted
 from flame_metric.latency.simulate import simulate_stream
 from flame_metric.networks.architectures import build
 from flame_metric.networks.segmentation_network import SegmentationNetwork
@@ -129,7 +129,7 @@ class Experiment:
         Of weights, order and augmentation. Variants share it.
     device : torch.device or str
     out : Path, optional
-        Folder for checkpoints, logs and counts of test videos, ``<network>/<variant>/``: a second run goes on where the
+        Folder for checkpoints, logs and counts of test videos, ``<network>/<variant>/``: a second run resumes where the
         first was stopped.
     weights : str, optional
         Of the backbone: ``"imagenet"``, or a file.
@@ -166,7 +166,9 @@ class Experiment:
             )
         both = sorted({video.name for video in one.sequences} & {video.name for video in other.sequences})
         if both:
-            raise ConfigError(f"`training` and `test` share {len(both)} video(s), such as {both[0]!r}, expected none")
+            raise ConfigError(
+                f"`training` and `test` share {len(both)} video(s), such as {quoted(both[0])}, expected none"
+            )
         _ = other.fps  # refuses several rates
 
     def run(self, variant: Variant, latency_ms: float) -> Run:

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from flame_metric.core.checks import check_integer, check_kind, items
 from flame_metric.core.labels import LabelSpace, code_map
 from flame_metric.data.videos import VideoSequence
-from flame_metric.errors import ConfigError, DatasetError, ShapeError, located
+from flame_metric.errors import ConfigError, DatasetError, ShapeError, located, quoted
 from flame_metric.paper.augmentation import IGNORED, Augmentation, network_input
 
 __all__ = ["FramePairs"]
@@ -156,7 +156,7 @@ class FramePairs(Dataset[tuple[Tensor, Tensor]]):
         number = range(len(self._items))[number]
         place, labelled = self._items[number]
         sequence, newest = self._sequences[place], labelled - self._offset
-        with located(f"frame {labelled} of video {sequence.name!r}"):
+        with located(f"frame {labelled} of video {quoted(sequence.name)}"):
             target = self._target(sequence.targets[labelled])
             read = range(newest - self._frames + 1, newest + 1)
             frames = _stack([_image(sequence, frame, target.shape) for frame in read])
@@ -185,7 +185,7 @@ def _image(sequence: VideoSequence, number: int, size: tuple[int, ...]) -> npt.N
     image = np.asarray(sequence.frames[number])
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DatasetError(
-            f"image {number} of video {sequence.name!r} is {image.dtype} of shape {image.shape}, expected RGB of "
+            f"image {number} of video {quoted(sequence.name)} is {image.dtype} of shape {image.shape}, expected RGB of "
             "uint8, (H, W, 3)"
         )
     if image.shape[:2] != size:

@@ -1,6 +1,6 @@
 """Ctrl-C in a long experiment.
 
-It waits for the end of a step: half of a step is not a state from which a training could go on. And it brings what was
+It waits for the end of a step: half of a step is not a state from which a training could resume. And it brings what was
 finished until then.
 """
 

@@ -1,7 +1,7 @@
 """Which items a step of a training takes, and the seed of its dropout: pure functions of the seed and the step.
 
 Each epoch is a permutation of all items, drawn from (seed, epoch), and cut into batches; what is left over for an
-incomplete batch waits for another epoch. So a run that stopped goes on with the items that it would have taken.
+incomplete batch waits for another epoch. So a run that stopped resumes with the items that it would have taken.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from flame_metric.torch.ranks import is_distributed
 from flame_metric.torch.timer import as_device
 
 if dist.is_available():
-    # DistributedDataParallel loads this module, whose functions hold the group of that moment as a default for ever: so
+    # DistributedDataParallel loads this module, whose functions keep the group of that moment as their default: so
     # before there is one. Else gloo's threads outlive destroy_process_group, and may abort the process at its exit.
     import torch.distributed.nn
 

@@ -1,7 +1,7 @@
 """Recipe: all that decides what a training does with a network and its pairs, as data.
 
 A recipe is the same on every machine; device, precision, workers and ranks are options of ``train``. The learning rate
-is a closed form of the step, so that a run may stop and go on anywhere. With p the part of the training that is done,
+is a closed form of the step, so that a run may stop and resume anywhere. With p the part of the training that is done,
 0 <= p < 1, counted in whole epochs or in iterations:
 
 - ``cosine``: low + (rate - low) * (1 + cos(pi * p)) / 2, where low is the rate at the end, the same for all layers;

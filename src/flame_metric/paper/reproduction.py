@@ -83,7 +83,7 @@ def reproduce(
         As :func:`~flame_metric.paper.training.train` takes them.
     out : Path, optional
         Folder for the tables (JSON, Markdown, LaTeX), checkpoints, logs, counts of test videos and measured latencies.
-        A second call goes on where the first was stopped.
+        A second call resumes where the first was stopped.
     progress : callable, optional
         From a text to a context manager that yields what is called with (done, all).
     clock : callable
@@ -223,7 +223,7 @@ def _unit_notes(latencies_ms: Mapping[str, float], test: VideoDataset) -> list[s
 
 
 def _measured(network: str, test: VideoDataset, device: torch.device, out: Path | None) -> LatencyTrace:
-    """Measure a network, or read what was measured before: a run that goes on keeps its k."""
+    """Measure a network, or read what was measured before: a run that resumes keeps its k."""
     kept = None if out is None else out / network / "latency.json"
     if kept is not None and kept.exists():
         return LatencyTrace.from_json(kept.read_text(encoding="utf-8"))

@@ -3,8 +3,8 @@
 The journal lies beside the checkpoint of the training, and says of what its counts are: of these weights, with this
 precision. Recipe and seed have done to a count what they can once the weights are there, and latency and stream only
 ask the counts, so of those the reach of the bank stands for all. Beside the counts of a video stands the fingerprint of
-all that was read for them, label maps and frames to the byte. Who goes on reads them again, which costs far less than
-to run the network again. Counts of anything else are dropped, and made again.
+all that was read for them, label maps and frames to the byte. Whoever resumes reads them again, which costs far less
+than to run the network again. Counts of anything else are dropped, and made again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from flame_metric._version import __version__
 from flame_metric.core.files import reading
 from flame_metric.core.labels import LabelMaps
 from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
-from flame_metric.errors import StateError
+from flame_metric.errors import StateError, quoted
 from flame_metric.jobs.journal import Journal
 from flame_metric.networks.network import fill_bank, frames_read
 from flame_metric.scores.bank import OffsetBank
@@ -177,7 +177,9 @@ def _restore(bank: OffsetBank, name: str, record: Mapping[str, Any], path: Path)
             alone = OffsetBank.from_bytes(base64.b64decode(record["bank"], validate=True))
             bank.add_counts(alone.counts_of(name), sequence=name)
     except StateError as error:
-        raise StateError(f"{path}: video {name!r}: {error}; without the file its videos are counted anew") from error
+        raise StateError(
+            f"{path}: video {quoted(name)}: {error}; without the file its videos are counted anew"
+        ) from error
 
 
 def _names(test: VideoDataset) -> str:

@@ -2,7 +2,7 @@
 
 Nothing depends on what happened before except weights, optimiser and gradient scaler, and a checkpoint holds them: the
 learning rate is a closed form of the step, the items and the dropout of a step are functions of (seed, step). On the
-CPU a run that was killed and goes on ends with the weights of an undisturbed run, bit for bit; on CUDA devices up to
+CPU a run that was killed and resumed ends with the weights of an undisturbed run, bit for bit; on CUDA devices up to
 the order of sums. The loss of a step is the cross-entropy, averaged over all labelled pixels of its batch on all ranks.
 """
 
@@ -107,7 +107,7 @@ def train(
     >>> class Network(nn.Conv2d):
     ...     def parameter_groups(self):
     ...         return [], list(self.parameters())
-    >>> class Brightness:  # to be told from one pixel
+    >>> class Brightness:  # one pixel shows it
     ...     def __len__(self):
     ...         return 6
     ...     def __getitem__(self, place):

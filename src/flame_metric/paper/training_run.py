@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from flame_metric.core.temporary import remove_left_files
 from flame_metric.errors import ConfigError, ShapeError, StateError
 from flame_metric.paper.augmentation import IGNORED
 from flame_metric.paper.checkpoint import (
@@ -20,7 +21,6 @@ from flame_metric.paper.checkpoint import (
     check_same_training,
     describe_training,
     read_checkpoint,
-    remove_leftovers,
     write_checkpoint,
 )
 from flame_metric.paper.interrupts import Interrupts
@@ -116,11 +116,11 @@ class TrainingRun:
             return None
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / CHECKPOINT
-        remove_leftovers(path)
+        remove_left_files(folder)
         self._identity = describe_training(
             self._network, self._pairs, self._recipe, seed=self._options.seed, amp=self._options.amp
         )
-        if not resume:  # else a run that is killed before its first checkpoint would go on from a foreign one
+        if not resume:  # else a run that is killed before its first checkpoint would resume from a foreign one
             path.unlink(missing_ok=True)
         found = None
         if path.exists():

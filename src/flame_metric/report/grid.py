@@ -89,7 +89,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class NetworkScores:
-    """A network, what was found with it, and where more is to be had.
+    """A network, what was found with it, and what more can be scored.
 
     Attributes
     ----------

@@ -116,7 +116,7 @@ def command_of(network: NetworkScores, every: int, time_ns: Fraction, *, has_str
     median, config = network.trace.median_ns, network.evaluation.flame.config
     if has_stream and network.is_traced and time_ns and median:
         words = ["--trace", "TRACE", *([] if time_ns == median else ["--scale", str(time_ns / median)])]
-        words += ["--seed", str(network.seed)] if network.seed else []
+        words += ["--seed", str(network.seed)] if network.seed and network.trace.replay == "random" else []
     else:
         words = ["--latency-ms", f"{round(time_ns) / 10**6:g}"]
     if (bank := network.evaluation.bank) is not None:

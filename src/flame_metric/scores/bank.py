@@ -25,7 +25,15 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from flame_metric.core.checks import check_id, check_integer, check_kind, check_path, of_sequence, pair_frames
+from flame_metric.core.checks import (
+    check_id,
+    check_integer,
+    check_kind,
+    check_path,
+    is_possible_path,
+    of_sequence,
+    pair_frames,
+)
 from flame_metric.core.clock import (
     MAX_FRAMES,
     NS_PER_S,
@@ -41,7 +49,7 @@ from flame_metric.core.files import write_whole
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map
 from flame_metric.core.schedule import NOTHING_YET, EveryOffset, Schedule, fixed_staleness
 from flame_metric.core.tables import rate_text
-from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, shortened
+from flame_metric.errors import ConfigError, DatasetError, FlameWarning, StateError, located, quoted, shortened
 from flame_metric.latency.simulate import StreamConfig, as_stream, simulate_clips, stream_text
 from flame_metric.latency.trace import LatencyTrace, as_trace
 from flame_metric.scores.bank_file import BankSettings, pack_bank, read_bank
@@ -247,13 +255,15 @@ class OffsetBank:
             If the bank does not have it.
         """
         if sequence not in self._clips:
-            raise StateError(f"sequence {sequence!r} is not in the bank, expected one of {shortened(self._clips)}")
+            raise StateError(
+                f"sequence {quoted(sequence)} is not in the bank, expected one of {shortened(self._clips)}"
+            )
         return self._clips[sequence]
 
     def _require_new(self, sequence: str) -> None:
         check_id(sequence, least=1)
         if sequence in self._clips:
-            raise StateError(f"sequence {sequence!r} is in the bank already, expected each clip once")
+            raise StateError(f"sequence {quoted(sequence)} is in the bank already, expected each clip once")
 
     def every(self, step: int) -> OffsetBank:
         """Return the bank of a camera that takes only every ``step``-th frame, beginning with the first.
@@ -359,11 +369,12 @@ class OffsetBank:
         both = sorted(self._clips.keys() & other._clips.keys())
         for name in both:
             if not self._clips[name].equals(other._clips[name]):
-                raise StateError(f"sequence {name!r} has different counts in the two banks, expected equal ones")
+                raise StateError(f"sequence {quoted(name)} has different counts in the two banks, expected equal ones")
         self._clips |= other._clips
         self._all = None
         if both:
-            kept = f"{len(both)} sequence(s) came twice with identical counts and were kept once: {both}"
+            names = f"[{shortened(map(repr, both))}]"
+            kept = f"{len(both)} sequence(s) came twice with identical counts and were kept once: {names}"
             warnings.warn(kept, FlameWarning, stacklevel=2)
 
     # ── on disk ──
@@ -410,7 +421,8 @@ class OffsetBank:
             with place.open("rb") as file:
                 return cls._from_file(file, str(path))
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read: {error.strerror or error}", path=path) from error
+            shown = path if is_possible_path(os.fspath(path)) else quoted(path)
+            raise DatasetError(f"{shown}: cannot be read: {error.strerror or error}", path=path) from error
 
     @classmethod
     def from_bytes(cls, content: bytes) -> OffsetBank:
@@ -421,6 +433,10 @@ class OffsetBank:
         StateError
             If it is not a bank, or its counts contradict each other.
         """
+        if isinstance(content, str | os.PathLike):
+            raise StateError(
+                f"`content` is {quoted(content)}, expected bytes; a file is read by {cls.__name__}.load(path)"
+            )
         return cls._from_file(io.BytesIO(content), "these bytes")
 
     @classmethod

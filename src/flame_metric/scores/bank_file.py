@@ -19,7 +19,7 @@ import numpy as np
 from flame_metric.core.checks import check_integer, check_kind
 from flame_metric.core.clock import Fps, as_fps
 from flame_metric.core.files import check_members, load_record, pack_arrays, read_array, reading
-from flame_metric.errors import StateError
+from flame_metric.errors import StateError, cut, quoted, shortened
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.offset_counts import (
     ARRAYS,
@@ -148,7 +148,9 @@ def read_bank(file: BinaryIO, name: str) -> tuple[BankSettings, list[str], Offse
     except StateError as error:
         raise StateError(f"{name}: {error}") from error
     except Exception as error:  # an archive from outside may break in many ways
-        raise StateError(f"{name}: is not a {_FORMAT!r} file: {str(error) or type(error).__name__}") from error
+        raise StateError(
+            f"{name}: is not a {_FORMAT!r} file: {cut(str(error), 400) or type(error).__name__}"
+        ) from error
 
 
 def _read(archive: zipfile.ZipFile) -> tuple[BankSettings, list[str], OffsetCounts]:
@@ -158,7 +160,7 @@ def _read(archive: zipfile.ZipFile) -> tuple[BankSettings, list[str], OffsetCoun
     with reading(_FORMAT):
         odd = (record.keys() - {_EVERY}) ^ {"format", *_SETTINGS, "sequences"}
         if odd:
-            raise StateError(f"the field(s) {sorted(odd)} of the header are missing or unknown")
+            raise StateError(f"the field(s) [{shortened(map(repr, sorted(odd)))}] of the header are missing or unknown")
         settings = BankSettings.from_options(
             **{option: record[option] for option in _SETTINGS}, every=record.get(_EVERY, 1)
         )
@@ -189,6 +191,6 @@ def _check_names(names: Any) -> list[str]:
     known: set[str] = set()
     for name in names:
         if not isinstance(name, str) or not name or name in known:
-            raise StateError(f"the sequence id {name!r} is not text, is empty or comes twice")
+            raise StateError(f"the sequence id {quoted(name)} is not text, is empty or comes twice")
         known.add(name)
     return names

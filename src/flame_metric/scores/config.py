@@ -11,7 +11,7 @@ from flame_metric.core.checks import check_choice, check_integer
 from flame_metric.core.clock import MAX_FRAMES, Fps, Milliseconds, as_fps, milliseconds_to_ns, offset_of_ns
 from flame_metric.core.labels import LabelSpace
 from flame_metric.core.tables import rate_text
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, quoted, shortened
 
 __all__ = ["ScoreConfig", "make_config"]
 
@@ -66,7 +66,7 @@ class ScoreConfig:
             self._check_latency(self.latency_ms)
         for name in ("hardware", "schedule"):
             if not isinstance(getattr(self, name), str | None):
-                raise ConfigError(f"`{name}` is {getattr(self, name)!r}, expected text")
+                raise ConfigError(f"`{name}` is {quoted(getattr(self, name))}, expected text")
         if self.class_names is not None and len(self.class_names) != self.num_classes:
             raise ConfigError(
                 f"`class_names` holds {len(self.class_names)} names, expected {self.num_classes}, one for each class"
@@ -125,7 +125,8 @@ class ScoreConfig:
         names = {_IN_JSON.get(known.name, known.name): known.name for known in fields(cls)}
         record = {**_USUAL, **record}
         if record.keys() != names.keys():
-            raise ConfigError(f"the configuration has the fields {sorted(record)}, expected {sorted(names)}")
+            found = shortened(map(repr, sorted(record)), 20)
+            raise ConfigError(f"the configuration has the fields [{found}], expected {sorted(names)}")
         values = {names[written]: value for written, value in record.items()}
         if values["fps"] is not None:
             values["fps"] = as_fps(values["fps"])
@@ -185,5 +186,5 @@ def check_class_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
     if names is None:
         return None
     if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"`class_names` is {names!r}, expected a list of names")
+        raise ConfigError(f"`class_names` is {quoted(names)}, expected a list of names")
     return tuple(str(name) for name in names)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from flame_metric.core.files import load_record, reading
+from flame_metric.core.files import JsonRecord, load_record, reading
 from flame_metric.core.statistics import Progress, contributing, part_of
 from flame_metric.core.tables import Cell, Table
 from flame_metric.errors import StateError, shortened
@@ -90,7 +90,7 @@ class Streaming:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(JsonRecord):
     """Scores of the same predictions, and what should be known about them.
 
     Attributes
@@ -229,7 +229,7 @@ class Evaluation:
         StateError
             If the text is not such a record, or its counts contradict each other.
         """
-        record = load_record(text, _FORMAT)
+        record = load_record(text, _FORMAT, reader=cls.__name__)
         with reading(_FORMAT):
             static, persistence = (
                 None if record[name] is None else FlameResult.from_dict(record[name])

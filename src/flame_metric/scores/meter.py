@@ -36,7 +36,7 @@ from flame_metric.core.counting import (
     sequences_from_list,
     sequences_to_list,
 )
-from flame_metric.core.files import load_record, reading
+from flame_metric.core.files import JsonRecord, load_record, reading
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map, coded_from_dict, coded_to_dict
 from flame_metric.core.schedule import NOTHING_YET, Schedule, ScheduleTimeline
 from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located, shortened
@@ -55,7 +55,7 @@ _FORMAT_OF_PAIRS = "flame-metric meter 1"
 _END = object()
 
 
-class FlameMeter:
+class FlameMeter(JsonRecord):
     """Latency-aware mean IoU: predictions are compared with the ground truth that is current when they are ready.
 
     Parameters
@@ -548,8 +548,8 @@ class FlameMeter:
     def merge(self, other: FlameMeter) -> None:
         """Add the counts of another meter, exactly and in any order of merging.
 
-        Counts of pairs add. An id whose clip was scored as a whole or ended on both sides is kept once if its counts are
-        identical, with a warning that names it: so a sampler that repeats clips to fill up its ranks changes nothing.
+        Counts of pairs add. An id whose clip was scored as a whole or ended on both sides is kept once if its counts
+        are identical, with a warning that names it: a sampler that repeats clips to fill up its ranks changes nothing.
         Predictions that wait are not taken over.
 
         Raises
@@ -594,8 +594,8 @@ class FlameMeter:
         unlike = both & ((self._clips.names ^ other._clips.names) - whole)
         if self.frame_offset and unlike:
             raise StateError(
-                f"sequence(s) {shortened(map(repr, sorted(unlike)))} hold pairs made by the caller on one side and were "
-                "stepped on the other, expected ids of one kind"
+                f"sequence(s) {shortened(map(repr, sorted(unlike)))} hold pairs made by the caller on one side and "
+                "were stepped on the other, expected ids of one kind"
             )
         twice = sorted(both & whole & whole_there)
         for name in twice:
@@ -659,7 +659,7 @@ class FlameMeter:
         StateError
             If the text is not such a state, or its counts contradict each other.
         """
-        record = load_record(text, _FORMAT, _FORMAT_OF_PAIRS)
+        record = load_record(text, _FORMAT, _FORMAT_OF_PAIRS, reader=cls.__name__)
         with reading(_FORMAT):
             config = ScoreConfig.from_dict(record["config"])
             if config.frame_offset is None or not isinstance(record["by_schedule"], bool | None):

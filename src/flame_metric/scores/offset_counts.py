@@ -20,7 +20,7 @@ from flame_metric.core.clock import MAX_FRAMES
 from flame_metric.core.counting import MAX_COUNT, Counts
 from flame_metric.core.labels import LabelSpace
 from flame_metric.core.schedule import NOTHING_YET
-from flame_metric.errors import StateError
+from flame_metric.errors import StateError, quoted
 
 __all__ = [
     "ARRAYS",
@@ -294,7 +294,7 @@ def check_lengths(names: Sequence[str], num_frames: npt.NDArray[np.int64], num_l
     for name, frames, labelled in lengths:
         if not 0 <= labelled <= frames <= MAX_FRAMES:
             raise StateError(
-                f"sequence {name!r} has {labelled} labelled frames of {frames}, expected 0 <= labelled <= all <= "
+                f"sequence {quoted(name)} has {labelled} labelled frames of {frames}, expected 0 <= labelled <= all <= "
                 f"{MAX_FRAMES:,}"
             )
     return sum(labelled for *_, labelled in lengths)
@@ -310,6 +310,8 @@ def check_counts(names: Sequence[str], counts: OffsetCounts, space: LabelSpace) 
     """
     for name, clip in zip(names, counts.split(), strict=True):
         if not clip.is_consistent(space):
-            raise StateError(f"the counts of sequence {name!r} contradict each other; was the file edited or damaged?")
+            raise StateError(
+                f"the counts of sequence {quoted(name)} contradict each other; was the file edited or damaged?"
+            )
     if counts.all_pixels > MAX_COUNT:
         raise StateError("the sequences hold more pixels than 64 bits can count")

@@ -19,7 +19,7 @@ from flame_metric._version import __version__
 from flame_metric.core.checks import check_choice
 from flame_metric.core.clock import unit_notes
 from flame_metric.core.counting import Counts, sequences_from_list, sequences_to_list
-from flame_metric.core.files import load_record, reading
+from flame_metric.core.files import JsonRecord, load_record, reading
 from flame_metric.core.iou import MEANS, average_iou, classes_of_mean, dice_per_class, iou_per_class
 from flame_metric.core.statistics import Interval, Progress, contributing, draw_interval
 from flame_metric.core.tables import Table, milliseconds_text, rate_text
@@ -33,7 +33,7 @@ _OLDER = "flame-metric result 1"
 
 
 @dataclass(frozen=True, eq=False)
-class FlameResult:
+class FlameResult(JsonRecord):
     """A score with all it rests on; :meth:`~flame_metric.FlameMeter.compute` makes it.
 
     Attributes
@@ -321,7 +321,7 @@ class FlameResult:
         StateError
             If the text is not such a result, or its counts contradict each other.
         """
-        return cls.from_dict(load_record(text, _FORMAT, _OLDER))
+        return cls.from_dict(load_record(text, _FORMAT, _OLDER, reader=cls.__name__))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> FlameResult:
