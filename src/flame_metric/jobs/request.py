@@ -56,7 +56,8 @@ class Request:
     Its options, wherever they are given:
 
     - ``num_classes`` (int): C, void not counted.
-    - ``fps`` (int, float, Fraction or str): frames per second; of folders, steps of the frame numbers per second.
+    - ``fps`` (int, float, Fraction or str): frames per second; of folders, steps of the frame numbers per second. May
+      be left out where k itself is given.
     - ``latency_ms`` (float): the latency of a prediction in milliseconds, from which the offset k follows (Eq. 5).
     - ``frame_offset`` (int): instead, k itself.
     - ``trace`` (LatencyTrace): instead, measured latencies: their median gives k, and the stream replays them.
@@ -111,10 +112,11 @@ class Request:
             a stream is asked for with an offset.
         """
         check_names(options, RequestOptions)
-        if missing := [f"`{name}`" for name in ("num_classes", "fps") if name not in options]:
+        frame_offset = options.get("frame_offset")
+        needed = ("num_classes", "fps") if frame_offset is None else ("num_classes",)
+        if missing := [f"`{name}`" for name in needed if options.get(name) is None]:
             wanted = "is missing, expected a number" if len(missing) == 1 else "are missing, expected a number for each"
             raise ConfigError(f"{' and '.join(missing)} {wanted}")
-        frame_offset = options.get("frame_offset")
         latency, stream = _latency_and_stream(
             options.get("latency_ms"), frame_offset, options.get("trace"), options.get("stream")
         )
@@ -124,7 +126,7 @@ class Request:
         config = make_config(
             options["num_classes"],
             latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
-            fps=options["fps"],
+            fps=options.get("fps"),
             frame_offset=frame_offset,
             ignore_index=options.get("ignore_index"),
             class_names=options.get("class_names"),

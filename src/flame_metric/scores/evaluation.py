@@ -106,6 +106,10 @@ class Evaluation:
         What is missing, if something is: such scores are of some of the sequences, and their table says INCOMPLETE.
     left_out : tuple of str
         Sequences that were left out for damaged files.
+    names : mapping or None
+        How the names of files were read, in types that JSON knows: the numbers of ``sequences`` and of frame
+        ``numbers``, the ``pattern`` that was given, and ``examples``, one file of each side with its sequence and
+        number.
     """
 
     static: FlameResult | None
@@ -117,6 +121,7 @@ class Evaluation:
     bank: OffsetBank | None = field(default=None, compare=False, repr=False)
     incomplete: str | None = None
     left_out: tuple[str, ...] = ()
+    names: Mapping[str, Any] | None = None
 
     @property
     def results(self) -> dict[str, FlameResult]:
@@ -191,6 +196,7 @@ class Evaluation:
             "notes": list(self.notes),
             "incomplete": self.incomplete,
             "left_out": list(self.left_out),
+            "names": None if self.names is None else dict(self.names),
         }
         return json.dumps(record, indent=1)
 
@@ -219,6 +225,7 @@ class Evaluation:
                 None if curve is None else Curve.from_dict(curve),
                 incomplete=None if incomplete is None else str(incomplete),
                 left_out=tuple(str(name) for name in record.get("left_out", ())),
+                names=None if record.get("names") is None else dict(record["names"]),
             )
             evaluation._check_classes()
         return evaluation
