@@ -154,9 +154,19 @@ def test_one_frame_has_no_step(tmp_path: Path) -> None:
         (["a_1.npy"], ["a_1_L.npy"], {}, r"frame names do not match: .* a_1, labels a_1_L; try --label-suffix _L$"),
         (["p_1.npy"], ["1.npy"], {}, "; try --pred-prefix p_$"),
         (["1_pred.npy"], ["gt1_gt.npy"], {}, "; try --label-prefix gt --pred-suffix _pred --label-suffix _gt$"),
-        (["a/1.npy", "a/2.npy", "a/3_b.npy", "a/4_b.npy"], ["a/1.npy"], {}, "holds names of 2 kinds, such as #, #_b .*"),
+        (
+            ["a/1.npy", "a/2.npy", "a/3_b.npy", "a/4_b.npy"],
+            ["a/1.npy"],
+            {},
+            "holds names of 2 kinds, such as #, #_b .* expected one; --pred-prefix and --pred-suffix choose one",
+        ),
         (["a/1.npy", "a/b_2.npy"], ["a/1.npy"], {}, "most predictions are sequences of one frame"),
-        (["1.npy"], ["1.npy", "2.npy", "b_2.npy", "b_3.npy"], {}, r"has no predictions for 1 of 2 sequence\(s\): b; it"),
+        (
+            ["1.npy"],
+            ["1.npy", "2.npy", "b_2.npy", "b_3.npy"],
+            {},
+            r"has no predictions for 1 of 2 sequence\(s\): b; it",
+        ),
         (["01.npy"], ["1.npy"], {}, r"preds/01\.npy: is frame 1 of sequence labels|labels/1\.npy: is frame 1 of .*01"),
         (["x.npy"], ["x.npy"], {}, "the frame name 'x' has no digits"),
         (

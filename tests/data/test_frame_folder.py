@@ -293,8 +293,8 @@ def test_names_that_do_not_match(tmp_path: Path) -> None:
         save(tmp_path / f"frames/a/{number}_rgb.png", frame_of(number))
         save(tmp_path / f"labels/a/gt_{number}.png", label_of(number))
     refused(
-        r"frames: frame names do not match: frames are named 0_rgb, 1_rgb, label maps gt_0, gt_1; try label_prefix = 'gt_' "
-        r"frame_suffix = '_rgb'$",
+        r"frames: frame names do not match: frames are named 0_rgb, 1_rgb, label maps gt_0, gt_1; try "
+        r"label_prefix = 'gt_' frame_suffix = '_rgb'$",
         tmp_path,
     )
     assert len(read(tmp_path, label_prefix="gt_", frame_suffix="_rgb").sequences) == 1

@@ -128,9 +128,9 @@ def camvid() -> Video:
     """The labels of CamVid, void among them, and a network that gives the map of the frame before."""
     labels = LabelFolder.scan(Path(DATA or "", "camvid_dense", "labels"))
     clips = {}
-    for name, frames in labels.folders.items():
+    for frames in labels.folders.values():
         maps = [labels.read(file) for file in frames.values()]
-        clips[name] = [maps[0], *maps[:-1]], maps
+        clips[labels.sequence_name] = [maps[0], *maps[:-1]], maps
     return Video(clips, Fraction(15), 11, 11)
 
 

@@ -348,7 +348,7 @@ def find_step(
         return step
     remedy = f"{option.format(math.gcd(*gaps))} fits all of them"
     if min(gaps) >= _FAR_APART * math.gcd(*gaps):
-        remedy = "are they times, such as milliseconds? Number the frames 0, 1, 2, .. then"
+        remedy = f"{option.format(1)} if they number frames; if they are times, number the frames 0, 1, 2, .. instead"
     give = option.partition(" ")[0]
     if step is None:
         voters = [name for name, numbers in labels.items() if len(numbers) > 1]
@@ -618,12 +618,12 @@ def _match_clip(name: str, preds: _Files, labels: _Files, names: FrameNames) -> 
     """Return name, prediction and labels of the frames of a clip by their numbers."""
     read = [{frame: names.split(frame, file) for frame, file in files.items()} for files in (preds, labels)]
     around = [{found.around for found in of_side.values()} for of_side in read]
-    for files, kinds in zip((labels, preds), reversed(around), strict=True):
+    for side, files, kinds in (("label", labels, around[1]), ("pred", preds, around[0])):
         if len(kinds) > 1:
             folder = next(iter(files.values())).parent
             raise DatasetError(
                 f"{folder}: holds names of {len(kinds)} kinds, such as {shortened(sorted(map('#'.join, kinds)))} "
-                "(# = frame number), expected one sequence in a folder",
+                f"(# = frame number), expected one; --{side}-prefix and --{side}-suffix choose one",
                 path=folder,
             )
     if around[0] != around[1]:

@@ -423,7 +423,7 @@ class _Reader:
         if not runs:
             _refuse_no_digits(name, file)
         group = self._groups.setdefault(texts, _Group(texts))
-        group.by_folder.setdefault(folder, {})[runs] = file
+        group.by_folder.setdefault(folder, {}).setdefault(runs, file)
         if texts not in self.cityscapes and _is_cityscapes(texts, runs, folder, file.name):
             self.cityscapes.add(texts)
         return texts

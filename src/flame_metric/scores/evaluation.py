@@ -121,7 +121,7 @@ class Evaluation:
     bank: OffsetBank | None = field(default=None, compare=False, repr=False)
     incomplete: str | None = None
     left_out: tuple[str, ...] = ()
-    names: Mapping[str, Any] | None = None
+    names: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def results(self) -> dict[str, FlameResult]:
