@@ -318,7 +318,7 @@ def test_recordings_of_one_folder_are_told_apart_by_their_names(tmp_path: Path) 
     write(tmp_path, "a", range(2), name="left_{}")
     write(tmp_path, "a", range(3), name="right_{}")
     found = read(tmp_path)
-    assert [(video.name, len(video.frames)) for video in found.sequences] == [("a/left", 2), ("a/right", 3)]
+    assert [(video.name, len(video.frames)) for video in found.sequences] == [("a_left", 2), ("a_right", 3)]
 
 
 def test_a_pattern_says_which_digits_are_the_number(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_a_pattern_says_which_digits_are_the_number(tmp_path: Path) -> None:
         write(tmp_path, "a", range(3), name=name)
     refused(r"may be the frame number: \[0\]_cam\[0\], .*; say which it is by frame_number = '", tmp_path)
     found = read(tmp_path, frame_number=r"^(\d+)")
-    assert [(video.name, len(video.frames)) for video in found.sequences] == [("a/cam0", 3), ("a/cam1", 3)]
+    assert [(video.name, len(video.frames)) for video in found.sequences] == [("a_cam0", 3), ("a_cam1", 3)]
 
 
 def test_names_without_a_number(tmp_path: Path) -> None:

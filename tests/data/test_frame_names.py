@@ -76,7 +76,7 @@ def test_recordings_are_told_apart_by_what_is_before_the_number() -> None:
     camvid = ["0001TP_006690", "0001TP_006720", "0006R0_f00930", "0006R0_f00960", "0016E5_07959", "0016E5_07961"]
     wanted = {"0001TP": [6690, 6720], "0006R0_f": [930, 960], "0016E5": [7959, 7961]}
     assert read(camvid) == wanted
-    assert read({"val": camvid}) == {f"val/{name}": numbers for name, numbers in wanted.items()}
+    assert read({"val": camvid}) == {f"val_{name}": numbers for name, numbers in wanted.items()}
     takes = [f"take1_{number:04}" for number in range(5)] + [f"take2_{number:04}" for number in range(7, 13)]
     assert read(takes) == {"take1": [0, 1, 2, 3, 4], "take2": [7, 8, 9, 10, 11, 12]}
 
@@ -105,7 +105,7 @@ def test_names_of_one_frame_a_folder_are_read_as_those_of_the_other_side() -> No
 
 def test_a_folder_is_split_alike_on_both_sides() -> None:
     preds = side({"a": ["left_1", "left_2", "right_1", "right_2"]}, "predictions")
-    assert read({"a": ["left_1", "left_2"]}, preds) == {"a/left": [1, 2]}
+    assert read({"a": ["left_1", "left_2"]}, preds) == {"a_left": [1, 2]}
 
 
 # ── what is refused ──

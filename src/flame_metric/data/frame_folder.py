@@ -138,7 +138,7 @@ def frame_folder(
     )
     runs = [run for video, found in videos.items() for run in cut_into_runs(video, found, size or 1)]
     read = maps.read
-    options = {"label_prefix": label_prefix, "label_suffix": label_suffix}
+    options = {"label_prefix": label_prefix, "label_suffix": label_suffix, "frame_number": frame_number or ""}
     if maps.folder.lookup is not None:
         options["label_map"] = maps.folder.lookup.to_text()
     return VideoDataset(

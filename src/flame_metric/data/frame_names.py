@@ -284,7 +284,9 @@ class FrameNames:
                 sequence = folder
                 if folder in self.several or not folder:
                     recording = self.split(name, file).recording
-                    sequence = recording if recording.startswith(folder) else f"{folder}/{recording}".rstrip("/")
+                    sequence = recording
+                    if not recording.startswith(folder):  # a name that can be that of a folder, as run writes them
+                        sequence = f"{folder}_{recording}" if recording else folder
                 if folder_of.setdefault(sequence, folder) != folder:
                     raise DatasetError(
                         f"{file}: is of the sequence {sequence} by its name, as files in {folder_of[sequence]} are, "
