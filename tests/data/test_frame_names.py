@@ -129,6 +129,9 @@ TWO_READINGS = {
     "iteration": [f"{frame:04}_iter{1000 + frame // 5}" for frame in range(12)],
     "three": [f"s{one}_c{two}_{frame:04}" for one in range(2) for two in range(2) for frame in range(5)],
     "copies": ["0000 (1)", "0001 (1)", "0002 (1)"],
+    "numbers only": [f"1_{frame:04}" for frame in range(5)] + [f"2_{frame:04}" for frame in range(7, 12)],
+    "seconds and hundredths": [f"t{time // 100}_{time % 100:02}" for time in (0, 4, 7, 11, 70, 98, 102, 106, 113, 180)],
+    "scenes with a type": [f"scene{clip:02}_view3" for clip in range(6)],
     "exponent": [f"{frame}e-3" for frame in range(6)],
 }
 
@@ -171,6 +174,10 @@ def test_names_that_make_a_sequence_of_each_frame_are_refused(form: str) -> None
     [
         (["-12", "-2", "-1"], r"with a minus before it \(-\[12\], -\[2\]\), expected frame numbers from 0 on"),
         (["t_-2", "t_-1", "t_0"], "with a minus before it"),
+        (["t-3", "t-2", "t-1"], "with a minus before it"),
+        (["a1_998", "a1_999", "a2_000", "a2_001"], r"like parts of one number \(a\[1\]_\[998\], a\[1\]_\[999\]\)"),
+        (["a1_9998", "a1_9999", "a2_0000", "a2_0001"], "which look like parts of one number"),
+        (["m1-58", "m1-59", "m2-0", "m2-1"], "which look like parts of one number"),
         (["t\N{MINUS SIGN}2", "t\N{MINUS SIGN}1"], "with a minus before it"),
         (["0.0", "0.25", "0.5", "0.75"], r"a point or a separator in a number \(\[0\]\.\[0\], \[0\]\.\[25\]\)"),
         (["0", "0.25", "0.5", "0.75", "1"], "a point or a separator in a number"),

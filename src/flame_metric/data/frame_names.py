@@ -60,6 +60,12 @@ _OF_FRAMES = frozenset(
     ("f", "fr", "frm", "frame", "frames", "i", "idx", "im", "image", "img", "index", "n", "no", "num", "t", "time")
 )
 _CLOCKS, _UNITS = ("-", "_", ":", ".", " "), ("h", "hr", "m", "min")  # between the digits of a time of day
+_OF_SEQUENCES = frozenset(
+    (
+        *("case", "clip", "drive", "ep", "episode", "patient", "run", "s", "scene", "seq", "sequence", "session"),
+        *("shot", "subject", "take", "vid", "video"),
+    )
+)
 _OF_CAMERAS = frozenset(("cam", "camera", "eye", "sensor", "view"))
 _MINUS = ("\N{MINUS SIGN}", "\N{EN DASH}", "\N{FULLWIDTH HYPHEN-MINUS}")
 _REMEDY = (
@@ -381,6 +387,16 @@ class _Group:
         values = self.values(place)
         return len(values) <= _MOST_CAMERAS and not any(len(digits) > 1 and digits[0] == "0" for digits in values)
 
+    def carries(self, place: int, last: int) -> bool:
+        """Whether one run counts on where the other is full, as 1_999 and 2_000, or 1-59 and 2-0, do."""
+        pairs = {(runs[:place], int(runs[place]), runs[place + 1 : last], runs[last]) for runs, _ in self.names()}
+        full = {"59", *("9" * len(digits) for digits in self.values(last))}
+        return any(
+            digits in full and (start, high + 1, between, zeros) in pairs
+            for start, high, between, digits in pairs
+            for zeros in ("0", "00", "0" * len(digits))
+        )
+
     def widths_vary(self, place: int) -> bool:
         return any(len({len(runs[place]) for runs in names}) > 1 for names in self.by_folder.values())
 
@@ -458,12 +474,16 @@ class _Reader:
         if len(varying) > 1:
             self._check_clock(group, varying)
             few = varying if len(varying) <= _MOST_CANDIDATES else []
-            if [place for place in few if group.most_have_several(place)] != [last]:
+            named = all(_names_sequences(group.texts[place]) for place in varying[:-1])
+            if not named or [place for place in few if group.most_have_several(place)] != [last]:
                 self._refuse_several(group, varying)
+            if group.carries(*varying[-2:]):
+                self._refuse_several(group, varying[-2:], "which look like parts of one number", times=True)
         behind = [place for place in range(last + 1, group.number_of_runs) if not _is_type(group, place)]
         if behind:
             self._refuse_several(group, [*varying, *behind])
-        if _word_before(group.texts[last]) in _OF_CAMERAS:
+        word = _word_before(group.texts[last])
+        if word in _OF_CAMERAS or (word in _OF_SEQUENCES and last < group.number_of_runs - 1):
             self._refuse_several(group, list(range(group.number_of_runs)))
         return last
 
@@ -547,6 +567,12 @@ def _is_word(before: str, after: str) -> bool:
     return bool(word or after[:1].isalpha()) and word not in _OF_FRAMES
 
 
+def _names_sequences(before: str) -> bool:
+    """Whether the text before digits that vary can say that they number sequences: it ends with a word for it."""
+    word = _word_before(before.rstrip(_SEPARATORS))
+    return bool(word) and word not in _OF_FRAMES
+
+
 def _word_before(text: str) -> str:
     """Return the letters at the end of a text."""
     found = len(text)
@@ -556,8 +582,10 @@ def _word_before(text: str) -> str:
 
 
 def _is_open(before: str, place: int) -> bool:
-    """Whether nothing is before a hyphen at the end of a text that it could separate from what follows."""
-    return not place if before == "-" else not before[-2].isalnum() and before[-2] != ")"
+    """Whether nothing is before a hyphen at the end of a text that it could separate from what follows, or a time."""
+    if before == "-":
+        return not place
+    return not (before[-2].isalnum() or before[-2] == ")") or _word_before(before[:-1]) in ("t", "time")
 
 
 def _is_extension(group: _Group, place: int) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from flame_metric.core.checks import check_kind
 from flame_metric.core.files import load_record, reading
 from flame_metric.core.tables import Cell, Table
 from flame_metric.errors import StateError
@@ -225,8 +226,10 @@ class Evaluation:
                 None if curve is None else Curve.from_dict(curve),
                 incomplete=None if incomplete is None else str(incomplete),
                 left_out=tuple(str(name) for name in record.get("left_out", ())),
-                names=None if record.get("names") is None else dict(record["names"]),
+                names=record.get("names"),
             )
+            if evaluation.names is not None:
+                check_kind("names", evaluation.names, dict, "a table")
             evaluation._check_classes()
         return evaluation
 
