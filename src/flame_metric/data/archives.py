@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import IO, Any, Protocol, cast
 
-from flame_metric.data.frame_names import normalize_name
+from flame_metric.data.name_parts import normalize_name
 from flame_metric.data.stored import StoredFile, check_name, empty_folder
 from flame_metric.errors import DatasetError, shortened
 

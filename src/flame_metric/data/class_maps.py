@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from flame_metric.core.labels import LabelSpace
 from flame_metric.data.folders import LabelFolder
-from flame_metric.data.frame_names import normalize_name
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.name_parts import normalize_name
 from flame_metric.data.paths import check_folder
 from flame_metric.data.splits import check_chosen
 from flame_metric.errors import ConfigError, DatasetError, shortened

@@ -27,8 +27,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
-from flame_metric.data.frame_names import FrameNames, NamedFolders, normalize_name, propose_affixes
+from flame_metric.data.affixes import propose_affixes
+from flame_metric.data.frame_names import FrameNames, NamedFolders
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.name_parts import normalize_name
 from flame_metric.data.npy import read_npy
 from flame_metric.data.paths import check_file, exists
 from flame_metric.data.places import open_place

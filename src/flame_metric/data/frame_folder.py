@@ -18,10 +18,11 @@ from typing import cast
 
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import Fps, as_fps
+from flame_metric.data.affixes import propose_affixes
 from flame_metric.data.class_maps import ClassMaps
 from flame_metric.data.folders import find_step, walk_folder
 from flame_metric.data.frame_files import FrameFile, cut_into_runs, pair_files, recordings
-from flame_metric.data.frame_names import FrameNames, NamedFolders, propose_affixes
+from flame_metric.data.frame_names import FrameNames, NamedFolders
 from flame_metric.data.images import FRAME_EXTENSIONS
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import check_folder

@@ -32,33 +32,38 @@ from __future__ import annotations
 
 import re
 import shlex
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from itertools import chain, islice, pairwise, product
+from itertools import chain, islice, pairwise
 from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
+from flame_metric.data.name_parts import (
+    SEPARATORS,
+    WORDS_OF_FRAMES,
+    Runs,
+    Texts,
+    cut_name,
+    is_of_word,
+    join_parts,
+    mark_digits,
+    texts_of,
+    word_before,
+)
+from flame_metric.data.name_times import kind_of_time
 from flame_metric.errors import ConfigError, DatasetError, shortened
 
-__all__ = ["FrameName", "FrameNames", "NamedFolders", "normalize_name", "propose_affixes", "split_name"]
+__all__ = ["FrameName", "FrameNames", "NamedFolders", "split_name"]
 
-_RUN = re.compile(r"([0-9]+)")
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
-_SEPARATORS = "_-. "
 _BRACKETS = "([{"
 _MOST_DIGITS = 18
 _FIRST_TIMESTAMP = 10**9  # a camera of 1000 Hz takes 11 days for as many frames
 _MOST_CANDIDATES = 8
 _MOST_CAMERAS = 12
-_MOST_COMPARED, _MOST_AFFIXES = 300, 5
 _CITY = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*_")
 _CITYSCAPES_TYPES = re.compile(r"_(leftImg8bit|rightImg8bit|gtFine|gtCoarse|gtBboxCityPersons)")
 _EXTENSIONS = frozenset(("mp4", "mp2", "jp2", "mj2", "h264", "h265", "x264", "x265"))  # a name of a video, before a dot
-_OF_FRAMES = frozenset(
-    ("f", "fr", "frm", "frame", "frames", "i", "idx", "im", "image", "img", "index", "n", "no", "num", "t", "time")
-)
 _CLOCKS, _UNITS = ("-", "_", ":", ".", " "), ("h", "hr", "m", "min")  # between the digits of a time of day
 _OF_SEQUENCES = frozenset(
     (
@@ -84,8 +89,6 @@ class _NamedFile(Protocol):
 
 
 File = TypeVar("File", bound=_NamedFile)
-_Texts = tuple[str, ...]
-_Runs = tuple[str, ...]
 
 
 class FrameName(NamedTuple):
@@ -127,17 +130,6 @@ class NamedFolders(NamedTuple):
         return ((folder, name, file) for folder, files in self.folders.items() for name, file in files.items())
 
 
-def normalize_name(text: str) -> str:
-    r"""Return a name in the form (NFC) in which it is compared: one name may be spelled in two ways.
-
-    Examples
-    --------
-    >>> normalize_name("ko\N{COMBINING DIAERESIS}ln") == "k\N{LATIN SMALL LETTER O WITH DIAERESIS}ln"
-    True
-    """
-    return unicodedata.normalize("NFC", text)
-
-
 def split_name(name: str, path: object) -> FrameName:
     """Split a name whose number is its last digits, as in data sets that are known by name.
 
@@ -157,7 +149,7 @@ def split_name(name: str, path: object) -> FrameName:
     >>> split_name("0016E5_07959", "0016E5_07959.png")
     FrameName(recording='0016E5', number=7959, around=('0016E5_', ''))
     """
-    texts, runs = _cut(name)
+    texts, runs = cut_name(name)
     if not runs:
         _refuse_no_digits(name, path)
     return _split_at(name, texts, runs, len(runs) - 1, path)
@@ -177,7 +169,7 @@ class FrameNames:
         Reads names instead.
     """
 
-    places: Mapping[_Texts, int]
+    places: Mapping[Texts, int]
     several: frozenset[str] = frozenset()
     pattern: re.Pattern[str] | None = None
 
@@ -210,7 +202,7 @@ class FrameNames:
         >>> list(FrameNames.find(side, pattern="^a_([0-9]+)").sequences(side.folders))
         ['000004_x8', '000005_x8']
         """
-        known: set[_Texts] = set()
+        known: set[Texts] = set()
         if pattern is not None:
             found = cls({}, pattern=_compile(pattern, option))
         else:
@@ -225,12 +217,12 @@ class FrameNames:
                 recording, number, (before, after) = found.split(name, file)
                 if abs(number) >= _FIRST_TIMESTAMP:
                     _refuse_time(file, f"{number} as its number", "a date or a timestamp")
-                of_side.setdefault(folder, Counter())[recording] += 1 if _texts_of(name) not in known else 2
+                of_side.setdefault(folder, Counter())[recording] += 1 if texts_of(name) not in known else 2
                 numbers.setdefault((folder, (before, after)), []).append(name[len(before) : len(name) - len(after)])
             several.update(folder for folder, there in of_side.items() if len(there) > 1 and folder)
             lengths.append(of_side)
             for (folder, (before, after)), digits in numbers.items() if pattern is None else ():
-                if kind := _kind_of_time(before, digits):
+                if kind := kind_of_time(before, digits):
                     file = side.folders[folder][f"{before}{digits[0]}{after}"]
                     _refuse_time(file, f"{digits[0]} in its name", kind, option)
         if pattern is None:
@@ -260,9 +252,9 @@ class FrameNames:
                     "be digits",
                     path=str(path),
                 )
-            rest = (name[: match.start()].rstrip(_SEPARATORS), name[match.end() :].strip(_SEPARATORS))
+            rest = (name[: match.start()].rstrip(SEPARATORS), name[match.end() :].strip(SEPARATORS))
             return FrameName("_".join(filter(None, rest)), _number(number, path), ("", ""))
-        texts, runs = _cut(name)
+        texts, runs = cut_name(name)
         return _split_at(name, texts, runs, self.places[texts], path)
 
     def sequences(self, folders: Mapping[str, Mapping[str, File]]) -> dict[str, dict[str, File]]:
@@ -306,24 +298,10 @@ class FrameNames:
 # ── names ──
 
 
-def _cut(name: str) -> tuple[_Texts, _Runs]:
-    """Return the texts around the digits of a name, and the digits."""
-    pieces = _RUN.split(name)
-    return tuple(pieces[::2]), tuple(pieces[1::2])
-
-
-def _texts_of(name: str) -> _Texts:
-    return _cut(name)[0]
-
-
-def _join(texts: Sequence[str], runs: Sequence[str]) -> str:
-    return "".join(chain.from_iterable(zip(texts, (*runs, ""), strict=False)))
-
-
-def _split_at(name: str, texts: _Texts, runs: _Runs, place: int, path: object) -> FrameName:
-    before = _join(texts[: place + 1], runs[:place])
+def _split_at(name: str, texts: Texts, runs: Runs, place: int, path: object) -> FrameName:
+    before = join_parts(texts[: place + 1], runs[:place])
     after = name[len(before) + len(runs[place]) :]
-    return FrameName(before.rstrip(_SEPARATORS + _BRACKETS), _number(runs[place], path), (before, after))
+    return FrameName(before.rstrip(SEPARATORS + _BRACKETS), _number(runs[place], path), (before, after))
 
 
 def _number(digits: str, path: object) -> int:
@@ -360,9 +338,9 @@ def _compile(pattern: str, option: str) -> re.Pattern[str]:
 class _Group:
     """The names of the same texts, of all sides: runs of digits by folder, each with a file."""
 
-    def __init__(self, texts: _Texts) -> None:
+    def __init__(self, texts: Texts) -> None:
         self.texts = texts
-        self.by_folder: dict[str, dict[_Runs, _NamedFile]] = {}
+        self.by_folder: dict[str, dict[Runs, _NamedFile]] = {}
 
     @property
     def number_of_runs(self) -> int:
@@ -376,7 +354,7 @@ class _Group:
             if any(len({runs[place] for runs in names}) > 1 for names in self.by_folder.values() if len(names) > 1)
         ]
 
-    def names(self) -> Iterator[tuple[_Runs, _NamedFile]]:
+    def names(self) -> Iterator[tuple[Runs, _NamedFile]]:
         return chain.from_iterable(names.items() for names in self.by_folder.values())
 
     def values(self, place: int) -> set[str]:
@@ -407,7 +385,7 @@ class _Group:
         )
         return 2 * sum(length == 1 for length in lengths.values()) <= len(lengths)
 
-    def example(self, places: Sequence[int]) -> tuple[list[_Runs], list[_NamedFile]]:
+    def example(self, places: Sequence[int]) -> tuple[list[Runs], list[_NamedFile]]:
         """Return two names of a folder that differ, if there are."""
         names = max(self.by_folder.values(), key=len)
         first = next(iter(names))
@@ -421,8 +399,8 @@ class _Reader:
 
     def __init__(self, sides: Sequence[NamedFolders], option: str) -> None:
         self._option = option
-        self._groups: dict[_Texts, _Group] = {}
-        self.cityscapes: set[_Texts] = set()
+        self._groups: dict[Texts, _Group] = {}
+        self.cityscapes: set[Texts] = set()
         kinds = [
             (side, folder, {self._add(folder, name, file) for name, file in files.items()})
             for side in sides
@@ -433,9 +411,9 @@ class _Reader:
             if len(there) > 1 and 2 * single > len(side.folders[folder]):
                 _refuse_single(side, folder, option)
 
-    def _add(self, folder: str, name: str, file: _NamedFile) -> _Texts:
+    def _add(self, folder: str, name: str, file: _NamedFile) -> Texts:
         """Sort a name in, and return the texts by which it is."""
-        texts, runs = _cut(name)
+        texts, runs = cut_name(name)
         if not name.isascii() and _OTHER_DIGIT.search(name):
             self._refuse(file, "its name has digits other than 0-9", "frame numbers in 0-9", [name])
         if not runs:
@@ -446,9 +424,9 @@ class _Reader:
             self.cityscapes.add(texts)
         return texts
 
-    def places(self) -> dict[_Texts, int]:
+    def places(self) -> dict[Texts, int]:
         """Return the place of the number by the texts of a name."""
-        found: dict[_Texts, int] = {}
+        found: dict[Texts, int] = {}
         unclear = []
         for texts, group in self._groups.items():
             varying = group.varying()
@@ -456,7 +434,7 @@ class _Reader:
                 found[texts] = 1
             elif group.number_of_runs == 1:
                 found[texts] = 0
-                if _word_before(texts[0]) in _OF_CAMERAS and group.are_few(0) and len(group.by_folder) > 1:
+                if word_before(texts[0]) in _OF_CAMERAS and group.are_few(0) and len(group.by_folder) > 1:
                     self._refuse_several(group, [0], "which look like numbers of cameras")
             elif varying:
                 found[texts] = self._choose(group, varying)
@@ -482,7 +460,7 @@ class _Reader:
         behind = [place for place in range(last + 1, group.number_of_runs) if not _is_type(group, place)]
         if behind:
             self._refuse_several(group, [*varying, *behind])
-        word = _word_before(group.texts[last])
+        word = word_before(group.texts[last])
         if word in _OF_CAMERAS or (word in _OF_SEQUENCES and last < group.number_of_runs - 1):
             self._refuse_several(group, list(range(group.number_of_runs)))
         return last
@@ -496,7 +474,7 @@ class _Reader:
                 self._refuse_several(group, [place, other], "which look like fractions of a number", times=True)
             between = group.texts[other]
             digits = group.values(place) | group.values(other)
-            if between.strip(_SEPARATORS).lower() in _UNITS or (
+            if between.strip(SEPARATORS).lower() in _UNITS or (
                 between in _CLOCKS and all(len(each) == 2 and each < "60" for each in digits)
             ):
                 self._refuse_several(group, [place, other], "which look like a date or a time of day", times=True)
@@ -517,19 +495,19 @@ class _Reader:
             return
         grouped = all(len(digits) == 3 for digits in group.values(place))
         if before == "." or (grouped and all(len(digits) < 4 for digits in shorter.values(place - 1))):
-            names = [_join(each.texts, next(each.names())[0]) for each in (shorter, group)]
+            names = [join_parts(each.texts, next(each.names())[0]) for each in (shorter, group)]
             found = "names hold numbers with and without a separator"
             self._refuse(next(group.names())[1], found, "frame numbers without one", names, times=True)
 
     def _refuse_several(self, group: _Group, places: Sequence[int], what: str = "", *, times: bool = False) -> NoReturn:
         examples, files = group.example(places)
         marked = [
-            _join(group.texts, [f"[{run}]" if place in places else run for place, run in enumerate(runs)])
+            join_parts(group.texts, [f"[{run}]" if place in places else run for place, run in enumerate(runs)])
             for runs in examples
         ]
         if what:
             self._refuse(files[0], f"its name has digits {what}", "frame numbers from 0 on", marked, times=times)
-        names = [_join(group.texts, runs) for runs in examples]
+        names = [join_parts(group.texts, runs) for runs in examples]
         patterns = (_pattern_for(group.texts, examples, place, names) for place in reversed(places))
         ways = [self._option.format(shlex.quote(pattern)) for pattern in patterns if pattern][:2]
         raise DatasetError(
@@ -549,7 +527,7 @@ class _Reader:
         raise DatasetError(f"{file}: {found} ({shortened(names)}), expected {wanted}; {remedy}", path=file)
 
 
-def _is_cityscapes(texts: _Texts, runs: _Runs, folder: str, file: str) -> bool:
+def _is_cityscapes(texts: Texts, runs: Runs, folder: str, file: str) -> bool:
     if len(runs) < 2 or texts[1] != "_" or not len(runs[0]) == len(runs[1]) == 6 or not _CITY.fullmatch(texts[0]):
         return False
     return folder == texts[0][:-1] or _CITYSCAPES_TYPES.search(file) is not None
@@ -558,34 +536,20 @@ def _is_cityscapes(texts: _Texts, runs: _Runs, folder: str, file: str) -> bool:
 def _is_type(group: _Group, place: int) -> bool:
     """Whether digits that never vary belong to a word that is not a frame's: ``v2``, ``720p``, ``8bit``."""
     padded = any(digits.startswith("0") and len(digits) > 1 for digits in group.values(place))
-    return not padded and _is_word(group.texts[place], group.texts[place + 1])
-
-
-def _is_word(before: str, after: str) -> bool:
-    """Whether letters are attached to digits between these texts, and do not say that they number frames."""
-    word = _word_before(before)
-    return bool(word or after[:1].isalpha()) and word not in _OF_FRAMES
+    return not padded and is_of_word(group.texts[place], group.texts[place + 1])
 
 
 def _names_sequences(before: str) -> bool:
     """Whether the text before digits that vary can say that they number sequences: it ends with a word for it."""
-    word = _word_before(before.rstrip(_SEPARATORS))
-    return bool(word) and word not in _OF_FRAMES
-
-
-def _word_before(text: str) -> str:
-    """Return the letters at the end of a text."""
-    found = len(text)
-    while found and text[found - 1].isalpha():
-        found -= 1
-    return text[found:].lower()
+    word = word_before(before.rstrip(SEPARATORS))
+    return bool(word) and word not in WORDS_OF_FRAMES
 
 
 def _is_open(before: str, place: int) -> bool:
     """Whether nothing is before a hyphen at the end of a text that it could separate from what follows, or a time."""
     if before == "-":
         return not place
-    return not (before[-2].isalnum() or before[-2] == ")") or _word_before(before[:-1]) in ("t", "time")
+    return not (before[-2].isalnum() or before[-2] == ")") or word_before(before[:-1]) in ("t", "time")
 
 
 def _is_extension(group: _Group, place: int) -> bool:
@@ -594,13 +558,13 @@ def _is_extension(group: _Group, place: int) -> bool:
     return bool(before[1]) and all(f"{before[2]}{digits}".lower() in _EXTENSIONS for digits in group.values(place))
 
 
-def _pattern_for(texts: _Texts, examples: Sequence[_Runs], place: int, names: Sequence[str]) -> str | None:
+def _pattern_for(texts: Texts, examples: Sequence[Runs], place: int, names: Sequence[str]) -> str | None:
     """Return a short pattern that finds the run at a place of some names."""
     before, after = re.escape(texts[place]), re.escape(texts[place + 1])
     tried = [r"(\d+)$", r"^(\d+)", before + r"(\d+)", r"(\d+)" + after, before + r"(\d+)" + after]
     for pattern in tried:
         found = [re.search(pattern, name) for name in names]
-        starts = [len(_join(texts[: place + 1], runs[:place])) for runs in examples]
+        starts = [len(join_parts(texts[: place + 1], runs[:place])) for runs in examples]
         if all(match is not None and match.start(1) == start for match, start in zip(found, starts, strict=True)):
             return pattern
     return None
@@ -614,65 +578,6 @@ def _refuse_time(file: _NamedFile, found: str, kind: str, option: str | None = N
     raise DatasetError(
         f"{file}: has {found}, which looks like {kind}, expected a frame number{way}; {_REMEDY}", path=file
     )
-
-
-def _kind_of_time(before: str, digits: Sequence[str]) -> str | None:
-    """Say what kind of time the numbers of a recording look like; None if they are numbers."""
-    widths = {len(each) for each in digits}
-    if len(widths) > 1:
-        return None
-    (width,) = widths
-    if width == 8 and all(_day(each[:4], each[4:6], each[6:]) for each in digits):
-        return "a date"
-    dated = re.search(r"((?:19|20)[0-9]{2})([-_.]?)([0-9]{2})\2(?:([0-9]{2})[-_ T]?)?$", before)
-    if dated is not None:
-        year, separator, month, day = dated.groups()
-        if width == 2 and day is None and separator and all(_day(year, month, each) for each in digits):
-            return "a date"
-        if width == 6 and day and _day(year, month, day) and all(_seconds(each) is not None for each in digits):
-            return "a time of day"
-    return next((kind for kind, read in _TIMES.get(width, ()) if _are_times(digits, width, read)), None)
-
-
-def _are_times(digits: Sequence[str], width: int, read: Callable[[str], int | None]) -> bool:
-    """Whether all are times, and lie more evenly in time than as numbers: they skip 60 to 99, or pass midnight."""
-    values = sorted(map(int, digits))
-    times = [time for value in values if (time := read(f"{value:0{width}}")) is not None]
-    if len(times) < len(values):
-        return False
-    hour = 10 ** (width - 2)
-    if width > 4 and values[0] < hour and values[-1] >= 23 * hour:
-        return True
-    gaps, gaps_in_time = ({later - earlier for earlier, later in pairwise(found)} for found in (values, times))
-    return len(gaps_in_time) < len(gaps)
-
-
-def _day(year: str, month: str, day: str) -> int | None:
-    """Return the number of a day between 1900 and 2100; None if there is none."""
-    try:
-        found = date(int(year), int(month), int(day))
-    except ValueError:
-        return None
-    return found.toordinal() if 1900 <= found.year <= 2100 else None
-
-
-def _seconds(text: str) -> int | None:
-    """Return seconds, of text that ends with two digits each of minutes and seconds."""
-    hours, minutes, seconds = int(text[:-4] or "0"), int(text[-4:-2]), int(text[-2:])
-    return None if hours > 23 or minutes > 59 or seconds > 59 else (hours * 60 + minutes) * 60 + seconds
-
-
-def _parts_of_second(text: str, digits: int) -> int | None:
-    seconds = _seconds(text[:-digits])
-    return None if seconds is None else seconds * 10**digits + int(text[-digits:])
-
-
-_TIMES: Mapping[int, Sequence[tuple[str, Callable[[str], int | None]]]] = {
-    4: (("a time of day", _seconds),),
-    6: (("a time of day", _seconds), ("a date", lambda text: _day(f"20{text[:2]}", text[2:4], text[4:]))),
-    8: (("a time of day", lambda text: _parts_of_second(text, 2)),),
-    9: (("a time of day", lambda text: _parts_of_second(text, 3)),),
-}
 
 
 def _check_lengths(sides: Sequence[NamedFolders], lengths: Sequence[Mapping[str, Counter[str]]], option: str) -> None:
@@ -689,8 +594,8 @@ def _check_lengths(sides: Sequence[NamedFolders], lengths: Sequence[Mapping[str,
 
 def _refuse_single(side: NamedFolders, folder: str, option: str) -> NoReturn:
     names = list(islice(side.folders[folder], 2))
-    marked = [_RUN.sub(r"[\1]", name) for name in names]
-    first, *others = (_texts_of(name)[0] for name in names)
+    marked = [mark_digits(name) for name in names]
+    first, *others = (texts_of(name)[0] for name in names)
     pattern = f"^{re.escape(first)}(\\d+).*" if [first] == others else r"^.*?(\d+).*"
     raise DatasetError(
         f"{side.where}: by their names, most {side.what} are sequences of one frame, as {' and '.join(marked)} are "
@@ -698,74 +603,3 @@ def _refuse_single(side: NamedFolders, folder: str, option: str) -> NoReturn:
         f"as by {option.format(shlex.quote(pattern))}",
         path=str(side.where),
     )
-
-
-# ── names that do not match ──
-
-_AFFIX_OPTIONS = ("--pred-prefix {}", "--label-prefix {}", "--pred-suffix {}", "--label-suffix {}")
-
-
-def propose_affixes(
-    first: Iterable[str],
-    second: Iterable[str],
-    options: tuple[str, str, str, str] = _AFFIX_OPTIONS,
-    quote: Callable[[str], str] = shlex.quote,
-) -> str:
-    """Say which options remove the parts in which the names of two sides differ; "" if none do, or names fit already.
-
-    Parameters
-    ----------
-    first, second : iterable of str
-        Names of frames.
-    options : four of str
-        How they are written, ``{}`` for what they remove: the prefixes of first and second, then the suffixes.
-    quote : callable
-        How that is written.
-
-    Examples
-    --------
-    >>> propose_affixes(["a_01_leftImg8bit", "a_02_leftImg8bit"], ["a_01_gtFine_labelIds"])
-    '; try --pred-suffix _leftImg8bit --label-suffix _gtFine_labelIds'
-    >>> propose_affixes(["a_01", "a_02"], ["a_02", "a_03"])
-    ''
-    """
-    names = [list(islice(side, _MOST_COMPARED)) for side in (first, second)]
-    if {*names[0]} & {*names[1]}:
-        return ""
-    starts, ends = ([_affixes(side, from_end=end) for side in names] for end in (False, True))
-    ways = sorted(product(*starts, *ends), key=lambda way: (sum(map(len, way)), way))
-    for form in (str, _texts_of):
-        if form is _texts_of and {*map(form, names[0])} & {*map(form, names[1])}:
-            break  # other frames of the same names
-        for way in ways:
-            left, right = (
-                {form(name[len(start) : len(name) - len(end)]) for name in side}
-                for side, start, end in zip(names, way[:2], way[2:], strict=True)
-            )
-            if left & right:
-                used = [option.format(quote(affix)) for option, affix in zip(options, way, strict=True) if affix]
-                return "; try " + " ".join(used)
-    return ""
-
-
-def _affixes(names: Sequence[str], *, from_end: bool) -> list[str]:
-    """Return "" and what all names begin (or end) with, the shortest first, as far as it holds no frame number."""
-    turned = [name[::-1] for name in names] if from_end else names
-    lowest, highest = min(turned, default=""), max(turned, default="")
-    differ = (place for place, (one, other) in enumerate(zip(lowest, highest, strict=False)) if one != other)
-    common = lowest[: next(differ, min(len(lowest), len(highest)))]
-    texts, runs = _cut(common)
-    found, length = [""], 0
-    for place, text in enumerate(texts):
-        if place:
-            sides = (text[::-1], texts[place - 1][::-1]) if from_end else (texts[place - 1], text)
-            if not _is_word(*sides):
-                break
-            length += len(runs[place - 1])
-        for cut in range(length + 1, length + len(text) + 1):
-            is_whole = cut == length + len(text) and all(_RUN.match(name, cut) for name in turned)
-            if is_whole or not common[cut - 1].isalnum():
-                found.append(common[:cut])
-        length += len(text)
-    found = [affix for affix in found if all(len(affix) < len(name) for name in names)][:_MOST_AFFIXES]
-    return [affix[::-1] for affix in found] if from_end else found

@@ -21,8 +21,9 @@ from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data import VIDEO_EXTENSIONS
 from flame_metric.data.class_maps import ClassMaps, ClassReader
 from flame_metric.data.frame_files import FileFolder
-from flame_metric.data.frame_names import normalize_name, split_name
+from flame_metric.data.frame_names import split_name
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.name_parts import normalize_name
 from flame_metric.data.paths import is_file
 from flame_metric.data.video_file import VideoFile
 from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
