@@ -9,7 +9,8 @@ Where this leaves two readings, there is no guess. Such names are refused with t
 marked:
 
 - Several runs vary (``000000_cam0``), unless the last of them is the only one by which most sequences have several
-  frames. What follows the number may hold digits that never vary, if letters are attached to them (``_v2``, ``@2x``).
+  frames, and the others follow words that can name sequences (``take1_0007``, ``take2_0012``). What follows the number
+  may hold digits that never vary, if letters are attached to them (``_v2``, ``@2x``).
 - Most sequences that names tell apart have one frame (a hash at the end).
 - The number is negative, a fraction, a date, a time of day, a timestamp, or written with separators or other digits.
 

@@ -130,7 +130,8 @@ class Part:
     def names(self) -> Mapping[str, Any] | None:
         """How names of files were read, if there were any."""
         about = self.configuration.get("about")
-        return about.get("names") if isinstance(about, Mapping) else None
+        names = about.get("names") if isinstance(about, Mapping) else None
+        return names if isinstance(names, Mapping) else None
 
 
 def read_part(path: str | os.PathLike[str]) -> Part:
