@@ -62,10 +62,11 @@ _MOST_DIGITS = 18
 _FIRST_TIMESTAMP = 10**9  # a camera of 1000 Hz takes 11 days for as many frames
 _MOST_CANDIDATES = 8
 _MOST_CAMERAS = 12
+_HEX_LETTERS = re.compile(r"(?!f$)[a-f]+", re.IGNORECASE)  # 1f0007 is frame 7 of 1
 _CITY = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*_")
 _CITYSCAPES_TYPES = re.compile(r"_(leftImg8bit|rightImg8bit|gtFine|gtCoarse|gtBboxCityPersons)")
 _EXTENSIONS = frozenset(("mp4", "mp2", "jp2", "mj2", "h264", "h265", "x264", "x265"))  # a name of a video, before a dot
-_CLOCKS, _UNITS = ("-", "_", ":", ".", " "), ("h", "hr", "m", "min")  # between the digits of a time of day
+_CLOCKS, _UNITS = ("-", "_", ":", ".", " "), ("h", "hr", "m", "min", "ms")  # between the digits of a time of day
 _OF_SEQUENCES = frozenset(
     (
         *("case", "clip", "drive", "ep", "episode", "patient", "run", "s", "scene", "seq", "sequence", "session"),
@@ -376,6 +377,28 @@ class _Group:
             for zeros in ("0", "00", "0" * len(digits))
         )
 
+    def zeros_vary(self, place: int) -> bool:
+        """Whether unlike numbers that begin with a zero have unlike widths in a folder."""
+        for names in self.by_folder.values():
+            padded = {runs[place] for runs in names if runs[place][0] == "0" and len(runs[place]) > 1}
+            if len({len(digits) for digits in padded}) > 1 and len({int(digits) for digits in padded}) == len(padded):
+                return True
+        return False
+
+    def gaps_vary(self, place: int) -> bool:
+        """Whether numbers are not all equally far apart."""
+        found = ({int(runs[place]) for runs in names} for names in self.by_folder.values())
+        return any(len({later - earlier for earlier, later in pairwise(sorted(each))}) > 1 for each in found)
+
+    def follows_folder(self) -> bool:
+        """Whether the name of a folder, such as ``cam1``, ends within the first digits of all names in it."""
+        before = self.texts[0]
+        return any(
+            folder.startswith(before) and all(runs[0] != own and runs[0].startswith(own) for runs in names)
+            for folder, names in self.by_folder.items()
+            if before and (own := folder.removeprefix(before)) and own.isdigit()
+        )
+
     def widths_vary(self, place: int) -> bool:
         return any(len({len(runs[place]) for runs in names}) > 1 for names in self.by_folder.values())
 
@@ -461,8 +484,9 @@ class _Reader:
         behind = [place for place in range(last + 1, group.number_of_runs) if not _is_type(group, place)]
         if behind:
             self._refuse_several(group, [*varying, *behind])
-        word = word_before(group.texts[last])
-        if word in _OF_CAMERAS or (word in _OF_SEQUENCES and last < group.number_of_runs - 1):
+        word, others = word_before(group.texts[last]), [*group.texts[:last], *group.texts[last + 1 : -1]]
+        of_frames = [text for text in others if word_before(text.rstrip(SEPARATORS)) in {"", *WORDS_OF_FRAMES}]
+        if word in _OF_CAMERAS or (word in _OF_SEQUENCES and (of_frames or last < group.number_of_runs - 1)):
             self._refuse_several(group, list(range(group.number_of_runs)))
         return last
 
@@ -485,12 +509,19 @@ class _Reader:
         before = group.texts[place]
         if before.endswith(_MINUS) or (before.endswith("-") and _is_open(before, place)):
             self._refuse_several(group, [place], "with a minus before it")
+        if group.zeros_vary(place) or (not place and group.follows_folder()):
+            self._refuse_several(group, [place], "that may be two numbers in a row")
         if not place:
             return
+        short = all(len(digits) < 3 for digits in group.values(place))
         if before in (",", "'", "\N{RIGHT SINGLE QUOTATION MARK}") or (
-            before == "." and group.widths_vary(place) and not _is_extension(group, place - 1)
+            before == "."
+            and (group.widths_vary(place) or (short and group.gaps_vary(place)))
+            and not _is_extension(group, place - 1)
         ):
             self._refuse_several(group, [place - 1, place], "with a point or a separator in a number", times=True)
+        if _HEX_LETTERS.fullmatch(before):
+            self._refuse_several(group, [place - 1, place], "which look like parts of a hexadecimal number")
         shorter = self._groups.get((*group.texts[:place], *group.texts[place + 1 :]))
         if shorter is None or not before or any(letter.isalnum() for letter in before):
             return
@@ -543,7 +574,7 @@ def _is_type(group: _Group, place: int) -> bool:
 def _names_sequences(before: str) -> bool:
     """Whether the text before digits that vary can say that they number sequences: it ends with a word for it."""
     word = word_before(before.rstrip(SEPARATORS))
-    return bool(word) and word not in WORDS_OF_FRAMES
+    return bool(word) and word not in WORDS_OF_FRAMES and word not in _UNITS
 
 
 def _is_open(before: str, place: int) -> bool:
