@@ -143,6 +143,13 @@ def test_frames_whose_names_say_their_sequence_match_in_whatever_folders(tmp_pat
         match(tmp_path / "other", ["a/frame_1.npy"], ["b/frame_1.npy"])
 
 
+def test_folders_without_labels_may_hold_names_of_any_kind(tmp_path: Path) -> None:
+    preds = tree(tmp_path / "preds", "a/1.npy", "a/2.npy", "pictures/1_x1.npy", "pictures/2_x2.npy", "pictures/x.npy")
+    labels = tree(tmp_path / "labels", "a/1.npy", "a/2.npy")
+    found = match_folders(LabelFolder.scan(preds), LabelFolder.scan(labels))
+    assert ([clip.name for clip in found.clips], found.unlabelled) == (["a"], ["pictures"])
+
+
 def test_one_frame_has_no_step(tmp_path: Path) -> None:
     (clip,) = match(tmp_path, ["1.npy"], ["1.npy"])
     assert clip.step is None

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -418,6 +418,12 @@ def match_folders(
     """
     if step is not None:
         step = check_integer("step", step, 1)
+    shared = labels.folders.keys() & preds.folders.keys()
+    if shared == labels.folders.keys():  # names in other folders say nothing of those that are scored
+        extra = sorted(preds.folders.keys() - shared)
+        preds = replace(preds, folders={folder: preds.folders[folder] for folder in labels.folders})
+    else:
+        extra = []
     sides = NamedFolders(preds.root, "predictions", preds.folders), NamedFolders(labels.root, "labels", labels.folders)
     _check_affixes(preds, labels)
     names = FrameNames.find(*sides, pattern=frame_number)
@@ -431,7 +437,8 @@ def match_folders(
     step = find_step(labels.root, *numbers, step=step)
     clips = [Clip(name, tuple(_place_frames(frames, step or 1)), step) for name, frames in placed.items()]
     used = {id(files[0]) for files in pairs.values()}
-    return MatchedFolders(clips, sorted(name for name, files in of_preds.items() if id(files) not in used), names)
+    unlabelled = [name for name, files in of_preds.items() if id(files) not in used]
+    return MatchedFolders(clips, sorted([*unlabelled, *extra]), names)
 
 
 def files_by_frame(

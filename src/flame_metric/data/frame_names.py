@@ -430,9 +430,9 @@ class _Reader:
             for side in sides
             for folder, files in side.folders.items()
         ]
+        alone = {texts for texts, group in self._groups.items() if sum(map(len, group.by_folder.values())) == 1}
         for side, folder, there in kinds:
-            single = sum(sum(map(len, self._groups[texts].by_folder.values())) == 1 for texts in there)
-            if len(there) > 1 and 2 * single > len(side.folders[folder]):
+            if len(there) > 1 and 2 * len(there & alone) > len(side.folders[folder]):
                 _refuse_single(side, folder, option)
 
     def _add(self, folder: str, name: str, file: _NamedFile) -> Texts:
@@ -464,9 +464,12 @@ class _Reader:
                 found[texts] = self._choose(group, varying)
             else:
                 unclear.append(group)
+        alike: dict[int, set[int]] = {}
+        for texts, place in found.items():
+            alike.setdefault(len(texts), set()).add(place)
         for group in unclear:  # one name in each folder: as others of so many runs are read
-            alike = {place for texts, place in found.items() if len(texts) == len(group.texts)}
-            found[group.texts] = alike.pop() if len(alike) == 1 else group.number_of_runs - 1
+            places = alike.get(len(group.texts), set())
+            found[group.texts] = min(places) if len(places) == 1 else group.number_of_runs - 1
         for texts, place in found.items():
             self._check(self._groups[texts], place)
         return found
