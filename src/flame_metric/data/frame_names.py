@@ -617,9 +617,9 @@ def _refuse_time(file: _NamedFile, found: str, kind: str, option: str | None = N
 
 def _check_lengths(sides: Sequence[NamedFolders], lengths: Sequence[Mapping[str, Counter[str]]], option: str) -> None:
     """Refuse names that make a sequence of almost every frame; ``lengths``: frames by folder and recording."""
-    longest: Counter[str] = Counter()
+    longest: dict[str, int] = {}
     for by_recording in chain.from_iterable(of_side.values() for of_side in lengths):
-        longest |= by_recording
+        longest.update({name: max(frames, longest.get(name, 0)) for name, frames in by_recording.items()})
     for side, of_side in zip(sides, lengths, strict=True):
         told_apart = [name for there in of_side.values() if len(there) > 1 for name in there]
         if 2 * sum(longest[name] == 1 for name in told_apart) <= len(told_apart):
