@@ -381,7 +381,8 @@ class _Group:
         """Whether unlike numbers that begin with a zero have unlike widths in a folder."""
         for names in self.by_folder.values():
             padded = {runs[place] for runs in names if runs[place][0] == "0" and len(runs[place]) > 1}
-            if len({len(digits) for digits in padded}) > 1 and len({int(digits) for digits in padded}) == len(padded):
+            different = {digits.lstrip("0") for digits in padded}
+            if len({len(digits) for digits in padded}) > 1 and len(different) == len(padded):
                 return True
         return False
 
@@ -400,6 +401,7 @@ class _Group:
         )
 
     def widths_vary(self, place: int) -> bool:
+        """Whether a run has more digits in some names of a folder than in others."""
         return any(len({len(runs[place]) for runs in names}) > 1 for names in self.by_folder.values())
 
     def most_have_several(self, place: int) -> bool:
@@ -454,7 +456,7 @@ class _Reader:
         unclear = []
         for texts, group in self._groups.items():
             varying = group.varying()
-            if texts in self.cityscapes:
+            if texts in self.cityscapes and all(len(runs[0]) == len(runs[1]) == 6 for runs, _ in group.names()):
                 found[texts] = 1
             elif group.number_of_runs == 1:
                 found[texts] = 0
@@ -502,8 +504,9 @@ class _Reader:
                 self._refuse_several(group, [place, other], "which look like fractions of a number", times=True)
             between = group.texts[other]
             digits = group.values(place) | group.values(other)
+            clock = between in _CLOCKS and not _names_sequences(group.texts[place])
             if between.strip(SEPARATORS).lower() in _UNITS or (
-                between in _CLOCKS and all(len(each) == 2 and each < "60" for each in digits)
+                clock and all(len(each) == 2 and each < "60" for each in digits)
             ):
                 self._refuse_several(group, [place, other], "which look like a date or a time of day", times=True)
 
@@ -558,8 +561,11 @@ class _Reader:
     def _refuse(
         self, file: _NamedFile, found: str, wanted: str, names: Sequence[str], *, times: bool = False
     ) -> NoReturn:
-        remedy = _REMEDY if times else f"{self._give} says which digits they are"
-        raise DatasetError(f"{file}: {found} ({shortened(names)}), expected {wanted}; {remedy}", path=file)
+        remedy = f"; if they are times, {_REMEDY}" if times else ""
+        raise DatasetError(
+            f"{file}: {found} ({shortened(names)}), expected {wanted}; {self._give} says which digits they are{remedy}",
+            path=file,
+        )
 
 
 def _is_cityscapes(texts: Texts, runs: Runs, folder: str, file: str) -> bool:
