@@ -16,8 +16,8 @@ marked:
 
 Names of Cityscapes are known: ``{city}_{6 digits}_{6 digits}``, in a folder called as the city, or with its types.
 
-A *pattern* settles all of this: a regular expression whose one group is the number. What it matches around the group
-belongs to neither number nor sequence; what it does not match names the sequence:
+A *pattern* settles all of this but timestamps: a regular expression whose one group is the number. What it matches
+around the group belongs to neither number nor sequence; what it does not match names the sequence:
 
 ================  =================  =========================
 pattern           name               read as
