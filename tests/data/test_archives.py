@@ -332,3 +332,30 @@ def test_a_folder_of_no_archive(text: str) -> None:
 def test_schemes_are_not_case_sensitive(tmp_path: Path) -> None:
     path = pack(tmp_path / "labels.zip", FILES)
     assert [file.name for file in open_place(f"ZIP://a::{path}").files()] == ["0001.png", "0002.png"]
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a/" + "1" * 60_000 + "a0.png", "holds a name of 60,0.. characters, 'a/1111.*'.., expected at most 255"),
+        ("a/" + "x" * 252 + ".png", "holds a name of 258 characters"),
+        ("a" * 256 + "/1.png", "holds a name of 262 characters"),
+        ("d/" * 20_000 + "1.png", "holds a name of 40,005 characters, .* in a path of at most 32,767"),
+    ],
+    ids=["number", "file", "folder", "path"],
+)
+def test_names_longer_than_any_file_system_allows(ending, name, message, tmp_path):
+    with pytest.raises(DatasetError, match=message):
+        open_place(pack(tmp_path / f"labels{ending}", {name: b"one", **FILES})).files()
+    longest = {f"a/{'1' * 251}.png": b"one", "\N{CJK UNIFIED IDEOGRAPH-8DEF}" * 255 + "/1.png": b"two"}
+    assert len(open_place(pack(tmp_path / f"others{ending}", longest)).files()) == 2
+
+
+def test_two_spellings_of_a_member_are_one(tmp_path):
+    names = ("k\N{LATIN SMALL LETTER O WITH DIAERESIS}ln/1.png", "ko\N{COMBINING DIAERESIS}ln/1.png")
+    for name in names:
+        (file,) = open_place(f"zip://{names[0][:-6]}::{pack(tmp_path / 'one.zip', {name: b'one'})}").files()
+        assert (str(file.path), file.read()) == ("1.png", b"one")
+    with pytest.raises(DatasetError, match="is in the archive twice"):
+        open_place(pack(tmp_path / "two.zip", dict.fromkeys(names, b"one"))).files()

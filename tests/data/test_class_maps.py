@@ -91,8 +91,8 @@ def test_a_reader_is_small_and_can_be_pickled(tmp_path: Path) -> None:
 
 def test_sequences(tmp_path: Path) -> None:
     maps = ClassMaps.scan(write(tmp_path, "a/1", "b/1", "b/2"), num_classes=3)
-    assert {name: list(files) for name, files in maps.sequences().items()} == {"a": ["1"], "b": ["1", "2"]}
-    assert list(maps.sequences(["b"])) == ["b"]
+    assert {name: list(files) for name, files in maps.choose(maps.files).items()} == {"a": ["1"], "b": ["1", "2"]}
+    assert list(maps.choose(maps.files, ["b"])) == ["b"]
     for chosen, message in (
         (["c"], "`sequences` names 'c', expected some of a, b$"),
         ([], "`sequences` names none, expected some of a, b$"),
@@ -100,12 +100,12 @@ def test_sequences(tmp_path: Path) -> None:
         (3, "`sequences` is 3, expected a list of names"),
     ):
         with pytest.raises(ConfigError, match=message):
-            maps.sequences(chosen)
+            maps.choose(maps.files, chosen)
 
 
 def test_sequences_of_a_flat_folder(tmp_path: Path) -> None:
-    assert list(ClassMaps.scan(write(tmp_path / "truth", "1", "2"), num_classes=3).sequences()) == ["truth"]
-    assert list(ClassMaps.scan(write(tmp_path / "two", "a_1", "b_1"), num_classes=3).sequences()) == ["a", "b"]
+    maps = ClassMaps.scan(write(tmp_path / "truth", "1", "2"), num_classes=3)
+    assert list(maps.choose(maps.files)) == ["truth"]
     mixed = ClassMaps.scan(write(tmp_path / "street", "1", "street_1"), num_classes=3)
     with pytest.raises(DatasetError, match="holds frames named only by numbers and others named street, expected"):
-        mixed.sequences()
+        mixed.choose({"": {}, "street": {}})

@@ -25,14 +25,14 @@ def frames(clip) -> list[tuple[int, str, bool, bool]]:
 def test_sequences_are_folders(tmp_path: Path) -> None:
     root = tree(tmp_path, "b/0001.npy", "a/0001.npy", "a/0003.npy", ".git/0001.npy", "a/notes.txt", "a/.hidden1.npy")
     folder = LabelFolder.scan(root)
-    assert {name: sorted(files) for name, files in folder.sequences.items()} == {"a": ["0001", "0003"], "b": ["0001"]}
+    assert {name: sorted(files) for name, files in folder.folders.items()} == {"a": ["0001", "0003"], "b": ["0001"]}
     assert not folder.is_flat
 
 
 def test_a_flat_folder_is_one_sequence_with_its_name(tmp_path: Path) -> None:
     folder = LabelFolder.scan(tree(tmp_path / "clip", "0001.npy", "0002.npy"))
     assert folder.is_flat
-    (clip,) = match_folders(folder, folder)
+    (clip,) = match_folders(folder, folder).clips
     assert clip.name == "clip"
 
 
@@ -49,7 +49,7 @@ def test_recordings_in_one_flat_folder_are_told_apart_by_their_names(tmp_path: P
 @pytest.mark.parametrize("suffix", ["_L", "_L.npy"])
 def test_prefix_and_suffix_select_and_are_removed(suffix: str, tmp_path: Path) -> None:
     root = tree(tmp_path, "gt_07_L.npy", "gt_07_colour.npy", "other_07_L.npy", "gt__L.npy")
-    assert LabelFolder.scan(root, prefix="gt_", suffix=suffix).sequences[""].keys() == {"07"}
+    assert LabelFolder.scan(root, prefix="gt_", suffix=suffix).folders[""].keys() == {"07"}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def match(tmp_path: Path, preds: list[str], labels: list[str], **options) -> lis
         LabelFolder.scan(tree(tmp_path / "preds", *preds)),
         LabelFolder.scan(tree(tmp_path / "labels", *labels)),
         **options,
-    )
+    ).clips
 
 
 def test_frames_are_matched_by_name_on_one_timeline(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_frames_are_matched_by_name_on_one_timeline(tmp_path: Path) -> None:
     ]
 
 
-def test_the_frame_number_is_the_last_digits(tmp_path: Path) -> None:
+def test_the_frame_number_is_what_varies(tmp_path: Path) -> None:
     (clip,) = match(tmp_path, ["0006R0_f00930_L.npy"], ["0006R0_f00930_L.npy", "0006R0_f00960_L.npy"])
     assert (clip.step, [frame.index for frame in clip.frames]) == (30, [0, 1])
 
@@ -143,6 +143,13 @@ def test_frames_whose_names_say_their_sequence_match_in_whatever_folders(tmp_pat
         match(tmp_path / "other", ["a/frame_1.npy"], ["b/frame_1.npy"])
 
 
+def test_folders_without_labels_may_hold_names_of_any_kind(tmp_path: Path) -> None:
+    preds = tree(tmp_path / "preds", "a/1.npy", "a/2.npy", "pictures/1_x1.npy", "pictures/2_x2.npy", "pictures/x.npy")
+    labels = tree(tmp_path / "labels", "a/1.npy", "a/2.npy")
+    found = match_folders(LabelFolder.scan(preds), LabelFolder.scan(labels))
+    assert ([clip.name for clip in found.clips], found.unlabelled) == (["a"], ["pictures"])
+
+
 def test_one_frame_has_no_step(tmp_path: Path) -> None:
     (clip,) = match(tmp_path, ["1.npy"], ["1.npy"])
     assert clip.step is None
@@ -154,8 +161,19 @@ def test_one_frame_has_no_step(tmp_path: Path) -> None:
         (["a_1.npy"], ["a_1_L.npy"], {}, r"frame names do not match: .* a_1, labels a_1_L; try --label-suffix _L$"),
         (["p_1.npy"], ["1.npy"], {}, "; try --pred-prefix p_$"),
         (["1_pred.npy"], ["gt1_gt.npy"], {}, "; try --label-prefix gt --pred-suffix _pred --label-suffix _gt$"),
-        (["a/1.npy", "a/b_2.npy"], ["a/1.npy"], {}, "holds names of 2 kinds, such as #, b_# .*, expected one sequence"),
-        (["1.npy"], ["1.npy", "b_2.npy"], {}, r"has no predictions for 1 of 2 sequence\(s\): b; it has"),
+        (
+            ["a/1.npy", "a/2.npy", "a/3_b.npy", "a/4_b.npy"],
+            ["a/1.npy"],
+            {},
+            "holds names of 2 kinds, such as #, #_b .* expected one; --pred-prefix and --pred-suffix choose one",
+        ),
+        (["a/1.npy", "a/b_2.npy"], ["a/1.npy"], {}, "most predictions are sequences of one frame"),
+        (
+            ["1.npy"],
+            ["1.npy", "2.npy", "b_2.npy", "b_3.npy"],
+            {},
+            r"has no predictions for 1 of 2 sequence\(s\): b; it",
+        ),
         (["01.npy"], ["1.npy"], {}, r"preds/01\.npy: is frame 1 of sequence labels|labels/1\.npy: is frame 1 of .*01"),
         (["x.npy"], ["x.npy"], {}, "the frame name 'x' has no digits"),
         (
@@ -263,7 +281,7 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
 def test_a_clip_that_is_not_there_is_not_passed_over(tmp_path: Path) -> None:
     tree(tmp_path / "labels", "a/0001.npy", ".b/0001.npy")
     (tmp_path / "labels/.c").symlink_to(tmp_path / "gone")
-    assert list(LabelFolder.scan(tmp_path / "labels").sequences) == ["a"]
+    assert list(LabelFolder.scan(tmp_path / "labels").folders) == ["a"]
     (tmp_path / "labels/d").mkdir()
     with pytest.raises(DatasetError, match=r"labels.d: is empty, expected label maps; remove the folder if there are"):
         LabelFolder.scan(tmp_path / "labels")

@@ -293,8 +293,8 @@ def test_names_that_do_not_match(tmp_path: Path) -> None:
         save(tmp_path / f"frames/a/{number}_rgb.png", frame_of(number))
         save(tmp_path / f"labels/a/gt_{number}.png", label_of(number))
     refused(
-        r"a: frame names do not match: frames are named 0_rgb, 1_rgb, label maps gt_0, gt_1; try label_prefix = 'gt_' "
-        r"frame_suffix = '_rgb'$",
+        r"frames: frame names do not match: frames are named 0_rgb, 1_rgb, label maps gt_0, gt_1; try "
+        r"label_prefix = 'gt_' frame_suffix = '_rgb'$",
         tmp_path,
     )
     assert len(read(tmp_path, label_prefix="gt_", frame_suffix="_rgb").sequences) == 1
@@ -309,9 +309,24 @@ def test_names_of_flat_folders_that_do_not_match(tmp_path: Path) -> None:
 
 
 def test_names_of_several_kinds(tmp_path: Path) -> None:
+    write(tmp_path, "a", range(2), name="{}_left")
+    write(tmp_path, "a", range(2), name="{}_right")
+    refused(r"a: holds names of 2 kinds for sequence a, such as #_left, #_right \(# = frame number\), exp", tmp_path)
+
+
+def test_recordings_of_one_folder_are_told_apart_by_their_names(tmp_path: Path) -> None:
     write(tmp_path, "a", range(2), name="left_{}")
-    write(tmp_path, "a", range(2), name="right_{}")
-    refused(r"a: holds names of 2 kinds for sequence a, such as left_#, right_# \(# = frame number\), exp", tmp_path)
+    write(tmp_path, "a", range(3), name="right_{}")
+    found = read(tmp_path)
+    assert [(video.name, len(video.frames)) for video in found.sequences] == [("a_left", 2), ("a_right", 3)]
+
+
+def test_a_pattern_says_which_digits_are_the_number(tmp_path: Path) -> None:
+    for name in ("{}_cam0", "{}_cam1"):
+        write(tmp_path, "a", range(3), name=name)
+    refused(r"may be the frame number: \[0\]_cam\[0\], .*; say which it is by frame_number = '", tmp_path)
+    found = read(tmp_path, frame_number=r"^(\d+)")
+    assert [(video.name, len(video.frames)) for video in found.sequences] == [("a_cam0", 3), ("a_cam1", 3)]
 
 
 def test_names_without_a_number(tmp_path: Path) -> None:

@@ -333,3 +333,10 @@ def test_what_is_configured_for_servers_is_kept(monkeypatch):
     client = remote._options("https://host/x")["client_kwargs"]
     assert client["trust_env"] is True
     assert client["headers"] == {"X-Key": "1", "Accept-Encoding": "identity"}
+
+
+def test_names_longer_than_any_file_system_allows():
+    with fsspec.open(f"memory://long/{'1' * 300}.png", "wb") as file:
+        file.write(b"one")
+    with pytest.raises(DatasetError, match=r"memory://long: holds a name of 304 characters, '1+'\.\., exp"):
+        remote.open_remote("memory://long").files()

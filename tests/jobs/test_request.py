@@ -31,7 +31,8 @@ def folders(tmp_path_factory):
 def test_a_request_and_its_options_give_the_same_scores(folders):
     found = evaluate_folders(*folders, **OPTIONS)
     assert evaluate_folders(*folders, Request.from_options(**OPTIONS)).to_json() == found.to_json()
-    assert evaluate_bank(found.bank, Request.from_options(**OPTIONS)).to_json() == found.to_json()
+    of_bank = evaluate_bank(found.bank, Request.from_options(**OPTIONS))
+    assert of_bank.to_json() == replace(found, names=None).to_json()
 
 
 @pytest.mark.parametrize(

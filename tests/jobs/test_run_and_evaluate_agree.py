@@ -103,6 +103,16 @@ def flat_folder(root: Path, before: str) -> tuple[VideoDataset, Path]:
     return read(root / "frames", root / "labels", fps=10, **options), root / "labels"
 
 
+def named_folder(root: Path, form: str, **options: str) -> tuple[VideoDataset, Path]:
+    for recording in range(2):
+        for number in (0, 1, 2, 5, 6, 7):
+            name = form.format(recording, number)
+            save(root / f"frames/{name}.png", trees.frame_of(number))
+            save(root / f"labels/{name}.png", label(number + recording, (0, 1, 2)))
+    read = import_module("flame_metric.data.frame_folder").frame_folder
+    return read(root / "frames", root / "labels", fps=10, num_classes=3, **options), root / "labels"
+
+
 def video_files(root: Path) -> tuple[VideoDataset, Path]:
     pytest.importorskip("av", reason="video files are read by PyAV")
     files = import_module("video_files")
@@ -126,6 +136,10 @@ READERS = {
     "folders, unlike gaps": lambda root: frame_folder(root, GAPS),
     "folders, flat, numbers": lambda root: flat_folder(root, ""),
     "folders, flat, names": lambda root: flat_folder(root, "street_"),
+    "folders, names with types": lambda root: named_folder(root, "{0:04}/frame{1:04}@2x"),
+    "folders, recordings in one": lambda root: named_folder(root, "bonn/bonn_{0:06}_{1:06}_leftImg8bit"),
+    "folders, cameras in one": lambda root: named_folder(root, "a/{1:06}_cam{0}", frame_number=r"^(\d+)"),
+    "folders, flat, cameras": lambda root: named_folder(root, "{1:06}_cam{0}", frame_number=r"^(\d+)"),
     "video files": video_files,
 }
 

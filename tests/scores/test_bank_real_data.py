@@ -118,9 +118,9 @@ def davis() -> Video:
     gt = LabelFolder.scan(root / "gt", lookup=LabelLookup.parse("0:0,255:1"))
     osvos = LabelFolder.scan(root / "osvos", lookup=LabelLookup.parse("0:0,*:1"))
     clips = {}
-    for name, frames in gt.sequences.items():
-        assert list(osvos.sequences[name]) == list(frames)
-        clips[name] = [osvos.read(file) for file in osvos.sequences[name].values()], [*map(gt.read, frames.values())]
+    for name, frames in gt.folders.items():
+        assert list(osvos.folders[name]) == list(frames)
+        clips[name] = [osvos.read(file) for file in osvos.folders[name].values()], [*map(gt.read, frames.values())]
     return Video(clips, Fraction(24), 2)
 
 
@@ -128,9 +128,9 @@ def camvid() -> Video:
     """The labels of CamVid, void among them, and a network that gives the map of the frame before."""
     labels = LabelFolder.scan(Path(DATA or "", "camvid_dense", "labels"))
     clips = {}
-    for name, frames in labels.sequences.items():
+    for frames in labels.folders.values():
         maps = [labels.read(file) for file in frames.values()]
-        clips[name] = [maps[0], *maps[:-1]], maps
+        clips[labels.sequence_name] = [maps[0], *maps[:-1]], maps
     return Video(clips, Fraction(15), 11, 11)
 
 

@@ -123,14 +123,14 @@ def _as_specified(content: bytes, pixels: Any) -> None:
 
 def _label_npy(content: bytes, folder: Path) -> None:
     path = _file(folder, "labels.npy", content)
-    labels = LabelFolder(folder, {}, True).read(path, scores=True)
+    labels = LabelFolder(folder, {}).read(path, scores=True)
     target = np.zeros(labels.shape[-2:], np.uint8)
     matrix = confusion_matrix(labels, target, num_classes=12, ignore_index=255)
     require(matrix.sum() == target.size, "each pixel is counted")
     if labels.dtype.kind != "f":
         again = np.load(path, allow_pickle=False)
         require(matrix[0].tolist() == [int((again == label).sum()) for label in (*range(12), 255)], "as it lies there")
-        mapped = LabelFolder(folder, {}, True, LabelLookup({0: 1}, "*")).read(path)
+        mapped = LabelFolder(folder, {}, LabelLookup({0: 1}, "*")).read(path)
         require((mapped == np.where(again == 0, 1, again)).all(), "a label map maps")
 
 

@@ -32,9 +32,10 @@ __all__ = ["add_parser", "run"]
 _LAYOUT = """\
 folders:
   PREDICTIONS and LABELS each hold <sequence>/<frame>.png, or one flat sequence of
-  <frame>.png; .npy files work too. Frames are matched by name; the last digits of a
-  name are its frame number. Each may also be a zip or tar archive, a folder in one, or an
-  address that fsspec knows: labels.zip, zip://val::all.zip, s3://bucket/labels.
+  <frame>.png; .npy files work too. Frames are matched by name; the digits that vary in
+  the names of a folder are frame numbers. Each may also be a zip or tar archive, a folder
+  in one, or an address that fsspec knows: labels.zip, zip://val::all.zip,
+  s3://bucket/labels.
 
 examples:
   flame-metric evaluate out/ labels/ --num-classes 19 --fps 17 --latency-ms 76 --ignore-index 255
@@ -65,7 +66,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--num-classes", type=int, required=True, metavar="N", help="number of classes, void not counted"
     )
     parser.add_argument(
-        "--fps", required=True, metavar="F", help="frames (steps) per second: 15, 29.97, 50/3, 30000/1001"
+        "--fps",
+        metavar="F",
+        help="frames (steps) per second: 15, 29.97, 50/3, 30000/1001; may be left out with --frame-offset",
     )
     add_latency_options(parser)
     parser.add_argument("--ignore-index", type=int, metavar="I", help="label of void pixels (after the maps below)")
@@ -78,6 +81,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             f"--{side}-suffix", default="", metavar="TEXT", help="end of names to be left out, such as _L"
         )
     files.add_argument("--step", type=int, metavar="S", help="frame numbers per frame (default: read from them)")
+    files.add_argument(
+        "--frame-number",
+        metavar="PATTERN",
+        help=r"regular expression whose one group is the frame number, such as '_(\d+)_cam'; what it does not match "
+        "names the sequence (default: the digits that vary)",
+    )
 
     parser.add_argument("--class-names", type=names, metavar="A,B,..", help="names of the classes, separated by commas")
     add_stream_options(parser)

@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import IO, Any, Protocol, cast
 
-from flame_metric.core.checks import is_possible_path
-from flame_metric.data.stored import StoredFile, empty_folder
+from flame_metric.data.name_parts import normalize_name
+from flame_metric.data.stored import StoredFile, check_name, empty_folder
 from flame_metric.errors import DatasetError, cut, quoted, shortened
 
 __all__ = ["ArchiveFolder", "ArchiveReader", "archive_kind", "open_archive"]
@@ -98,7 +98,7 @@ class ArchiveFolder:
         heed: Callable[[threading.Event], object] | None = None,
     ) -> None:
         self._archive, self._address, self._heed = archive, address, heed
-        self._inner = PurePosixPath(inner.strip("/"))
+        self._inner = _path(inner.strip("/"))
         self._lock = threading.Lock()
 
     @property
@@ -127,11 +127,11 @@ class ArchiveFolder:
         found: dict[PurePosixPath, StoredFile] = {}
         is_there = not self._inner.name
         for key, size, version in self._archive.members():
-            path = PurePosixPath(key.lstrip("/"))
-            if ".." in path.parts or "\0" in key or not is_possible_path(key):
+            check_name(self, key)
+            path = _path(key)
+            if ".." in path.parts or "\0" in key:
                 raise DatasetError(
-                    f"{self._address}: holds a file called {quoted(key)}, expected names below it that a file can have",
-                    path=self,
+                    f"{self._address}: holds a file called {quoted(key)}, expected names below it", path=self
                 )
             if not path.is_relative_to(self._inner):
                 continue
@@ -150,7 +150,8 @@ class ArchiveFolder:
     def _check_folders(self, with_files: set[str]) -> None:
         """Refuse folders without files: a clip whose labels were not packed would be left out without a word."""
         for key in self._archive.folders:
-            path = PurePosixPath(key.lstrip("/"))
+            check_name(self, key)
+            path = _path(key)
             parts = path.relative_to(self._inner).parts if path.is_relative_to(self._inner) else ()
             if len(parts) == 1 and parts[0] not in with_files and not parts[0].startswith("."):
                 raise empty_folder(f"{self}/{parts[0]}")
@@ -178,6 +179,11 @@ class ArchiveFolder:
     def measure(self, file: StoredFile, stop: threading.Event) -> StoredFile:
         """Return the file: an archive tells all sizes."""
         return file
+
+
+def _path(key: str) -> PurePosixPath:
+    """Return where a member of an archive lies, in one spelling of Unicode."""
+    return PurePosixPath(normalize_name(key.lstrip("/")))
 
 
 def _link(file: StoredFile) -> DatasetError:

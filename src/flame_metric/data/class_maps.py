@@ -14,6 +14,7 @@ import numpy.typing as npt
 from flame_metric.core.labels import LabelSpace
 from flame_metric.data.folders import LabelFolder
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.name_parts import normalize_name
 from flame_metric.data.paths import check_folder
 from flame_metric.data.splits import check_chosen
 from flame_metric.errors import ConfigError, DatasetError, shortened
@@ -129,16 +130,30 @@ class ClassMaps:
     @property
     def read(self) -> ClassReader:
         """What reads one of them."""
-        return ClassReader(replace(self.folder, sequences={}), self.space)
+        return ClassReader(replace(self.folder, folders={}), self.space)
+
+    @property
+    def files(self) -> Mapping[str, Mapping[str, Path]]:
+        """The label maps by folder and name of the frame, ``""`` for those in the root itself."""
+        return cast("Mapping[str, Mapping[str, Path]]", self.folder.folders)
 
     def name_of(self, recording: str) -> str:
         """Return the name of a sequence: of a flat folder without names, its own."""
         return recording or self.folder.sequence_name
 
-    def sequences(self, chosen: Collection[str] | None = None) -> dict[str, Mapping[str, Path]]:
-        """Return the label maps by sequence and name of the frame, of some or all sequences.
+    def choose(
+        self, sequences: Mapping[str, Mapping[str, Path]], chosen: Collection[str] | None = None
+    ) -> dict[str, Mapping[str, Path]]:
+        """Return the label maps of some or all sequences, by their names.
 
         A flat folder whose frames have only numbers as names is the sequence that is named as the folder.
+
+        Parameters
+        ----------
+        sequences : mapping of str to mapping of str to Path
+            Label maps by sequence and name of the frame.
+        chosen : collection of str, optional
+            Default: all.
 
         Raises
         ------
@@ -147,9 +162,8 @@ class ClassMaps:
         DatasetError
             If two have one name.
         """
-        on_disk = cast("Mapping[str, Mapping[str, Path]]", self.folder.sequences)
-        there = {self.name_of(name): maps for name, maps in on_disk.items()}
-        if len(there) < len(self.folder.sequences):
+        there = {self.name_of(name): maps for name, maps in sequences.items()}
+        if len(there) < len(sequences):
             name = self.name_of("")
             raise DatasetError(
                 f"{self.folder.root}: holds frames named only by numbers and others named {name}, expected names "
@@ -158,5 +172,7 @@ class ClassMaps:
             )
         if chosen is None:
             return there
+        if isinstance(chosen, (list, tuple, set, frozenset)):
+            chosen = [normalize_name(str(name)) for name in chosen]
         check_chosen("sequences", chosen, there)
         return {name: maps for name, maps in there.items() if name in chosen}

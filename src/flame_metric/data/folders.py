@@ -2,9 +2,9 @@
 
 They may lie on disk, in an archive, in an object store or on a server (places.py).
 
-Frames are matched by name, never by position: the name is the file's stem without a given prefix and suffix. Its last
-digits are the frame number. On the timeline of a sequence, numbers count in *steps*, and frame rates are rates of
-steps. A number that is missing on both sides is a hole, not a frame.
+Frames are matched by name, never by position: the name is the file's stem without a given prefix and suffix. Which of
+its digits are the frame number, frame_names.py finds. On the timeline of a sequence, numbers count in *steps*, and
+frame rates are rates of steps. A number that is missing on both sides is a hole, not a frame.
 
 :func:`find_step` is the one rule for the step. Each side, labels and predictions (or frames), votes for the greatest
 common divisor of the gaps between its own numbers within sequences, if a gap of that size occurs. If both vote, the
@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -28,7 +27,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
+from flame_metric.data.affixes import propose_affixes
+from flame_metric.data.frame_names import FrameNames, NamedFolders
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.name_parts import normalize_name
 from flame_metric.data.npy import read_npy
 from flame_metric.data.paths import check_file, exists
 from flame_metric.data.places import open_place
@@ -40,14 +42,11 @@ __all__ = [
     "Frame",
     "LabelFile",
     "LabelFolder",
+    "MatchedFolders",
     "WalkedFolder",
-    "affix_hint",
     "files_by_frame",
     "find_step",
     "match_folders",
-    "numbers_of",
-    "split_name",
-    "split_recordings",
     "vote_step",
     "walk_folder",
 ]
@@ -57,29 +56,25 @@ LabelFile = Path | StoredFile
 File = TypeVar("File", bound=LabelFile)
 
 _EXTENSIONS = (".png", ".npy")
-_SEPARATORS = "_-. "
-_LAST_DIGITS = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<after>[^0-9]*)", re.DOTALL)
+_FAR_APART = 10  # steps between any two frames: then numbers are hardly those of frames
 
 
 @dataclass(frozen=True)
 class LabelFolder:
-    """The label maps in a folder, by sequence and frame name; :meth:`scan` finds them.
+    """The label maps in a folder, by folder and frame name; :meth:`scan` finds them.
 
     Attributes
     ----------
     root : Path or StoredFolder
-    sequences : Mapping of str to Mapping of str to (Path or StoredFile)
-        Sequence id -> frame name -> file.
-    is_flat : bool
-        Whether the files lie in the root itself. Sequences then differ, and are named, by what is before the
-        frame numbers.
+    folders : Mapping of str to Mapping of str to (Path or StoredFile)
+        Folder -> frame name -> file; ``""`` where the files lie in the root itself. Which sequences they are,
+        :class:`~flame_metric.data.frame_names.FrameNames` says.
     lookup : LabelLookup or None
         Applied to every label map that is read.
     """
 
     root: Path | StoredFolder
-    sequences: Mapping[str, Mapping[str, LabelFile]]
-    is_flat: bool
+    folders: Mapping[str, Mapping[str, LabelFile]]
     lookup: LabelLookup | None = None
 
     @classmethod
@@ -118,7 +113,12 @@ class LabelFolder:
             )
         if not flat and not below:
             raise DatasetError(f"{place}: holds no label maps{_why_empty(place, prefix, suffix)}", path=place)
-        return cls(place, split_recordings(flat) if flat else below, bool(flat), lookup)
+        return cls(place, {"": flat} if flat else below, lookup)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the files lie in the root itself."""
+        return "" in self.folders
 
     @property
     def name(self) -> str:
@@ -126,14 +126,9 @@ class LabelFolder:
         return self.root.absolute().name if isinstance(self.root, Path) else self.root.name
 
     @property
-    def named_sequences(self) -> dict[str, Mapping[str, LabelFile]]:
-        """Its sequences, where a flat folder whose frames have only numbers as names is the one of its own name."""
-        return {name or self.sequence_name: frames for name, frames in self.sequences.items()}
-
-    @property
     def sequence_name(self) -> str:
         """What its sequence is called if it is flat, and frames have only numbers as names: where a link leads to."""
-        return self.root.resolve().name if isinstance(self.root, Path) else self.root.name
+        return normalize_name(self.root.resolve().name if isinstance(self.root, Path) else self.root.name)
 
     def read(
         self,
@@ -191,12 +186,15 @@ class Frame:
     name : str
     pred, label : Path, StoredFile, str or None
         Its files, as far as it has them; text where its maps come from elsewhere.
+    number : int or None
+        Its number, where its name says one.
     """
 
     index: int
     name: str
     pred: LabelFile | str | None
     label: LabelFile | str | None
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -215,6 +213,24 @@ class Clip:
     name: str
     frames: tuple[Frame, ...]
     step: int | None
+
+
+class MatchedFolders(NamedTuple):
+    """Predictions and labels on common timelines.
+
+    Attributes
+    ----------
+    clips : list of Clip
+        One a labelled sequence.
+    unlabelled : list of str
+        Sequences of predictions without labels.
+    names : FrameNames
+        How the names were read.
+    """
+
+    clips: list[Clip]
+    unlabelled: list[str]
+    names: FrameNames
 
 
 class WalkedFolder(NamedTuple):
@@ -237,6 +253,8 @@ def walk_folder(
 ) -> WalkedFolder:
     """Find the files of frames in a folder and one folder below; folders and files that begin with a dot are hidden.
 
+    Names are compared, and come out, in one spelling of Unicode (NFC).
+
     Parameters
     ----------
     root : Path or StoredFolder
@@ -254,10 +272,13 @@ def walk_folder(
         return _walk_store(root, prefix, suffix, extensions)
     try:
         folders = [folder for folder in sorted(root.iterdir()) if _is_clip(folder, extensions)]
-        return WalkedFolder(
-            files_by_frame(root, prefix, suffix, extensions=extensions),
-            {folder.name: files_by_frame(folder, prefix, suffix, extensions=extensions) for folder in folders},
-        )
+        below = {}
+        for folder in folders:
+            name = normalize_name(folder.name)
+            if name in below:
+                raise DatasetError(f"{folder}: is a second folder called {name!r}, spelled in another way", path=folder)
+            below[name] = files_by_frame(folder, prefix, suffix, extensions=extensions)
+        return WalkedFolder(files_by_frame(root, prefix, suffix, extensions=extensions), below)
     except OSError as error:
         where = error.filename or root
         raise DatasetError(f"{where}: cannot be read: {error.strerror or error}", path=where) from error
@@ -328,6 +349,8 @@ def find_step(
     if not gaps:
         return step
     remedy = f"{option.format(math.gcd(*gaps))} fits all of them"
+    if min(gaps) >= _FAR_APART * math.gcd(*gaps):
+        remedy = f"{option.format(1)} if they number frames; if they are times, number the frames 0, 1, 2, .. instead"
     give = option.partition(" ")[0]
     if step is None:
         voters = [name for name, numbers in labels.items() if len(numbers) > 1]
@@ -368,45 +391,54 @@ def find_step(
     return step
 
 
-def numbers_of(frames: Mapping[str, File]) -> list[int]:
-    """Return the numbers in the names of frames, in the order of the names.
-
-    Raises
-    ------
-    DatasetError
-        If a name holds no digits.
-    """
-    return [split_name(name, file)[1] for name, file in frames.items()]
-
-
-def match_folders(preds: LabelFolder, labels: LabelFolder, *, step: int | None = None) -> list[Clip]:
+def match_folders(
+    preds: LabelFolder, labels: LabelFolder, *, step: int | None = None, frame_number: str | None = None
+) -> MatchedFolders:
     """Put predictions and labels of equal names on common timelines, one clip a labelled sequence.
 
-    Sequences belong together by their names, those of folders or what stands before the numbers in a flat folder. Where
-    these differ, frames do, if each is there once and its name says to which sequence of predictions it belongs, as
-    CamVid's and Cityscapes' do.
+    Sequences belong together by their names, those of folders, or what is before the numbers where a folder holds
+    several. Where these differ, frames do, if each is there once and its name says to which sequence of predictions it
+    belongs, as CamVid's and Cityscapes' do.
 
     Parameters
     ----------
     preds, labels : LabelFolder
     step : int, optional
         Difference of frame numbers from one frame to the next; default: as :func:`find_step` finds it.
+    frame_number : str, optional
+        The pattern by which names are read; default: as :class:`~flame_metric.data.frame_names.FrameNames` finds it.
 
     Raises
     ------
+    ConfigError
+        If step or pattern are none.
     DatasetError
-        If sequences or names do not match, numbers come twice or do not lie on one grid, or the step does not follow
-        from them.
+        If names can be read in several ways, sequences or names do not match, numbers come twice or do not lie on one
+        grid, or the step does not follow from them.
     """
     if step is not None:
         step = check_integer("step", step, 1)
-    pairs = _match_sequences(preds, labels)
-    numbered = {name: _match_clip(name, *files, labels.root) for name, files in pairs.items()}
-    of_labels, of_preds = ({name: numbers_of(files[side]) for name, files in pairs.items()} for side in (1, 0))
-    step = find_step(labels.root, of_labels, of_preds, step=step)
-    return [
-        Clip(name, tuple(_place_frames(numbers, *pairs[name], step or 1)), step) for name, numbers in numbered.items()
+    shared = labels.folders.keys() & preds.folders.keys()
+    if shared == labels.folders.keys():  # names in other folders say nothing of those that are scored
+        extra = sorted(preds.folders.keys() - shared)
+        preds = replace(preds, folders={folder: preds.folders[folder] for folder in labels.folders})
+    else:
+        extra = []
+    sides = NamedFolders(preds.root, "predictions", preds.folders), NamedFolders(labels.root, "labels", labels.folders)
+    _check_affixes(preds, labels)
+    names = FrameNames.find(*sides, pattern=frame_number)
+    of_preds, of_labels = (names.sequences(folder.folders) for folder in (preds, labels))
+    pairs = _match_sequences(preds, labels, of_preds, of_labels, names)
+    placed = {name: _match_clip(name, *files, names) for name, files in pairs.items()}
+    numbers = [
+        {name: [number for number, frame in frames.items() if frame[side]] for name, frames in placed.items()}
+        for side in (_LABEL, _PRED)
     ]
+    step = find_step(labels.root, *numbers, step=step)
+    clips = [Clip(name, tuple(_place_frames(frames, step or 1)), step) for name, frames in placed.items()]
+    used = {id(files[0]) for files in pairs.values()}
+    unlabelled = [name for name, files in of_preds.items() if id(files) not in used]
+    return MatchedFolders(clips, sorted([*unlabelled, *extra]), names)
 
 
 def files_by_frame(
@@ -432,90 +464,20 @@ def files_by_frame(
     return _by_frame(sorted(folder.iterdir()), prefix, suffix, extensions)
 
 
-def split_name(name: str, path: LabelFile | StoredFolder) -> tuple[tuple[str, str], int]:
-    """Split the name of a frame into what stands before and after its number, and the number: its last digits.
-
-    Parameters
-    ----------
-    name : str
-    path : Path, StoredFile or StoredFolder
-        Its file, for the message.
-
-    Raises
-    ------
-    DatasetError
-        If it holds no digits.
-    """
-    match = _LAST_DIGITS.fullmatch(name)
-    if match is None:
-        raise DatasetError(f"{path}: the frame name {name!r} has no digits, expected a frame number in it", path=path)
-    return (match["before"], match["after"]), int(match["number"])
-
-
-def split_recordings(frames: Mapping[str, File]) -> dict[str, dict[str, File]]:
-    """Split the files of a flat folder by what stands before the frame number: several recordings may share it.
-
-    Parameters
-    ----------
-    frames : mapping of str to (Path or StoredFile)
-        Name of a frame -> file.
-
-    Raises
-    ------
-    DatasetError
-        If a name holds no digits.
-    """
-    recordings: dict[str, dict[str, File]] = {}
-    for name, path in frames.items():
-        (before, _), _ = split_name(name, path)
-        recordings.setdefault(before.rstrip(_SEPARATORS), {})[name] = path
-    return recordings
-
-
-_AFFIX_OPTIONS = ("--pred-prefix {}", "--label-prefix {}", "--pred-suffix {}", "--label-suffix {}")
-
-
-def affix_hint(
-    first: tuple[str, str], second: tuple[str, str], options: tuple[str, str, str, str] = _AFFIX_OPTIONS
-) -> str:
-    """Say which options remove the part of the names in which two kinds of files differ; "" if none does.
-
-    Parameters
-    ----------
-    first, second : (str, str)
-        What stands before and after the frame number of each.
-    options : four of str
-        How they are written, ``{}`` for what they remove: the prefixes of first and second, then the suffixes.
-    """
-    (first_before, first_after), (second_before, second_after) = first, second
-    start = min(first_before, second_before, key=len)
-    if not (first_before.endswith(start) and second_before.endswith(start)):
-        start = ""
-    end = min(first_after, second_after, key=len)
-    if not (first_after.startswith(end) and second_after.startswith(end)):
-        end = ""
-    affixes = (
-        first_before.removesuffix(start),
-        second_before.removesuffix(start),
-        first_after.removeprefix(end),
-        second_after.removeprefix(end),
-    )
-    used = [option.format(affix) for option, affix in zip(options, affixes, strict=True) if affix]
-    return "; try " + " ".join(used) if used else ""
-
-
 def _by_frame(
     files: Iterable[File], prefix: str, suffix: str, extensions: tuple[str, ...] = _EXTENSIONS
 ) -> dict[str, File]:
     frames: dict[str, File] = {}
+    prefix, suffix = normalize_name(prefix), normalize_name(suffix)
     for file in files:
         extension = file.suffix.lower()
         if extension not in extensions or file.name.startswith("."):
             continue
+        normal = normalize_name(file.name)
         end = suffix if suffix.lower().endswith(extension) else suffix + file.suffix
-        if not (file.name.startswith(prefix) and file.name.endswith(end) and len(file.name) > len(prefix) + len(end)):
+        if not (normal.startswith(prefix) and normal.endswith(end) and len(normal) > len(prefix) + len(end)):
             continue
-        name = file.name[len(prefix) : len(file.name) - len(end)]
+        name = normal[len(prefix) : len(normal) - len(end)]
         if name in frames:
             raise DatasetError(f"{file}: is a second file for frame {name} beside {frames[name].name}", path=file)
         frames[name] = file
@@ -537,7 +499,7 @@ def _walk_store(root: StoredFolder, prefix: str, suffix: str, extensions: tuple[
     for file in root.files():
         *folders, _ = file.path.parts
         if file.suffix.lower() in extensions and len(folders) < 2 and not "".join(folders).startswith("."):
-            by_folder.setdefault("".join(folders), []).append(file)
+            by_folder.setdefault(normalize_name("".join(folders)), []).append(file)
     flat = _by_frame(by_folder.pop("", []), prefix, suffix, extensions)
     return WalkedFolder(flat, {name: _by_frame(some, prefix, suffix, extensions) for name, some in by_folder.items()})
 
@@ -575,24 +537,47 @@ def _why_empty(root: Path | StoredFolder, prefix: str, suffix: str) -> str:
     return f" whose names begin with {prefix!r} and end with {suffix!r}, but others, such as {example.name}"
 
 
+_Files = Mapping[str, LabelFile]
+_NumberedFrame = tuple[str, LabelFile | None, LabelFile | None]
+_PRED, _LABEL = 1, 2
+
+
+def _check_affixes(preds: LabelFolder, labels: LabelFolder) -> None:
+    """Refuse names that would match without a beginning or an end, before they are read in any way."""
+    of_preds, of_labels = ([name for files in side.folders.values() for name in files] for side in (preds, labels))
+    hint = propose_affixes(of_preds, of_labels)
+    if hint:
+        raise DatasetError(
+            f"{preds.root}: frame names do not match: predictions are named {shortened(of_preds, 3)}, labels "
+            f"{shortened(of_labels, 3)}{hint}",
+            path=preds.root,
+        )
+
+
 def _match_sequences(
-    preds: LabelFolder, labels: LabelFolder
-) -> dict[str, tuple[Mapping[str, LabelFile], Mapping[str, LabelFile]]]:
-    if preds.is_flat and labels.is_flat and len(preds.sequences) == len(labels.sequences) == 1:
-        (pred_frames,), (label_frames,) = preds.sequences.values(), labels.sequences.values()
+    preds: LabelFolder,
+    labels: LabelFolder,
+    of_preds: Mapping[str, _Files],
+    of_labels: Mapping[str, _Files],
+    names: FrameNames,
+) -> dict[str, tuple[_Files, _Files]]:
+    if preds.is_flat and labels.is_flat and len(of_preds) == len(of_labels) == 1:
+        (pred_frames,), (label_frames,) = of_preds.values(), of_labels.values()
         return {labels.sequence_name: (pred_frames, label_frames)}
-    of_preds, of_labels = preds.sequences, labels.sequences
     if preds.is_flat != labels.is_flat:
-        of_preds, of_labels = preds.named_sequences, labels.named_sequences
+        of_preds, of_labels = (
+            {name or folder.sequence_name: files for name, files in sequences.items()}
+            for folder, sequences in ((preds, of_preds), (labels, of_labels))
+        )
     if of_labels.keys() <= of_preds.keys():
         return {name: (of_preds[name], frames) for name, frames in of_labels.items()}
-    if (by_name := _match_frames(preds, labels)) is not None:
+    if (by_name := _match_frames(preds, of_preds, of_labels, names)) is not None:
         return by_name
     if preds.is_flat != labels.is_flat:
         flat, nested = (preds, labels) if preds.is_flat else (labels, preds)
         raise DatasetError(
             f"{flat.root}: holds frames itself, while {nested.root} holds folders of them such as "
-            f"{next(iter(nested.sequences))}, expected the same layout",
+            f"{next(iter(nested.folders))}, expected the same layout",
             path=flat.root,
         )
     missing = sorted(of_labels.keys() - of_preds.keys())
@@ -604,20 +589,20 @@ def _match_sequences(
 
 
 def _match_frames(
-    preds: LabelFolder, labels: LabelFolder
-) -> dict[str, tuple[Mapping[str, LabelFile], Mapping[str, LabelFile]]] | None:
+    preds: LabelFolder, of_preds: Mapping[str, _Files], of_labels: Mapping[str, _Files], names: FrameNames
+) -> dict[str, tuple[_Files, _Files]] | None:
     """Match frames by names that say of which sequence they are, in whatever folders labels lie; None if they do not.
 
     So they do if the sequence of predictions is called as what stands before their numbers, with or without more.
     """
     sequence_of: dict[str, str] = {}
-    for name, files in preds.sequences.items():
+    for name, files in of_preds.items():
         for frame, file in files.items():
-            recording = split_name(frame, file)[0][0].rstrip(_SEPARATORS)
+            recording = names.split(frame, file).recording
             if not recording or not name.startswith(recording) or frame in sequence_of:
                 return None
             sequence_of[frame] = name
-    frames = [(frame, file) for files in labels.sequences.values() for frame, file in files.items()]
+    frames = [(frame, file) for files in of_labels.values() for frame, file in files.items()]
     alone = [frame for frame, _ in frames if frame not in sequence_of]
     if len(alone) == len(frames) or len(dict(frames)) < len(frames):
         return None
@@ -629,49 +614,44 @@ def _match_frames(
     matched: dict[str, dict[str, LabelFile]] = {}
     for frame, file in frames:
         matched.setdefault(sequence_of[frame], {})[frame] = file
-    return {name: (preds.sequences[name], matched[name]) for name in sorted(matched)}
+    return {name: (of_preds[name], matched[name]) for name in sorted(matched)}
 
 
-def _place_frames(
-    names: Mapping[int, str], preds: Mapping[str, LabelFile], labels: Mapping[str, LabelFile], step: int
-) -> Iterator[Frame]:
-    first = min(names)
-    for number, name in sorted(names.items()):
-        yield Frame((number - first) // step, name, preds.get(name), labels.get(name))
+def _place_frames(frames: Mapping[int, _NumberedFrame], step: int) -> Iterator[Frame]:
+    first = min(frames)
+    for number, (name, pred, label) in sorted(frames.items()):
+        yield Frame((number - first) // step, name, pred, label, number)
 
 
-def _match_clip(
-    name: str,
-    preds: Mapping[str, LabelFile],
-    labels: Mapping[str, LabelFile],
-    root: Path | StoredFolder,
-) -> dict[int, str]:
-    """Return the names of the frames of a clip by their numbers."""
-    patterns = [{split_name(frame, files[frame])[0] for frame in files} for files in (labels, preds)]
-    for files, found in zip((labels, preds), patterns, strict=True):
-        if len(found) > 1:
+def _match_clip(name: str, preds: _Files, labels: _Files, names: FrameNames) -> dict[int, _NumberedFrame]:
+    """Return name, prediction and labels of the frames of a clip by their numbers."""
+    read = [{frame: names.split(frame, file) for frame, file in files.items()} for files in (preds, labels)]
+    around = [{found.around for found in of_side.values()} for of_side in read]
+    for side, files, kinds in (("label", labels, around[1]), ("pred", preds, around[0])):
+        if len(kinds) > 1:
             folder = next(iter(files.values())).parent
             raise DatasetError(
-                f"{folder}: holds names of {len(found)} kinds, such as {shortened(sorted(map('#'.join, found)))} "
-                "(# = frame number), expected one sequence in a folder",
+                f"{folder}: holds names of {len(kinds)} kinds, such as {shortened(sorted(map('#'.join, kinds)))} "
+                f"(# = frame number), expected one; --{side}-prefix and --{side}-suffix choose one",
                 path=folder,
             )
-    if patterns[0] != patterns[1]:
+    if around[0] != around[1]:
         example = next(iter(preds.values()))
         raise DatasetError(
             f"{example}: frame names do not match: predictions are named {shortened(sorted(preds))}, labels "
-            f"{shortened(sorted(labels))}{affix_hint(patterns[1].pop(), patterns[0].pop())}",
+            f"{shortened(sorted(labels))}",
             path=example,
         )
-    numbers: dict[int, str] = {}
+    frames: dict[int, _NumberedFrame] = {}
     for frame in sorted(preds.keys() | labels.keys()):
-        number = split_name(frame, root)[1]
-        if number in numbers:
-            one, other = (preds.get(both) or labels[both] for both in (numbers[number], frame))
+        number = (read[0].get(frame) or read[1][frame]).number
+        pred, label = preds.get(frame), labels.get(frame)
+        if number in frames:
+            file, other = pred or label, frames[number][_PRED] or frames[number][_LABEL]
             raise DatasetError(
-                f"{other}: is frame {number} of sequence {name}, as {one} is, expected equal names for the prediction "
+                f"{file}: is frame {number} of sequence {name}, as {other} is, expected equal names for the prediction "
                 "and the labels of a frame, zeros included",
-                path=other,
+                path=file,
             )
-        numbers[number] = frame
-    return numbers
+        frames[number] = (frame, pred, label)
+    return frames

@@ -3,9 +3,9 @@
 A frame's name is the stem of its file without a given prefix and suffix; its label map is the file of that name in
 another folder. A frame without one is unlabelled; a label map without a frame is an error.
 
-The last digits of a name are its *number*, and numbers count in *steps* (folders.py). Where neighbours are not one step
-apart, frames are missing: a recording is cut there into *runs*, videos of their own that know their places on its
-timeline, so that nothing that goes from frame to frame goes across a hole.
+A name holds a *number*, in data sets that are known by name its last digits, and numbers count in *steps* (folders.py).
+Where neighbours are not one step apart, frames are missing: a recording is cut there into *runs*, videos of their own
+that know their places on its timeline, so that nothing that goes from frame to frame goes across a hole.
 
 Where the rate of the numbers was recorded, as in the data sets that are known by name, each video has a step of its
 own, and its frame rate is that of the numbers / step, unless one is given.
@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import Fps, as_fps
-from flame_metric.data.folders import files_by_frame, split_name, vote_step
+from flame_metric.data.folders import files_by_frame, vote_step
+from flame_metric.data.frame_names import FrameName, split_name
 from flame_metric.data.images import FRAME_EXTENSIONS, read_frame_image
 from flame_metric.data.paths import check_folder, is_folder
 from flame_metric.data.videos import OnAccess, VideoSequence
@@ -98,9 +99,8 @@ class FrameFile:
     image : Path
     label : Path or None
     number : int
-        The last digits of the name.
     pattern : (str, str)
-        What stands before and after them.
+        What is before and after the number in the name.
     """
 
     name: str
@@ -186,8 +186,23 @@ def pair_folders(images: FileFolder, labels: FileFolder) -> list[FrameFile]:
     return pair_files(images.files(), labels.files(), images.path, labels.path)
 
 
-def pair_files(frames: Mapping[str, Path], maps: Mapping[str, Path], images: Path, labels: Path) -> list[FrameFile]:
+def pair_files(
+    frames: Mapping[str, Path],
+    maps: Mapping[str, Path],
+    images: Path,
+    labels: Path,
+    split: Callable[[str, Path], FrameName] = split_name,
+) -> list[FrameFile]:
     """Return frames with their label maps, files by the name of their frame; as :func:`pair_folders` does for folders.
+
+    Parameters
+    ----------
+    frames, maps : mapping of str to Path
+        By the name of the frame.
+    images, labels : Path
+        Their folders, for messages.
+    split : callable
+        Takes a name and its file, and reads the number.
 
     Raises
     ------
@@ -202,7 +217,7 @@ def pair_files(frames: Mapping[str, Path], maps: Mapping[str, Path], images: Pat
         )
     found = []
     for name, image in frames.items():
-        pattern, number = split_name(name, image)
+        _, number, pattern = split(name, image)
         found.append(FrameFile(name, image, maps.get(name), number, pattern))
     return found
 

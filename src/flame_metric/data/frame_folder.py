@@ -1,10 +1,10 @@
 """Folders of frames and label maps: ``<root>/<sequence>/<frame>.png`` (or .jpg), or one flat folder of frames.
 
 Frames and label maps lie below two roots in the same layout, and belong together by name, never by position: the name
-of a frame is the stem of its file without a given prefix and suffix. Its last digits are the frame number. Numbers
-count in *steps*, which are found as ``flame-metric evaluate`` finds them (folders.py), and ``fps`` is their rate. Where
-two neighbours are not one step apart, frames are missing, and the sequence is cut into parts that know their places on
-its timeline: a score counts steps across holes, and what needs frames in a row stays within a part.
+of a frame is the stem of its file without a given prefix and suffix. Its number and the step of numbers are found as
+``flame-metric evaluate`` finds them (frame_names.py, folders.py), and ``fps`` is the rate of steps. Where two
+neighbours are not one step apart, frames are missing, and the sequence is cut into parts that know their places on its
+timeline: a score counts steps across holes, and what needs frames in a row stays within a part.
 
 A frame without a label map is unlabelled. A label map without a frame is an error.
 """
@@ -18,16 +18,11 @@ from typing import cast
 
 from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import Fps, as_fps
+from flame_metric.data.affixes import propose_affixes
 from flame_metric.data.class_maps import ClassMaps
-from flame_metric.data.folders import (
-    affix_hint,
-    find_step,
-    numbers_of,
-    split_name,
-    split_recordings,
-    walk_folder,
-)
+from flame_metric.data.folders import find_step, walk_folder
 from flame_metric.data.frame_files import FrameFile, cut_into_runs, pair_files, recordings
+from flame_metric.data.frame_names import FrameNames, NamedFolders
 from flame_metric.data.images import FRAME_EXTENSIONS
 from flame_metric.data.lookup import LabelLookup
 from flame_metric.data.paths import check_folder
@@ -36,7 +31,7 @@ from flame_metric.errors import DatasetError, shortened
 
 __all__ = ["frame_folder"]
 
-_AFFIXES = ("frame_prefix = {!r}", "label_prefix = {!r}", "frame_suffix = {!r}", "label_suffix = {!r}")
+_AFFIXES = ("frame_prefix = {}", "label_prefix = {}", "frame_suffix = {}", "label_suffix = {}")
 
 
 def frame_folder(
@@ -53,6 +48,7 @@ def frame_folder(
     label_prefix: str = "",
     label_suffix: str = "",
     step: int | None = None,
+    frame_number: str | None = None,
     sequences: Collection[str] | None = None,
     name: str = "folders",
 ) -> VideoDataset:
@@ -75,26 +71,28 @@ def frame_folder(
     step : int, optional
         Difference of frame numbers from one step to the next; default: as
         :func:`~flame_metric.data.folders.find_step` finds it for labels and frames.
+    frame_number : str, optional
+        The pattern by which names are read, as :class:`~flame_metric.jobs.folder_source.Files` takes it.
     sequences : collection of str, optional
-        Only these: folders, or what stands before the frame numbers in a flat folder.
+        Only these: folders, or what is before the frame numbers where a folder holds several.
     name : str
         Of the data set.
 
     Returns
     -------
     VideoDataset
-        A sequence without a hole has the name of its folder. In a flat folder it has that of what stands before the
-        numbers, or else of the folder of label maps. Parts of a sequence with holes are named after their first and
-        last frames too: ``"street[0001..0168]"``.
+        A sequence without a hole has the name of its folder. In a flat folder, or one that holds several, it has that
+        of what is before the numbers, or else of the folder of label maps. Parts of a sequence with holes are named
+        after their first and last frames too: ``"street[0001..0168]"``.
 
     Raises
     ------
     ConfigError
         If an option is out of range, or a sequence is chosen that is not there.
     DatasetError
-        If a folder is missing or holds nothing that fits, label maps have no frame, names do not belong to one sequence
-        or have no number, two frames have one, or the step does not follow from the numbers. On access: if a file is
-        missing or damaged, or a label is neither a class nor void.
+        If a folder is missing or holds nothing that fits, label maps have no frame, names do not belong to one
+        sequence, have no number, or may be read in several ways, two frames have one number, or the step does not
+        follow from the numbers. On access: if a file is missing or damaged, or a label is neither a class nor void.
 
     Examples
     --------
@@ -122,14 +120,18 @@ def frame_folder(
         prefix=label_prefix,
         suffix=label_suffix,
     )
-    of_sequence = maps.sequences(sequences)
     root = Path(frames)
     check_folder(root, "a folder of frames")
-    images = _images(root, maps, list(of_sequence), frame_prefix, frame_suffix)
-    videos = {video: _frames(video, images[video], files) for video, files in of_sequence.items()}
+    images = _images(root, maps, frame_prefix, frame_suffix)
+    _check_affixes(root, images, maps)
+    sides = NamedFolders(root, "frames", images), NamedFolders(maps.folder.root, "label maps", maps.files)
+    names = FrameNames.find(*sides, pattern=frame_number, option="frame_number = {}")
+    of_sequence = maps.choose(names.sequences(maps.files), sequences)
+    of_frames = _match(root, names.sequences(images), of_sequence, maps)
+    videos = {video: _frames(video, of_frames[video], files, names) for video, files in of_sequence.items()}
     size = find_step(
         root,
-        {video: numbers_of(files) for video, files in of_sequence.items()},
+        {video: [names.split(*frame).number for frame in files.items()] for video, files in of_sequence.items()},
         {video: [frame.number for frame in found] for video, found in videos.items()},
         step=step,
         what="frames",
@@ -137,7 +139,7 @@ def frame_folder(
     )
     runs = [run for video, found in videos.items() for run in cut_into_runs(video, found, size or 1)]
     read = maps.read
-    options = {"label_prefix": label_prefix, "label_suffix": label_suffix}
+    options = {"label_prefix": label_prefix, "label_suffix": label_suffix, "frame_number": frame_number or ""}
     if maps.folder.lookup is not None:
         options["label_map"] = maps.folder.lookup.to_text()
     return VideoDataset(
@@ -149,10 +151,8 @@ def frame_folder(
     )
 
 
-def _images(
-    root: Path, maps: ClassMaps, names: Sequence[str], prefix: str, suffix: str
-) -> Mapping[str, Mapping[str, Path]]:
-    """Return the files of the frames of some sequences, by the names of the frames."""
+def _images(root: Path, maps: ClassMaps, prefix: str, suffix: str) -> Mapping[str, Mapping[str, Path]]:
+    """Return the files of frames, by folder and the names of the frames, in the layout of the label maps."""
     form = f" (PNG or JPEG files{f' named {prefix}*{suffix}' if prefix or suffix else ''})"
     flat, below = cast(
         "tuple[Mapping[str, Path], Mapping[str, Mapping[str, Path]]]",
@@ -165,37 +165,66 @@ def _images(
             path=root,
         )
     if flat:
-        recordings_there = split_recordings(flat)
-        if len(recordings_there) == len(maps.folder.sequences) == 1:  # they belong together whatever they are called
-            return dict.fromkeys(names, flat)
-        below = {maps.name_of(video): files for video, files in recordings_there.items()}
-    there = {video: files for video, files in below.items() if files}
-    missing = [video for video in names if video not in there]
+        return {"": flat}
+    missing = [folder for folder in maps.files if not below.get(folder)]
+    if missing:
+        there = [folder for folder, files in below.items() if files]
+        raise DatasetError(
+            f"{root}: has no frames{form} for {len(missing)} of {len(maps.files)} labelled sequence(s): "
+            f"{shortened(missing)}; it has some for {shortened(sorted(there)) or 'none'}",
+            path=root,
+        )
+    return {folder: below[folder] for folder in maps.files}
+
+
+def _check_affixes(root: Path, images: Mapping[str, Mapping[str, Path]], maps: ClassMaps) -> None:
+    """Refuse names that would match without a beginning or an end."""
+    of_frames, of_maps = ([name for files in side.values() for name in files] for side in (images, maps.files))
+    hint = propose_affixes(of_frames, of_maps, _AFFIXES, repr)
+    if hint:
+        raise DatasetError(
+            f"{root}: frame names do not match: frames are named {shortened(of_frames, 3)}, label maps "
+            f"{shortened(of_maps, 3)}{hint}",
+            path=root,
+        )
+
+
+def _match(
+    root: Path,
+    there: Mapping[str, Mapping[str, Path]],
+    wanted: Mapping[str, Mapping[str, Path]],
+    maps: ClassMaps,
+) -> Mapping[str, Mapping[str, Path]]:
+    """Return the frames of labelled sequences."""
+    if maps.folder.is_flat:
+        if len(there) == len(wanted) == 1:  # they belong together whatever they are called
+            return dict(zip(wanted, there.values(), strict=True))
+        there = {maps.name_of(video): files for video, files in there.items()}
+    missing = [video for video in wanted if video not in there]
     if missing:
         raise DatasetError(
-            f"{root}: has no frames{form} for {len(missing)} of {len(names)} labelled sequence(s): "
-            f"{shortened(missing)}; it has some for {shortened(sorted(there)) or 'none'}",
+            f"{root}: has no frames for {len(missing)} of {len(wanted)} labelled sequence(s): {shortened(missing)}; it "
+            f"has some for {shortened(sorted(there))}",
             path=root,
         )
     return there
 
 
-def _frames(video: str, images: Mapping[str, Path], maps: Mapping[str, Path]) -> list[FrameFile]:
+def _frames(video: str, images: Mapping[str, Path], maps: Mapping[str, Path], names: FrameNames) -> list[FrameFile]:
     """Pair the frames of a sequence with its label maps, in the order of their numbers."""
-    image, label = next(iter(images.items())), next(iter(maps.items()))
+    image, label = next(iter(images.values())), next(iter(maps.values()))
     if not images.keys() & maps.keys():
-        hint = affix_hint(split_name(*image)[0], split_name(*label)[0], _AFFIXES)
         raise DatasetError(
-            f"{image[1].parent}: frame names do not match: frames are named {shortened(images)}, label maps "
-            f"{shortened(maps)}{hint}",
-            path=image[1].parent,
+            f"{image.parent}: frame names do not match: frames are named {shortened(images)}, label maps "
+            f"{shortened(maps)}",
+            path=image.parent,
         )
-    found = recordings(pair_files(images, maps, image[1].parent, label[1].parent))
+    found = recordings(pair_files(images, maps, image.parent, label.parent, names.split))
     if len(found) > 1:
         raise DatasetError(
-            f"{image[1].parent}: holds names of {len(found)} kinds for sequence {video}, such as "
+            f"{image.parent}: holds names of {len(found)} kinds for sequence {video}, such as "
             f"{shortened(map('#'.join, found))} (# = frame number), expected one",
-            path=image[1].parent,
+            path=image.parent,
         )
     (frames,) = found.values()
     return frames

@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from flame_metric.data.stored import READERS, StoredFile, check_size, empty_folder, reading_threads
+from flame_metric.data.stored import READERS, StoredFile, check_name, check_size, empty_folder, reading_threads
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, cut
 
 try:
@@ -166,6 +166,7 @@ class RemoteFolder:
             name = self._name(str(entry["name"]), key)
             if name is None:
                 continue
+            check_name(self, name)
             if entry["type"] == "directory":
                 folders.append((str(entry["name"]), place / name))
             else:

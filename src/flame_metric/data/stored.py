@@ -24,6 +24,7 @@ __all__ = [
     "READERS",
     "StoredFile",
     "StoredFolder",
+    "check_name",
     "check_size",
     "empty_folder",
     "read_ahead",
@@ -38,6 +39,10 @@ READERS = 16
 AHEAD_BYTES = 256 * 2**20
 """What may lie fetched and not yet asked for; a single frame may be larger."""
 _AHEAD_ITEMS = 64
+
+_MOST_NAME = 255
+"""Characters of a name (UTF-16, as the most generous file systems count)."""
+_MOST_PATH = 32_767
 
 _MOST_BYTES = {".png": MAX_IMAGE_BYTES}
 _MOST_BYTES_OF_OTHERS = 2**30
@@ -159,6 +164,29 @@ class StoredFile:
         file = self.folder.measure(self, stop) if self.size is None else self
         check_size(file, file.size)
         return file
+
+
+def check_name(where: os.PathLike[str], name: str) -> None:
+    """Refuse a name, or a path of names, that is longer than any file system allows: nothing can have been packed so.
+
+    Parameters
+    ----------
+    where : path
+        In which it is, for messages.
+    name : str
+
+    Raises
+    ------
+    DatasetError
+        If it has more than 32,767 characters, or a part of it more than 255.
+    """
+    longest = max(len(part.encode("utf-16-le", "surrogatepass")) // 2 for part in name.split("/"))
+    if longest > _MOST_NAME or len(name) > _MOST_PATH:
+        raise DatasetError(
+            f"{where}: holds a name of {max(longest, len(name)):,} characters, {name[:40]!r}.., expected at most "
+            f"{_MOST_NAME}, in a path of at most {_MOST_PATH:,}, as file systems allow",
+            path=where,
+        )
 
 
 def check_size(file: StoredFile, size: int | None) -> None:

@@ -8,6 +8,7 @@
 ``label_map``                                          from labels in files to classes, such as ``"0:0,255:1"``
 ``label_prefix``, ``label_suffix``                     of names of label maps, no part of the frame's name
 ``frame_prefix``, ``frame_suffix``, ``step``           only folders of images: of names of frames; between numbers
+``frame_number``                                       the same: the pattern that finds the number in a name
 ``first_frame``                                        only video files: 0 or 1, number of the first frame
 ``train``, ``val``, ``test``                           lists of sequences: the splits, if there are any
 ``name``                                               of the data set; default: that of the file
@@ -51,6 +52,7 @@ _KEYS: Mapping[str, str] = MappingProxyType(
         "frame_prefix": _TEXT,
         "frame_suffix": _TEXT,
         "step": _WHOLE,
+        "frame_number": _TEXT,
         "first_frame": _WHOLE,
         "train": _NAMES,
         "val": _NAMES,
@@ -59,7 +61,7 @@ _KEYS: Mapping[str, str] = MappingProxyType(
     }
 )
 _SPLITS = ("train", "val", "test")
-_OF_IMAGES, _OF_VIDEOS = ("frame_prefix", "frame_suffix", "step"), ("first_frame",)
+_OF_IMAGES, _OF_VIDEOS = ("frame_prefix", "frame_suffix", "step", "frame_number"), ("first_frame",)
 
 
 def toml_dataset(path: str | os.PathLike[str], *, split: str | None = None) -> VideoDataset:

@@ -20,9 +20,10 @@ from flame_metric.core.checks import check_integer
 from flame_metric.core.clock import Fps, as_fps
 from flame_metric.data import VIDEO_EXTENSIONS
 from flame_metric.data.class_maps import ClassMaps, ClassReader
-from flame_metric.data.folders import split_name
 from flame_metric.data.frame_files import FileFolder
+from flame_metric.data.frame_names import split_name
 from flame_metric.data.lookup import LabelLookup
+from flame_metric.data.name_parts import normalize_name
 from flame_metric.data.paths import is_file
 from flame_metric.data.video_file import VideoFile
 from flame_metric.data.videos import OnAccess, VideoDataset, VideoSequence
@@ -104,7 +105,7 @@ def video_folder(
             f"{root}: holds label maps itself, expected a folder for each video, such as {root}/{next(iter(files))}",
             path=root,
         )
-    chosen = maps.sequences(sequences)
+    chosen = maps.choose(maps.files, sequences)
     alone = [video for video in chosen if video not in files]
     if alone:
         raise DatasetError(
@@ -123,7 +124,7 @@ def video_folder(
 def _files(frames: Path) -> Mapping[str, Path]:
     """Return video files by their names without extension."""
     if is_file(frames):
-        return {frames.stem: frames}
+        return {normalize_name(frames.stem): frames}
     files = FileFolder(frames, "video files", extensions=VIDEO_EXTENSIONS).files()
     if not files:
         raise DatasetError(f"{frames}: holds no video file ({', '.join(VIDEO_EXTENSIONS)})", path=frames)
@@ -160,7 +161,7 @@ def _by_number(maps: Mapping[str, Path], video: VideoFile, first_frame: int) -> 
     there = range(first_frame, len(video) + first_frame)
     found: dict[int, str] = {}
     for name, path in maps.items():
-        pattern, number = split_name(name, path)
+        _, number, pattern = split_name(name, path)
         if pattern != ("", ""):
             raise DatasetError(f"{path}: the name {quoted(name)} is not a number, expected that of a frame", path=path)
         if number not in there:

@@ -157,6 +157,13 @@ class Part:
     counted: Mapping[str, CountedClip]
     configuration: Mapping[str, Any]
 
+    @property
+    def names(self) -> Mapping[str, Any] | None:
+        """How names of files were read, if there were any."""
+        about = self.configuration.get("about")
+        names = about.get("names") if isinstance(about, Mapping) else None
+        return names if isinstance(names, Mapping) else None
+
 
 def read_part(path: str | os.PathLike[str]) -> Part:
     """Read a journal of clips, without changing it; a line that was cut is left out.

@@ -23,7 +23,7 @@ from flame_metric.core.clock import Fps
 from flame_metric.core.counting import Counts
 from flame_metric.core.schedule import Schedule, fixed_staleness
 from flame_metric.core.tables import rate_text
-from flame_metric.data.folders import Clip, LabelFolder, match_folders
+from flame_metric.data.folders import Clip, Frame, LabelFile, MatchedFolders, match_folders
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, cut, shortened
 from flame_metric.jobs.clip_journal import ClipJournal, Part, join_parts, unlike_parts
 from flame_metric.jobs.folder_source import Files, FolderSource
@@ -48,6 +48,8 @@ __all__ = [
     "merge_parts",
     "step_remark",
 ]
+
+_NAMES = "names"
 
 
 def evaluate_folders(
@@ -117,11 +119,13 @@ def evaluate_folders(
     check_kind("files", files, Files, "a record of Files")
     check_kind("job", job, Job, "a Job")
     pred_folder, label_folder = files.scan(predictions, labels)
-    clips = match_folders(pred_folder, label_folder, step=files.step)
+    matched = match_folders(pred_folder, label_folder, step=files.step, frame_number=files.frame_number)
     source = FolderSource(pred_folder, label_folder, request.config.space, job.skip, hashed=job.journal is not None)
-    plan = request.plan(pred_folder.root, clips)
-    notes = [*plan.check(), *_remarks(pred_folder, label_folder, clips, request.config.fps)]
-    return evaluate_clips(request, plan, source, job, notes=notes, about=files.describe(pred_folder, label_folder))
+    plan = request.plan(pred_folder.root, matched.clips)
+    notes = [*plan.check(), *_remarks(matched, request.config.fps)]
+    about = files.describe(pred_folder, label_folder)
+    names = _describe_names(matched, files.frame_number)
+    return evaluate_clips(request, plan, source, job, notes=notes, about={**about, _NAMES: names})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,13 +207,17 @@ def evaluate_clips(
     Interrupted
         After Ctrl-C, if a sequence was finished.
     """
-    if job.journal is None:
-        return _count(request, plan, source, job, notes=notes, journal=None)
-    listing = source.listing(plan.clips)
-    with ClipJournal(
-        job.journal, request, plan, about=about, notes=notes, listing=listing, resume=job.resume
-    ) as journal:
-        return _count(request, plan, source, job, notes=notes, journal=journal)
+    names = about.get(_NAMES)
+    try:
+        if job.journal is None:
+            return replace(_count(request, plan, source, job, notes=notes, journal=None), names=names)
+        listing = source.listing(plan.clips)
+        with ClipJournal(
+            job.journal, request, plan, about=about, notes=notes, listing=listing, resume=job.resume
+        ) as journal:
+            return replace(_count(request, plan, source, job, notes=notes, journal=journal), names=names)
+    except Interrupted as stopped:
+        raise Interrupted(replace(stopped.evaluation, names=names)) from None
 
 
 def _count(
@@ -325,7 +333,7 @@ def merge_parts(
     without = [name for name in first.sequences if name in left_out and name not in counted]
     if without and not counted:
         raise DatasetError(f"all {len(without)} sequence(s) are left out for damaged files")
-    return build_evaluation(
+    found = build_evaluation(
         request,
         counted,
         _simulate(request, counted),
@@ -334,6 +342,7 @@ def merge_parts(
         number=len(first.sequences),
         left_out=without,
     )
+    return replace(found, names=first.names)
 
 
 def _simulate(request: Request, counted: Mapping[str, CountedClip]) -> dict[str, Schedule]:
@@ -587,13 +596,19 @@ def _late_labels(config: ScoreConfig, counts: Mapping[str, Counts]) -> FlameResu
 
 
 def step_remark(fps: Fraction | None, steps: Sequence[int | None]) -> str | None:
-    """Say which numbers a frame rate counts, if it is not all of them."""
+    """Say which numbers frames count, if they are not all of them."""
     step = next((step for step in steps if step is not None), 1)
-    return None if fps is None or step == 1 else f"{rate_text(fps)} fps of steps of {step} numbers."
+    if step == 1:
+        return None
+    return (
+        f"Frames are steps of {step} numbers." if fps is None else f"{rate_text(fps)} fps of steps of {step} numbers."
+    )
 
 
-def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip], fps: Fraction | None) -> list[str]:
-    remarks = []
+def _remarks(matched: MatchedFolders, fps: Fraction | None) -> list[str]:
+    clips, remarks = matched.clips, []
+    if remark := _names_remark(clips):
+        remarks.append(remark)
     if remark := step_remark(fps, [clip.step for clip in clips]):
         remarks.append(remark)
     if any(frame.pred and frame.label for clip in clips for frame in clip.frames):
@@ -605,10 +620,42 @@ def _remarks(preds: LabelFolder, labels: LabelFolder, clips: Sequence[Clip], fps
             "Predictions begin and end one frame before the labels: if both number the same frames, each pair is one "
             "frame off."
         )
-    extra = sorted(preds.sequences.keys() - {clip.name for clip in clips})
-    if extra and len(clips) != len(preds.sequences):
-        remarks.append(f"{len(extra)} sequence(s) of predictions have no labels: {shortened(extra)}.")
+    if matched.unlabelled:
+        listed = shortened(matched.unlabelled)
+        remarks.append(f"{len(matched.unlabelled)} sequence(s) of predictions have no labels: {listed}.")
     return remarks
+
+
+def _names_remark(clips: Sequence[Clip]) -> str | None:
+    """Say how names were read, if one of them says more than the number of its frame."""
+    found = _read_otherwise(clips)
+    if found is None:
+        return None
+    clip, frame = found
+    numbers = sum(len(each.frames) for each in clips)
+    return (
+        f"Names were read as {len(clips)} sequence(s) of {numbers} frame number(s): {frame.name} is frame "
+        f"{frame.number} of {clip.name} (--frame-number reads them otherwise)."
+    )
+
+
+def _read_otherwise(clips: Sequence[Clip]) -> tuple[Clip, Frame] | None:
+    named = ((clip, frame) for clip in clips for frame in clip.frames)
+    return next(((clip, frame) for clip, frame in named if not (frame.name.isascii() and frame.name.isdigit())), None)
+
+
+def _describe_names(matched: MatchedFolders, pattern: str | None) -> dict[str, Any]:
+    """Return how names were read: how many sequences and numbers there are, and one example of each."""
+    frames = [(clip, frame) for clip in matched.clips for frame in clip.frames]
+    first = _read_otherwise(matched.clips)
+    examples = {}
+    for side in ("label", "pred"):
+        there = [*([first] if first else []), *frames]
+        clip, frame = next((clip, frame) for clip, frame in there if getattr(frame, side) is not None)
+        file: LabelFile = getattr(frame, side)
+        examples[side] = {"file": file.name, "number": frame.number, "sequence": clip.name}
+    # In the order in which a journal keeps them: a merge of parts writes what the whole would.
+    return {"examples": examples, "numbers": len(frames), "pattern": pattern, "sequences": len(matched.clips)}
 
 
 def _begin_one_apart(clip: Clip) -> bool:

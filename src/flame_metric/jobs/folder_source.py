@@ -42,6 +42,9 @@ class Files:
     step : int, optional
         Difference of frame numbers from one step to the next; default: as :func:`~flame_metric.data.folders.find_step`
         finds it.
+    frame_number : str, optional
+        A regular expression whose one group is the frame number in a name; what it does not match names the sequence.
+        Default: what varies, as :class:`~flame_metric.data.frame_names.FrameNames` finds it.
     """
 
     pred_map: LabelLookup | None = None
@@ -51,6 +54,7 @@ class Files:
     label_prefix: str = ""
     label_suffix: str = ""
     step: int | None = None
+    frame_number: str | None = None
 
     def scan(
         self, predictions: str | os.PathLike[str], labels: str | os.PathLike[str]
@@ -63,9 +67,10 @@ class Files:
 
     def describe(self, predictions: LabelFolder, labels: LabelFolder) -> dict[str, list[str]]:
         """Return what distinguishes one evaluation from another, wherever its folders lie."""
+        pattern = [] if self.frame_number is None else [self.frame_number]
         return {
-            "predictions": [predictions.name, self.pred_prefix, self.pred_suffix, repr(self.pred_map)],
-            "labels": [labels.name, self.label_prefix, self.label_suffix, repr(self.label_map)],
+            "predictions": [predictions.name, self.pred_prefix, self.pred_suffix, repr(self.pred_map), *pattern],
+            "labels": [labels.name, self.label_prefix, self.label_suffix, repr(self.label_map), *pattern],
         }
 
 

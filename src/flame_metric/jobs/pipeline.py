@@ -211,7 +211,7 @@ class _Tally:
         self.contents: list[str] = []
         self._nothing = Counts.zero(classes, labelled_frames=1)
         offsets = None if plan.bank_offset is None else plan.bank_offset + 1
-        self._builder = None if offsets is None else OffsetCountsBuilder(2, offsets, classes, plan.holes)
+        self._builder = None if offsets is None else OffsetCountsBuilder(2, offsets, classes, plan.is_hole)
         names = plan.picks(plan.labelled[0].index) if plan.labelled else ()
         self._scores = {(score, row): Counts.zero(classes) for score in names for row in (NETWORK, PERSISTENCE)}
 

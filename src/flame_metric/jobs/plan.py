@@ -65,12 +65,9 @@ class ClipPlan:
         """
         return any(frame.pred and not frame.label for frame in self.clip.frames)
 
-    @cached_property
-    def holes(self) -> frozenset[int]:
-        """Indices at which nothing was recorded."""
-        if self.predicts_unlabelled or not self.clip.frames:
-            return frozenset()
-        return frozenset(range(self.num_frames)) - self.frames.keys()
+    def is_hole(self, index: int) -> bool:
+        """Whether nothing was recorded at an index of the timeline; a list of holes would grow with the numbers."""
+        return not self.predicts_unlabelled and 0 <= index < self.num_frames and index not in self.frames
 
     @cached_property
     def staleness(self) -> Mapping[int, int] | None:
@@ -238,7 +235,7 @@ class Plan:
                 pairs += 1
             elif source is not None:
                 missing.append(f"{plan.clip.name}/{source.name}")
-            elif frame.index - offset in plan.holes:
+            elif plan.is_hole(frame.index - offset):
                 in_holes += 1
             else:
                 missing.append(f"{plan.clip.name}: {offset} frame(s) before {frame.name}")

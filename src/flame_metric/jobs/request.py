@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from flame_metric.core.checks import check_choice, check_integer, check_kind
-from flame_metric.core.clock import MAX_NS, Fps, Milliseconds, milliseconds_to_ns
+from flame_metric.core.clock import MAX_FRAMES, MAX_NS, Fps, Milliseconds, milliseconds_to_ns
 from flame_metric.core.files import reading
 from flame_metric.core.iou import MEANS
 from flame_metric.core.schedule import Schedule
 from flame_metric.data.folders import Clip
 from flame_metric.data.stored import StoredFolder
-from flame_metric.errors import ConfigError
+from flame_metric.errors import ConfigError, DatasetError
 from flame_metric.jobs.plan import ClipPlan, Plan
 from flame_metric.latency.simulate import StreamConfig, simulate_clips
 from flame_metric.latency.trace import LatencyTrace, as_trace
@@ -25,6 +25,8 @@ from flame_metric.scores.bank_file import MAX_OFFSET
 from flame_metric.scores.config import ScoreConfig, make_config
 
 __all__ = ["Request", "RequestOptions", "ScoreOptions", "check_names", "make_request"]
+
+_LONG, _MOST_HOLES = 100_000, 100  # a longer stream has at most so many frames for each that was recorded
 
 
 class ScoreOptions(TypedDict, total=False):
@@ -58,7 +60,8 @@ class Request:
     Its options, wherever they are given:
 
     - ``num_classes`` (int): C, void not counted.
-    - ``fps`` (int, float, Fraction or str): frames per second; of folders, steps of the frame numbers per second.
+    - ``fps`` (int, float, Fraction or str): frames per second; of folders, steps of the frame numbers per second. May
+      be left out where k itself is given.
     - ``latency_ms`` (float): the latency of a prediction in milliseconds, from which the offset k follows (Eq. 5).
     - ``frame_offset`` (int): instead, k itself.
     - ``trace`` (LatencyTrace): instead, measured latencies: their median gives k, and the stream replays them.
@@ -120,10 +123,11 @@ class Request:
             a stream is asked for with an offset.
         """
         check_names(options, RequestOptions)
-        if missing := [f"`{name}`" for name in ("num_classes", "fps") if name not in options]:
+        frame_offset = options.get("frame_offset")
+        needed = ("num_classes", "fps") if frame_offset is None else ("num_classes",)
+        if missing := [f"`{name}`" for name in needed if options.get(name) is None]:
             wanted = "is missing, expected a number" if len(missing) == 1 else "are missing, expected a number for each"
             raise ConfigError(f"{' and '.join(missing)} {wanted}")
-        frame_offset = options.get("frame_offset")
         latency, stream = _latency_and_stream(
             options.get("latency_ms"), frame_offset, options.get("trace"), options.get("stream")
         )
@@ -133,7 +137,7 @@ class Request:
         config = make_config(
             options["num_classes"],
             latency_ms=None if latency is None else as_trace(latency).median_ns / 10**6,
-            fps=options["fps"],
+            fps=options.get("fps"),
             frame_offset=frame_offset,
             ignore_index=options.get("ignore_index"),
             class_names=options.get("class_names"),
@@ -167,6 +171,8 @@ class Request:
     def plan(self, where: Path | StoredFolder | str, clips: Sequence[Clip], *, has_step: bool = True) -> Plan:
         """Return which pairs of frames the scores need; ``where`` and ``has_step`` as :class:`Plan` has them."""
         lengths = {clip.name: clip.frames[-1].index + 1 for clip in clips}
+        for clip in clips:
+            self._check_length(where, clip, lengths[clip.name])
         labelled = {clip.name: [frame.index for frame in clip.frames if frame.label] for clip in clips}
         schedules = self.schedules(lengths, labelled)
         offset = self.config.frame_offset or 0
@@ -176,6 +182,19 @@ class Request:
             reach = max(offset, self.max_offset or 0, *shown)
         plans = (ClipPlan(clip, offset, schedules.get(clip.name), reach) for clip in clips)
         return Plan(where, tuple(plans), offset, self.max_offset, has_step)
+
+    def _check_length(self, where: Path | StoredFolder | str, clip: Clip, length: int) -> None:
+        """Refuse a clip that is almost all holes: a stream runs through them, and takes time and memory for each."""
+        most = MAX_FRAMES if self.keep_bank or self.max_offset is not None else length
+        if self.stream is not None:
+            most = min(MAX_FRAMES, max(_LONG, _MOST_HOLES * len(clip.frames)))
+        if length > most:
+            raise DatasetError(
+                f"{where}: the numbers of sequence {clip.name} span {length:,} steps, of which {len(clip.frames):,} "
+                f"are there, expected at most {most:,} for a stream or a bank; if they are times, number the frames "
+                "0, 1, 2, .. instead",
+                path=None if isinstance(where, str) else where,
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in types that JSON knows."""

@@ -199,7 +199,7 @@ class OffsetBank:
         of = of_sequence(sequence)
         settings, space = self._settings, self.config.space
         line: Line[_BothMaps] = Line(EveryOffset(settings.max_offset))
-        builder = OffsetCountsBuilder(settings.rows, settings.offsets, space.num_classes, never)
+        builder = OffsetCountsBuilder(settings.rows, settings.offsets, space.num_classes, never.__contains__)
         frame = -1
         for frame, pred, target in pair_frames(preds, targets):
             if frame in never and not (pred is None and target is None):

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from flame_metric.core.checks import check_kind
 from flame_metric.core.files import JsonRecord, load_record, reading
 from flame_metric.core.statistics import Progress, contributing, part_of
 from flame_metric.core.tables import Cell, Table
@@ -112,6 +113,10 @@ class Evaluation(JsonRecord):
         What is missing, if something is: such scores are of some of the sequences, and their table says INCOMPLETE.
     left_out : tuple of str
         Sequences that were left out for damaged files.
+    names : mapping or None
+        How the names of files were read, in types that JSON knows: the numbers of ``sequences`` and of frame
+        ``numbers``, the ``pattern`` that was given, and ``examples``, one file of each side with its sequence and
+        number.
     """
 
     static: FlameResult | None
@@ -123,6 +128,7 @@ class Evaluation(JsonRecord):
     bank: OffsetBank | None = field(default=None, compare=False, repr=False)
     incomplete: str | None = None
     left_out: tuple[str, ...] = ()
+    names: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def results(self) -> dict[str, FlameResult]:
@@ -217,6 +223,7 @@ class Evaluation(JsonRecord):
             "notes": list(self.notes),
             "incomplete": self.incomplete,
             "left_out": list(self.left_out),
+            "names": None if self.names is None else dict(self.names),
         }
         return json.dumps(record, indent=1)
 
@@ -245,7 +252,10 @@ class Evaluation(JsonRecord):
                 None if curve is None else Curve.from_dict(curve),
                 incomplete=None if incomplete is None else str(incomplete),
                 left_out=tuple(str(name) for name in record.get("left_out", ())),
+                names=record.get("names"),
             )
+            if evaluation.names is not None:
+                check_kind("names", evaluation.names, dict, "a table")
             evaluation._check_alike()
         return evaluation
 

@@ -7,7 +7,7 @@ picks one k for each j; :meth:`OffsetCounts.sums` adds up what it picks, clip by
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -237,13 +237,13 @@ class OffsetCountsBuilder:
     ----------
     rows, offsets, classes : int
         R, K + 1 and C.
-    holes : collection of int
-        Frames that were never recorded: nothing can be paired with them.
+    is_hole : callable
+        Whether a frame was never recorded: nothing can be paired with it.
     """
 
-    def __init__(self, rows: int, offsets: int, classes: int, holes: Collection[int] = ()) -> None:
+    def __init__(self, rows: int, offsets: int, classes: int, is_hole: Callable[[int], bool]) -> None:
         self._shape = (rows, offsets, 2, classes)
-        self._holes = holes
+        self._is_hole = is_hole
         self._frames: list[tuple[int, Counts]] = []
         self._counts: list[npt.NDArray[np.int64]] = []
         self._state: list[npt.NDArray[np.uint8]] = []
@@ -254,7 +254,7 @@ class OffsetCountsBuilder:
         counts = np.zeros(self._shape, np.int64)
         state = np.full((rows, offsets), NO_MAP, np.uint8)
         for offset in range(offsets):
-            if frame - offset in self._holes:
+            if self._is_hole(frame - offset):
                 state[:, offset] = HOLE
             for row, one in enumerate(found.get(offset, ())[:rows]):
                 if one is not None:
