@@ -73,7 +73,7 @@ class _Bits:
         return int(self._bits[self._place - number : self._place], 2)
 
     def golomb(self) -> int:
-        """Return the next number >= 0 in the code that H.264 calls ue(v); se(v) has the same length."""
+        """Return the next number >= 0, as H.264 codes it; those with a sign are as long."""
         zeros = self._bits.index("1", self._place) - self._place
         self._place += zeros
         return self.read(zeros + 1) - 1
