@@ -34,8 +34,9 @@ pt2:FILE
     a program that torch.export.save wrote, for one tensor like that of a module; to open it
     runs code that stands in it, so name only files that you trust
 FILE.onnx
-    a model for ONNX Runtime: from floats like those of a module, or uint8 (1, H, W, 3 * frames)
-    or (1, 3 * frames, H, W) as they are, to scores (1, C, H, W) or labels (1, H, W) or (1, 1, H, W)
+    a model for ONNX Runtime: from floats like those of a module or uint8 as they are, both
+    (1, 3 * frames, H, W) or (1, H, W, 3 * frames), to scores (1, C, H, W) or labels (1, H, W) or
+    (1, 1, H, W)
 FOLDER
     a network of Hugging Face transformers for semantic segmentation, with its image processor:
     config.json, model.safetensors, preprocessor_config.json
