@@ -15,7 +15,7 @@ from pathlib import Path
 from flame_metric.core.checks import check_integer
 from flame_metric.errors import ConfigError, MissingExtraError
 from flame_metric.networks.factory import load_factory, refuse_options
-from flame_metric.networks.names import NAMES
+from flame_metric.networks.names import NAMES, is_program
 from flame_metric.networks.network import Network
 
 __all__ = ["MODEL_FORMS", "load_network"]
@@ -160,18 +160,19 @@ def _form(text: str) -> _Form:
     if text.startswith("pt2:"):
         options = ("frames", "mean", "std", "output", "upsample", "device", "autocast", "cudnn_benchmark", "threads")
         return _Form("an exported program", options, _by(text, "flame_metric.networks.exported", "load_exported"))
-    suffix = Path(text).suffix
+    suffix = Path(text).suffix.lower()
     if suffix == ".onnx":
         options = ("frames", "mean", "std", "output", "upsample", "device", "threads")
         return _Form("an ONNX model", options, _by(text, "flame_metric.networks.onnx", "load_onnx"))
+    if is_program(text):
+        file = text[4:] if text[:4].lower() == "pt2:" else text
+        raise ConfigError(
+            f"the network is {text!r}, a program of torch.export, which is code from a file: write pt2:{file} if you "
+            "trust it"
+        )
     if Path(text).is_dir():
         load = _by(text, "flame_metric.networks.huggingface", "load_huggingface")
         return _Form("a folder of transformers", ("resize", *_TORCH), load, names_classes=True)
-    if suffix == ".pt2":
-        raise ConfigError(
-            f"the network is {text!r}, a program of torch.export, which is code from a file: write pt2:{text} if you "
-            "trust it"
-        )
     if ":" in text:
         return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), load_factory)
     hint = ""
