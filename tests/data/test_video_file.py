@@ -540,6 +540,22 @@ def test_hidden_frames_in_packets_of_their_own(tmp_path: Path) -> None:
     assert not check_frames(file, 60).index.in_order
 
 
+def test_a_codec_that_avi_has_no_name_for(tmp_path: Path) -> None:
+    """HEVC in AVI has no name, which stands for raw pixels."""
+    with av.open(str(tmp_path / "a.avi"), "w") as output:
+        stream = output.add_stream("rawvideo", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr24"
+        for number in range(3):
+            packet = av.Packet(b"no pixels")
+            packet.pts = packet.dts = number
+            packet.time_base, packet.is_keyframe, packet.stream = Fraction(1, 30), True, stream
+            output.mux(packet)
+    message = (
+        r"a\.avi: says that it holds raw pixels, .*; if it is HEVC, .* ffmpeg -r 30 -c:v hevc -i a\.avi .* reads it$"
+    )
+    refused(message, tmp_path / "a.avi")
+
+
 def test_a_stream_without_its_head(folder: Path, tmp_path: Path) -> None:
     """Nothing says how large frames are, nor how they are coded."""
     file = tmp_path / "a.ts"
@@ -940,7 +956,7 @@ def test_packets_that_may_not_be_frames(codec: str, packets: list[Packet]) -> No
 
 def listed(*times: int, kind: str = "mpegts", stated: int | None = None) -> PacketList:
     return PacketList(
-        Path("a b.ts"), times, times[:1], times[-1] + 1, stated, Fraction(1, 25), 0, Fraction(25), kind, False
+        Path("a b.ts"), times, times[:1], times[-1] + 1, stated, Fraction(1, 25), 0, Fraction(25), "h264", kind, False
     )
 
 

@@ -242,6 +242,12 @@ def _decode_index(packets: PacketList) -> VideoIndex:
             frames = _frames(container.demux(stream), first)
             shown.extend(ShownFrame(frame.pts, frame.dts, frame.duration or 0) for frame in frames)
     except Exception as error:  # a decoder may raise anything on bytes from outside
+        if packets.codec == "rawvideo":
+            raise DatasetError(
+                f"{packets.path}: says that it holds raw pixels, and holds something else ({_reason(error)}); if it is "
+                f"HEVC, for which AVI has no name, {conversion(packets.path, packets.rate, codec='hevc')} reads it",
+                path=packets.path,
+            ) from error
         raise DatasetError(
             f"{packets.path}: frame {len(shown)} cannot be decoded ({_reason(error)}): the file is damaged, or was cut "
             f"or joined without what that frame needs; if so, {conversion(packets.path, packets.rate)} keeps the rest",

@@ -127,6 +127,7 @@ class PacketList:
         Number of the stream in the file.
     rate : Fraction or str
         Frames per second as the file states them; "RATE": it does not.
+    codec : str
     kind : str
         Of the container, as FFmpeg calls it.
     are_frames : bool
@@ -141,6 +142,7 @@ class PacketList:
     time_base: Fraction
     stream: int
     rate: Fraction | str
+    codec: str
     kind: str
     are_frames: bool
 
@@ -259,6 +261,7 @@ def list_packets(path: Path, container: Any, stream: Any) -> PacketList:
         stream.time_base,
         stream.index,
         rate,
+        codec,
         container.format.name,
         are_frames and all(time < other for time, other in pairwise(times)),
     )
@@ -295,9 +298,10 @@ def _times(shown: Sequence[ShownFrame], *, has_times: bool) -> tuple[int, ...] |
     return tuple(times) if rising and len(times) == len(shown) else None
 
 
-def conversion(path: Path, rate: Fraction | str | None = None) -> str:
+def conversion(path: Path, rate: Fraction | str | None = None, *, codec: str | None = None) -> str:
     """Return the command of FFmpeg that writes what it can decode, unchanged; with new times if there is a rate."""
     before = "" if rate is None else f"-r {rate} "
+    before += "" if codec is None else f"-c:v {codec} "
     return f"ffmpeg {before}-i {shlex.quote(path.name)} -map 0:v:0 -fps_mode passthrough -c:v ffv1 converted.mkv"
 
 
