@@ -297,6 +297,16 @@ def test_a_list_without_end(server, fault, bounds, message, folder):
     assert server.requests["GET", folder] == 1
 
 
+def test_a_list_without_end_whose_files_are_kept(server, tree):
+    address = f"simplecache::{server.address}/labels"
+    files = remote.open_remote(address, patience=hasty()).files()
+    assert [str(file.path) for file in files] == ["a/0001.npy", "a/0002.npy", "b clip/0001.npy"]
+    assert files[2].read() == (tree / "labels/b clip/0001.npy").read_bytes()
+    server.faults["/labels/"] = ("babble", None)
+    with pytest.raises(DatasetError, match=r"/labels: its lists of files come to more than 1,000,000 bytes, expected"):
+        remote.open_remote(address, patience=replace(hasty(), list_bytes=10**6)).files()
+
+
 def test_more_folders_than_may_be_asked_for(server):
     server.faults["/labels/"] = ("".join(f'<a href="{number}/">x</a>' for number in range(9)), None)
     server.faults["/"] = ('<a href="1.npy">x</a>', None)

@@ -46,6 +46,8 @@ __all__ = ["Patience", "RemoteFolder", "hide_secrets", "open_remote", "open_remo
 
 T = TypeVar("T")
 
+_WEB = fsspec.get_filesystem_class("http")
+
 _VERSIONS = (
     *("ETag", "etag", "Content-MD5", "Digest", "md5Hash"),
     *("Last-Modified", "LastModified", "last_modified", "mtime", "updated", "created"),
@@ -164,7 +166,7 @@ class RemoteFolder:
         size = most if file.size is None else file.size
 
         def request() -> bytes:
-            if file.size is None and not self.system.async_impl:
+            if file.size is None and not isinstance(self.system, _WEB):
                 return self._stream(file, most, stop)
             token = _COMING.set((size, file.size is not None))
             try:
@@ -197,8 +199,8 @@ class RemoteFolder:
     ) -> tuple[list[StoredFile], list[tuple[str, PurePosixPath]]]:
         """Return the files in a folder, and its folders with their places."""
         where = f"{self.address}/{place}" if place.parts else self.address
-        if _is_http(key):
-            entries = self._ask(lambda: self._page(key, bounds, stop), where, stop)
+        if (web := _web_system(self.system)) is not None:
+            entries = self._ask(lambda: self._page(web, key, bounds, stop), where, stop)
         else:
             entries = self._ask(lambda: self._call("ls", key, stop, self.patience.list_s, detail=True), where, stop)
         files, folders = [], []
@@ -216,11 +218,11 @@ class RemoteFolder:
             raise empty_folder(where)
         return files, [folder for folder in folders if not folder[1].name.startswith(".")]
 
-    def _page(self, key: str, bounds: _ListBounds, stop: threading.Event) -> list[dict[str, Any]]:
+    def _page(self, web: Any, key: str, bounds: _ListBounds, stop: threading.Event) -> list[dict[str, Any]]:
         """Return the links on a page of a server, which lists a folder."""
         bounds.add(pages=1)
-        request = partial(_read_page, self.system, key, bounds)
-        links = _await_result(request, self.system.loop, min(self.patience.list_s, bounds.left_s()), stop)
+        request = partial(_read_page, web, key, bounds)
+        links = _await_result(request, web.loop, min(self.patience.list_s, bounds.left_s()), stop)
         return [{"name": link, "type": "directory" if link.endswith("/") else "file"} for link in links]
 
     def _check_page(self, where: str, links: list[str], files: list[StoredFile] | None, folders: Sequence[Any]) -> None:
@@ -504,6 +506,11 @@ def _await_result(
                 raise TimeoutError
     finally:
         future.cancel()
+
+
+def _web_system(system: Any) -> Any:
+    """Return what asks a web server, also where something keeps its files; None for other systems."""
+    return next((each for each in (system, getattr(system, "fs", None)) if isinstance(each, _WEB)), None)
 
 
 async def _read_page(system: Any, url: str, bounds: _ListBounds) -> list[str]:
