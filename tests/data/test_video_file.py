@@ -464,7 +464,7 @@ def test_fields_in_other_files(test_data: Path, tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv", "cut.ts"])
 @pytest.mark.parametrize("shift", [0, -9, 30])
 def test_a_cut_in_an_open_group_of_pictures(tmp_path: Path, codec: str, name: str, shift: int) -> None:
-    """What is shown before its first key frame needs what was cut off: that is no frame."""
+    """What is shown before its first key frame needs what was cut off: it is not a frame."""
     if codec not in av.codecs_available:
         pytest.skip(f"PyAV has no encoder {codec}")
     parameters = "open-gop=1:keyint=8:min-keyint=8:scenecut=0:bframes=3:b-adapt=0:repeat-headers=1"
@@ -541,7 +541,7 @@ def test_hidden_frames_in_packets_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_codec_that_avi_has_no_name_for(tmp_path: Path) -> None:
-    """HEVC in AVI has no name, which stands for raw pixels."""
+    """HEVC has no name in AVI, and no name means raw pixels."""
     with av.open(str(tmp_path / "a.avi"), "w") as output:
         stream = output.add_stream("rawvideo", rate=30)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr24"
@@ -584,8 +584,9 @@ def test_it_can_be_pickled(folder: Path) -> None:
     np.testing.assert_array_equal(list(pickle.loads(pickle.dumps(frames[3:6]))), expected[3:6])
 
 
-def test_threads_do_not_disturb_each_other(folder: Path) -> None:
-    video, expected = opened(folder, "h264.mp4"), decoded(folder / "h264.mp4")
+@pytest.mark.parametrize("name", ["h264.mp4", "interlaced.ts"])
+def test_threads_do_not_disturb_each_other(folder: Path, name: str) -> None:
+    video, expected = opened(folder, name), decoded(folder / name)
     orders = [[(start + step * index) % 24 for index in range(24)] for start in range(3) for step in (1, 5)]
 
     def wrong(order: list[int]) -> list[int]:

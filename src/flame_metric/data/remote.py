@@ -29,7 +29,7 @@ from flame_metric.data.stored import (
     READERS,
     StoredFile,
     empty_folder,
-    most_bytes,
+    limit_bytes,
     reading_threads,
 )
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
@@ -162,7 +162,7 @@ class RemoteFolder:
 
     def read(self, file: StoredFile, stop: threading.Event) -> bytes:
         """Return what a file holds."""
-        most = most_bytes(file)
+        most = limit_bytes(file)
         size = most if file.size is None else file.size
 
         def request() -> bytes:
@@ -542,7 +542,7 @@ def _take_links(text: str, url: str, links: dict[str, None], bounds: _ListBounds
     """Add the links of a text that lead below an address; return its end, in which a link may have begun."""
     place = 0
     for found in _LINK.finditer(text):
-        if found.end() == len(text) and not ends:  # it may go on
+        if found.end() == len(text) and not ends:  # it may be longer
             break
         place = found.end()
         link = _address_below(found[1] or found[2], url)

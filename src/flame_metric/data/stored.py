@@ -27,7 +27,7 @@ __all__ = [
     "StoredFolder",
     "check_size",
     "empty_folder",
-    "most_bytes",
+    "limit_bytes",
     "read_ahead",
     "reading_threads",
 ]
@@ -175,12 +175,12 @@ def check_size(file: StoredFile, size: int | None) -> None:
     DatasetError
         If it is.
     """
-    if size is not None and size > most_bytes(file):
-        raise DatasetError(f"{file}: has {size:,} bytes, expected at most {most_bytes(file):,}", path=file)
+    if size is not None and size > limit_bytes(file):
+        raise DatasetError(f"{file}: has {size:,} bytes, expected at most {limit_bytes(file):,}", path=file)
 
 
-def most_bytes(file: StoredFile) -> int:
-    """Return how many bytes a file may have, or may come if no one says how many it has: then it may fill the budget.
+def limit_bytes(file: StoredFile) -> int:
+    """Return how many bytes a file may have; if its size is unknown, it may fill the budget, and no more.
 
     Parameters
     ----------

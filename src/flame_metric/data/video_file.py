@@ -39,7 +39,14 @@ import numpy.typing as npt
 from flame_metric.core.clock import NS_PER_S
 from flame_metric.data import MAX_PIXELS
 from flame_metric.data.paths import check_file
-from flame_metric.data.video_index import VIDEO_FILE, PacketList, ShownFrame, VideoIndex, conversion, list_packets
+from flame_metric.data.video_index import (
+    VIDEO_FILE,
+    PacketList,
+    ShownFrame,
+    VideoIndex,
+    list_packets,
+    suggest_conversion,
+)
 from flame_metric.data.video_pool import KEPT, WalkerPool, goes_on_to
 from flame_metric.errors import DatasetError, MissingExtraError
 
@@ -245,12 +252,12 @@ def _decode_index(packets: PacketList) -> VideoIndex:
         if packets.codec == "rawvideo":
             raise DatasetError(
                 f"{packets.path}: says that it holds raw pixels, and holds something else ({_reason(error)}); if it is "
-                f"HEVC, for which AVI has no name, {conversion(packets.path, packets.rate, codec='hevc')} reads it",
+                f"HEVC, for which AVI has no name, {suggest_conversion(packets.path, packets.rate, codec='hevc')} reads it",
                 path=packets.path,
             ) from error
         raise DatasetError(
             f"{packets.path}: frame {len(shown)} cannot be decoded ({_reason(error)}): the file is damaged, or was cut "
-            f"or joined without what that frame needs; if so, {conversion(packets.path, packets.rate)} keeps the rest",
+            f"or joined without what that frame needs; if so, {suggest_conversion(packets.path, packets.rate)} keeps the rest",
             path=packets.path,
         ) from error
     return packets.ordered_index(shown)

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from flame_metric.data.avc import may_hold_fields
 from flame_metric.errors import DatasetError
 
-__all__ = ["VIDEO_FILE", "PacketList", "ShownFrame", "VideoIndex", "conversion", "list_packets"]
+__all__ = ["VIDEO_FILE", "PacketList", "ShownFrame", "VideoIndex", "list_packets", "suggest_conversion"]
 
 VIDEO_FILE = "a whole video file (MP4, MOV, Matroska, WebM, AVI or MPEG-TS)"
 """What is expected where a file is none, or damaged."""
@@ -174,14 +174,14 @@ class PacketList:
         if times is None:
             raise DatasetError(
                 f"{self.path}: does not say when each of its frames is shown, expected times that rise; if they "
-                f"follow each other at {self.rate} a second, {conversion(self.path, self.rate)} gives them times",
+                f"follow each other at {self.rate} a second, {suggest_conversion(self.path, self.rate)} gives them times",
                 path=self.path,
             )
         if self.kind != "avi" and self.times and times[0] > self.times[0]:
             there, first = (float(time * self.time_base) for time in (self.times[0], times[0]))
             raise DatasetError(
                 f"{self.path}: what is shown from {there:.3f} s to {first:.3f} s cannot be decoded: it is damaged "
-                f"there, or was cut from a longer video without what it needs; {conversion(self.path)} keeps the rest",
+                f"there, or was cut from a longer video without what it needs; {suggest_conversion(self.path)} keeps the rest",
                 path=self.path,
             )
         self._check_end(times)
@@ -229,7 +229,7 @@ def list_packets(path: Path, container: Any, stream: Any) -> PacketList:
         if packet.is_corrupt:
             raise DatasetError(
                 f"{path}: is damaged, cut short or joined from parts at packet {number}, expected {VIDEO_FILE}; if it "
-                f"was joined, {conversion(path, rate)} writes it anew",
+                f"was joined, {suggest_conversion(path, rate)} writes it anew",
                 path=path,
             )
         if codec in _WITH_ALPHA:
@@ -298,7 +298,7 @@ def _times(shown: Sequence[ShownFrame], *, has_times: bool) -> tuple[int, ...] |
     return tuple(times) if rising and len(times) == len(shown) else None
 
 
-def conversion(path: Path, rate: Fraction | str | None = None, *, codec: str | None = None) -> str:
+def suggest_conversion(path: Path, rate: Fraction | str | None = None, *, codec: str | None = None) -> str:
     """Return the command of FFmpeg that writes what it can decode, unchanged; with new times if there is a rate."""
     before = "" if rate is None else f"-r {rate} "
     before += "" if codec is None else f"-c:v {codec} "
@@ -311,7 +311,7 @@ def _check_opaque(path: Path, stream: Any, packet: Any) -> None:
     if mode == "1" or (added and bytes(packet.get_sidedata("matroska_block_additional"))[:8] == _ALPHA):
         raise DatasetError(
             f"{path}: has transparency beside its colours (alpha_mode 1), expected three colours; "
-            f"{conversion(path).replace('-c:v', '-map_metadata -1 -c:v')} leaves it out",
+            f"{suggest_conversion(path).replace('-c:v', '-map_metadata -1 -c:v')} leaves it out",
             path=path,
         )
 
