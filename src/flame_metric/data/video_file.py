@@ -250,14 +250,16 @@ def _decode_index(packets: PacketList) -> VideoIndex:
             shown.extend(ShownFrame(frame.pts, frame.dts, frame.duration or 0) for frame in frames)
     except Exception as error:  # a decoder may raise anything on bytes from outside
         if packets.codec == "rawvideo":
+            remedy = suggest_conversion(packets.path, packets.rate, codec="hevc")
             raise DatasetError(
                 f"{packets.path}: says that it holds raw pixels, and holds something else ({_reason(error)}); if it is "
-                f"HEVC, for which AVI has no name, {suggest_conversion(packets.path, packets.rate, codec='hevc')} reads it",
+                f"HEVC, for which AVI has no name, {remedy} reads it",
                 path=packets.path,
             ) from error
+        remedy = suggest_conversion(packets.path, packets.rate)
         raise DatasetError(
             f"{packets.path}: frame {len(shown)} cannot be decoded ({_reason(error)}): the file is damaged, or was cut "
-            f"or joined without what that frame needs; if so, {suggest_conversion(packets.path, packets.rate)} keeps the rest",
+            f"or joined without what that frame needs; if so, {remedy} keeps the rest",
             path=packets.path,
         ) from error
     return packets.ordered_index(shown)

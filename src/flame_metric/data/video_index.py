@@ -172,16 +172,18 @@ class PacketList:
             )
         times = _times(shown, has_times=self.kind != "avi")
         if times is None:
+            remedy = suggest_conversion(self.path, self.rate)
             raise DatasetError(
                 f"{self.path}: does not say when each of its frames is shown, expected times that rise; if they "
-                f"follow each other at {self.rate} a second, {suggest_conversion(self.path, self.rate)} gives them times",
+                f"follow each other at {self.rate} a second, {remedy} gives them times",
                 path=self.path,
             )
         if self.kind != "avi" and self.times and times[0] > self.times[0]:
+            remedy = suggest_conversion(self.path)
             there, first = (float(time * self.time_base) for time in (self.times[0], times[0]))
             raise DatasetError(
                 f"{self.path}: what is shown from {there:.3f} s to {first:.3f} s cannot be decoded: it is damaged "
-                f"there, or was cut from a longer video without what it needs; {suggest_conversion(self.path)} keeps the rest",
+                f"there, or was cut from a longer video without what it needs; {remedy} keeps the rest",
                 path=self.path,
             )
         self._check_end(times)
