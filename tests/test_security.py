@@ -171,6 +171,10 @@ def run(model: str, *options: str) -> list[str]:
     return [RUN[0], model, *RUN[1:], *options]
 
 
+def timed(model: str) -> list[str]:
+    return ["latency", model, "--shape", "3,6,8"]
+
+
 @dataclass(frozen=True)
 class Carrier:
     """A file, the command that reads it, and a part of what that says."""
@@ -185,7 +189,8 @@ class Carrier:
 
 
 FRAMES = [*EVALUATE, "--frame-offset", "1"]
-WEIGHTS = run("swiftnet-r18", "--weights", "w.pth")
+WEIGHTED = ("swiftnet-r18", "--weights")
+WEIGHTS = run(*WEIGHTED, "w.pth")
 PAGE = ["report", "a.json"]
 BANK = ["rescore", "bank.npz", "--frame-offset", "1"]
 FOLDERS = ["run", "flame_metric.demo:segmenter", "folders:d.toml", "--frame-offset", "0"]
@@ -210,9 +215,36 @@ CARRIERS = [
     Carrier("weights with an object", "w.pth", as_torch, WEIGHTS, 3, "w.pth cannot be read as weights", "torch"),
     Carrier("old weights with an object", "w.pth", old_torch, WEIGHTS, 3, "w.pth cannot be read as weights", "torch"),
     Carrier("a program without its prefix", "n.pt2", PICKLE, run("n.pt2"), 2, "write pt2:n.pt2 if you trust it"),
+    Carrier("the same in capitals", "N.PT2", PICKLE, run("N.PT2"), 2, "write pt2:N.PT2 if you trust it"),
+    Carrier("another prefix", "n.pt2", PICKLE, run("PT2:n.pt2"), 2, "write pt2:n.pt2 if you trust it"),
+    Carrier(
+        "a program as weights",
+        "w.pt2",
+        PICKLE,
+        run(*WEIGHTED, "w.pt2"),
+        2,
+        "the weights are 'w.pt2', a program",
+        "torch",
+    ),
+    Carrier("a program to be timed", "n.pt2", PICKLE, timed("n.pt2"), 2, "a program of torch.export, expected MODULE"),
+    Carrier(
+        "a program as a module", "pt2.py", b"open('ran', 'w')", timed("pt2:n"), 2, "a program of torch.export, exp"
+    ),
     Carrier("a pickle as a model", "n.onnx", PICKLE, run("n.onnx"), 3, "n.onnx ", "onnxruntime"),
     Carrier("weights of old", "hf/pytorch_model.bin", PICKLE, run("hf"), 3, "hf cannot be loaded", "transformers"),
 ]
+
+
+@pytest.mark.parametrize(
+    "carrier", [each for each in CARRIERS if each.file.lower().endswith(".pt2")], ids=lambda carrier: carrier.name
+)
+def test_a_program_that_is_not_named_as_code_is_not_looked_for(
+    carrier: Carrier, world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if carrier.needs and find_spec(carrier.needs) is None:
+        pytest.skip(f"{carrier.needs} is not installed")
+    assert main(carrier.words) == carrier.code  # not 3, for a file that is missing
+    assert carrier.says in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ Weights are integers, as is what they are multiplied by: float arithmetic is exa
 """
 
 import contextlib
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def model(*, kind="float32", shape=("n", 3, "h", "w"), output="scores", pool=1, 
     channels = next((length for length in (shape[1], shape[-1]) if length in (3, 6)), 3)
     weights = WEIGHTS[:, :channels].reshape(CLASSES, channels, 1, 1)
     nodes, last = [], "frames"
-    if kind == "uint8" and shape[-1] == channels:
+    if shape[-1] == channels:
         nodes.append(make("Transpose", [last], ["planes"], perm=[0, 3, 1, 2]))
         last = "planes"
     nodes.append(make("Cast", [last], ["floats"], to=names.FLOAT))
@@ -96,6 +98,10 @@ def saved(tmp_path):
         ("float32", (1, 3, 24, 32)),
         ("float32", (1, "c", "h", "w")),
         ("float16", (1, 3, "h", "w")),
+        ("float32", (1, "h", "w", 3)),
+        ("float32", (1, 24, 32, 3)),
+        ("float32", ("n", None, None, 3)),
+        ("float16", ("n", 24, 32, 3)),
         ("uint8", (1, "h", "w", 3)),
         ("uint8", ("n", 3, "h", "w")),
         ("uint8", (1, 24, 32, 3)),
@@ -119,6 +125,10 @@ def test_one_frame(kind, shape, output, saved):
     ("kind", "shape", "options"),
     [
         ("float32", (1, 6, "h", "w"), PLAIN),
+        ("float32", (1, 24, 32, 6), {"frames": 2, **PLAIN}),
+        ("float32", (1, "h", "w", 6), {"frames": 2, **PLAIN}),
+        ("float32", (1, 24, 32, 6), {"frames": 2, "mean": (0,) * 6, "std": (1 / 255,) * 6}),
+        ("float32", (1, 6, 24, 32), PLAIN),
         ("float32", (1, 6, "h", "w"), {"mean": (0,) * 6, "std": (1 / 255,) * 6}),
         ("uint8", (1, "h", "w", 6), {}),
         ("uint8", (1, 6, "h", "w"), {"frames": 2}),
@@ -203,6 +213,51 @@ def test_several_outputs(saved):
         load_network(path, num_classes=CLASSES, output="sum").runner(FRAME)
 
 
+def ending(last, kind, *nodes):
+    """A model whose output is made of scores."""
+    network = model(output="scores")
+    network.graph.node.extend(nodes)
+    del network.graph.output[:]
+    network.graph.output.append(
+        onnx.helper.make_value_info(last, kind)
+        if not isinstance(kind, int)
+        else onnx.helper.make_tensor_value_info(last, kind, [None] * 4)
+    )
+    return network
+
+
+@pytest.mark.parametrize("upsample", [None, "bilinear"])
+@pytest.mark.parametrize(
+    ("name", "kind", "shown"), [("scores", 1, r"float32 \(1, 24, 32, 5\)"), ("kept", 7, r"int64 \(1, 24, 32, 1\)")]
+)
+def test_classes_on_the_last_axis(name, kind, shown, upsample, saved):
+    if upsample is not None:
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = saved(ending("last", kind, onnx.helper.make_node("Transpose", [name], ["last"], perm=[0, 2, 3, 1])))
+    with pytest.raises(
+        ConfigError, match=rf"returns {shown}: classes on the last axis \(NHWC\), expected scores \(1, C"
+    ):
+        load_network(path, num_classes=CLASSES, upsample=upsample, **PLAIN).runner(FRAME)
+
+
+def test_a_sequence_is_no_output(saved):
+    tensor = onnx.helper.make_tensor_type_proto(1, None)
+    kind = onnx.helper.make_sequence_type_proto(tensor)
+    path = saved(ending("several", kind, onnx.helper.make_node("SequenceConstruct", ["scores"], ["several"])))
+    with pytest.raises(
+        ConfigError, match=r"returns several: seq\(tensor\(float\)\), expected one tensor; export what is"
+    ):
+        load_network(path, num_classes=CLASSES)
+
+
+def test_a_file_with_channels_on_the_last_axis():
+    faults = os.environ.get("FLAME_METRIC_TEST_DATA")
+    if not faults:
+        pytest.skip("FLAME_METRIC_TEST_DATA names no folder with it")
+    network = load_network(str(Path(faults, "faults", "nhwc_float.onnx")), num_classes=4)
+    assert network.runner(FRAME).shape == (24, 32)
+
+
 @pytest.mark.parametrize(
     ("kind", "shapes", "error", "message"),
     [
@@ -214,11 +269,18 @@ def test_several_outputs(saved):
             "float32",
             [(1, 4, "h", "w")],
             ConfigError,
-            r"\[1, 4, 'h', 'w'\], expected a multiple of 3 channels, on axis 1 o",
+            r"\[1, 4, 'h', 'w'\], expected a multiple of 3 channels, on axis 1 \(N, C, H, W\) or 3",
         ),
-        ("uint8", [(1, "a", "b", "c")], ConfigError, "expected a multiple of 3 channels, on axis 1 or 3 only"),
-        ("uint8", [(1, 3, 3, 3)], ConfigError, "expected a multiple of 3 channels, on axis 1 or 3 only"),
-        ("uint8", [(1, 6, 9, 9)], ConfigError, "expected a multiple of 3 channels, on axis 1 or 3 only"),
+        ("uint8", [(1, "a", "b", "c")], ConfigError, "expected a multiple of 3 channels, on axis 1"),
+        (
+            "uint8",
+            [(1, 3, 3, 3)],
+            ConfigError,
+            r"expected a multiple of 3 channels, on axis 1 \(N, C, H, W\) or 3 \(N, H",
+        ),
+        ("uint8", [(1, 6, 9, 9)], ConfigError, "expected a multiple of 3 channels, on axis 1"),
+        ("float32", [(1, 480, 640, 6)], ConfigError, "expected a multiple of 3 channels, on axis 1"),
+        ("float32", [(1, 24, 32, 4)], ConfigError, "expected a multiple of 3 channels, on axis 1"),
     ],
 )
 def test_models_that_are_refused(kind, shapes, error, message, saved):

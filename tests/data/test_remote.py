@@ -3,15 +3,21 @@
 import os
 import threading
 import traceback
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from pathlib import PurePosixPath
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from file_server import FileServer
+from flame_metric.data.stored import StoredFile
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError
 
 pytest.importorskip("aiohttp", reason="addresses need aiohttp")
@@ -228,17 +234,129 @@ def test_sizes_that_nobody_tells(server):
 
 def test_a_file_without_end(server, monkeypatch):
     server.faults["0001.npy"] = ("endless", None)
-    monkeypatch.setattr("flame_metric.data.stored._MOST_BYTES_OF_OTHERS", 300_000)
-    with pytest.raises(DatasetError, match=r"0001\.npy: has \d+,\d+ bytes, expected at most 300,000"):
+    monkeypatch.setattr("flame_metric.data.stored.AHEAD_BYTES", 300_000)
+    message = r"0001\.npy: cannot be read: more than 300,000 bytes come, and the server does not say how many there are"
+    with pytest.raises(DatasetError, match=message):
+        opened(server).files()[0].read()
+    assert server.requests["GET", "/labels/a/0001.npy"] == 2  # for its size, and for itself
+
+
+def test_a_file_that_is_longer_than_announced(server, tree):
+    server.faults["0001.npy"] = ("longer", None)
+    size = (tree / "labels/a/0001.npy").stat().st_size
+    message = rf"0001\.npy: cannot be read: more than {size} bytes come, and it should have that many"
+    with pytest.raises(DatasetError, match=message):
         opened(server).files()[0].read()
 
 
-def test_a_file_without_end_that_comes_slowly(server, monkeypatch):
-    server.faults["0001.npy"] = ("endless", None)
-    file = replace(opened(server), patience=remote.Patience(attempts=1, timeout_s=30)).files()[0]
+def test_a_part_that_is_longer_than_it_should_be(server):
+    server.faults["0001.npy"] = ("longer", None)
+    file, _, _ = remote.open_remote_file(f"{server.address}/labels/a/0001.npy", patience=hasty())
+    with file, pytest.raises(DatasetError, match=r"0001\.npy: cannot be read: more than \d+ bytes come, and it should"):
+        file.read(8)
+
+
+class Endless:
+    """A system without asyncio, which knows no sizes."""
+
+    async_impl = False
+
+    @contextmanager
+    def open(self, key, mode, block_size):
+        yield SimpleNamespace(read=bytes)
+
+
+def test_a_file_without_end_of_other_systems(monkeypatch):
+    monkeypatch.setattr("flame_metric.data.stored.AHEAD_BYTES", 3 * 2**20)
+    folder = remote.RemoteFolder(Endless(), "maps", "sftp://maps", hasty())
+    with pytest.raises(DatasetError, match=r"1\.npy: cannot be read: more than 3,145,728 bytes come, and the server"):
+        folder.read(StoredFile(folder, PurePosixPath("1.npy"), "maps/1.npy"), threading.Event())
+
+
+def test_a_file_without_end_that_comes_slowly(monkeypatch):
+    folder = remote.RemoteFolder(Endless(), "maps", "sftp://maps", remote.Patience(attempts=1, timeout_s=30))
     monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=count(step=20).__next__))
     with pytest.raises(DatasetError, match="no answer came in time"):
-        file.read()
+        folder.read(StoredFile(folder, PurePosixPath("1.npy"), "maps/1.npy"), threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("fault", "bounds", "message"),
+    [
+        ("babble", {"list_bytes": 10**6}, r"more than 1,000,000 bytes, expected those of a data set; name a folder in"),
+        ("links", {"list_bytes": 10**6}, "more than 1,000,000 bytes"),
+        ("links", {"list_entries": 1000}, "more than 1,000 entries"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["/labels/", "/labels/b%20clip/"])
+def test_a_list_without_end(server, fault, bounds, message, folder):
+    server.faults[folder] = (fault, None)
+    patience = remote.Patience(attempts=3, pause_s=0.0, timeout_s=600, list_s=600, **bounds)
+    with pytest.raises(DatasetError, match=f"/labels: its lists of files come to {message}"):
+        remote.open_remote(f"{server.address}/labels", patience=patience).files()
+    assert server.requests["GET", folder] == 1
+
+
+def test_a_list_without_end_whose_files_are_kept(server, tree):
+    address = f"simplecache::{server.address}/labels"
+    files = remote.open_remote(address, patience=hasty()).files()
+    assert [str(file.path) for file in files] == ["a/0001.npy", "a/0002.npy", "b clip/0001.npy"]
+    assert files[2].read() == (tree / "labels/b clip/0001.npy").read_bytes()
+    server.faults["/labels/"] = ("babble", None)
+    with pytest.raises(DatasetError, match=r"/labels: its lists of files come to more than 1,000,000 bytes, expected"):
+        remote.open_remote(address, patience=replace(hasty(), list_bytes=10**6)).files()
+
+
+def test_more_folders_than_may_be_asked_for(server):
+    server.faults["/labels/"] = ("".join(f'<a href="{number}/">x</a>' for number in range(9)), None)
+    server.faults["/"] = ('<a href="1.npy">x</a>', None)
+    patience = replace(hasty(), list_pages=10)
+    assert len(remote.open_remote(f"{server.address}/labels", patience=patience).files()) == 9
+    with pytest.raises(DatasetError, match="/labels: its lists of files come to more than 9 pages"):
+        remote.open_remote(f"{server.address}/labels", patience=replace(patience, list_pages=9)).files()
+
+
+def test_lists_that_take_too_long_together(server, monkeypatch):
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=count(step=20).__next__))
+    with pytest.raises(DatasetError, match=r"/labels: its lists of files come to more than 50 s, expected"):
+        remote.open_remote(f"{server.address}/labels", patience=replace(hasty(), list_all_s=50)).files()
+
+
+def test_a_list_without_end_takes_little_memory(server):
+    """What is not a link is not kept, and neither is a link that came before."""
+    server.faults["/labels/"] = ("babble", None)
+    patience = remote.Patience(attempts=1, timeout_s=600, list_s=600, list_bytes=2**26)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match="more than 67,108,864 bytes"):
+            remote.open_remote(f"{server.address}/labels", patience=patience).files()
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=30), st.sampled_from(["ascii", "utf-8", "nonsense", None]))
+def test_links_are_found_wherever_a_page_is_parted(cuts, charset):
+    page = (
+        b'<a href="1.npy">1</a> <A class="x"\nHREF=\'2.npy\'>2</A><a href="/m/3.npy">3</a> http://h/m/4.npy <a>'
+        b'<a href="https://h/m/5.npy">5</a><a href="../">up</a><a href="./6%20a.npy">6</a><a href="http://other/m/7.npy">'
+    )
+    links, bounds, rest, place = {}, remote._ListBounds("x", remote.Patience()), "", 0
+    decode = remote._decoder(charset)
+    for cut in cuts:
+        rest = remote._take_links(rest + decode(page[place : place + cut]), "http://h/m", links, bounds, ends=False)
+        place += cut
+    remote._take_links(rest + decode(page[place:]), "http://h/m", links, bounds, ends=True)
+    found = {link.partition("://")[2].removeprefix("h/m/") for link in links}
+    assert found == {"1.npy", "2.npy", "3.npy", "4.npy", "5.npy", "6%20a.npy"}
+
+
+@pytest.mark.parametrize("text", ["<a " * 10**5, "<a" + " " * 10**5, "<a href='" + "x" * 10**5, "http://" * 10**5])
+def test_links_are_looked_for_in_linear_time(text):
+    """Each of these once took time that grew with the square of its length, or faster."""
+    bounds = remote._ListBounds("x", remote.Patience())
+    rest = remote._take_links(text, "http://h/m", {}, bounds, ends=False)
+    assert len(rest) <= remote._LONGEST_LINK
 
 
 def test_larger_than_any_label_map(memory, monkeypatch):
@@ -324,6 +442,7 @@ def test_an_answer_that_is_packed_on_the_way_is_not_unpacked(server):
     client = remote._options("https://host/x")["client_kwargs"]
     assert client["headers"] == {"Accept-Encoding": "identity"}
     assert client["auto_decompress"] is False
+    assert client["response_class"] is remote._BoundedResponse
     assert remote._options("zip::https://host/x.zip") == {"https": {"client_kwargs": client}}
     assert remote._options("s3://bucket") == {}
 

@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 
 
@@ -12,6 +13,8 @@ class FileServer:
 
     "500", "403", "429" are answered instead; "cut" promises more bytes than come; "reset" closes the connection;
     "stall" says nothing until the server is stopped; "endless" gives no size and never ends; "unsized" gives no size;
+    "babble" is a page without end, "links" one of links; "longer" gives more than it says when it is asked for its
+    size, or for a part;
     "login" is a page without links, and what begins with "<" is a page.
     """
 
@@ -52,7 +55,7 @@ class FileServer:
                 if (
                     path.endswith(end)
                     and times != 0
-                    and (command == "GET" or self.everything or kind in ("endless", "unsized"))
+                    and (command == "GET" or self.everything or kind in ("endless", "unsized", "longer"))
                 ):
                     self.faults[end] = (kind, None if times is None else times - 1)
                     return kind
@@ -81,11 +84,15 @@ class FileServer:
             self.give(handler, kind)
 
     def give(self, handler, kind):
-        content = Path(handler.translate_path(handler.path)).read_bytes()
-        handler.send_response(200)
+        is_page = kind in ("babble", "links")
+        content = b"" if is_page else Path(handler.translate_path(handler.path)).read_bytes()
+        part = handler.headers.get("Range") if kind == "longer" else None
+        handler.send_response(206 if part else 200)
         handler.send_header("Connection", "close")  # or the client may use it for its next request
         handler.close_connection = True
-        if kind == "cut":
+        if is_page:
+            handler.send_header("Content-Type", "text/html")
+        if kind == "cut" or (kind == "longer" and handler.command == "HEAD"):
             handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         if handler.command == "HEAD":
@@ -95,8 +102,11 @@ class FileServer:
                 handler.wfile.write(content[: len(content) // 2])
             elif kind == "unsized":
                 handler.wfile.write(content)
-            while kind == "endless":
+            while kind in ("endless", "longer"):
                 handler.wfile.write(bytes(2**16))
+            for number in count() if is_page else ():
+                page = "babble " * 9000 if kind == "babble" else f'<a href="{number}.npy">{number}</a>\n'
+                handler.wfile.write(page.encode())
 
     def __enter__(self):
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()

@@ -6,13 +6,15 @@ import os
 import shutil
 import tarfile
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from file_server import FileServer
 from flame_metric.cli import main
-from flame_metric.errors import DatasetError, StateError
+from flame_metric.data.stored import read_ahead
+from flame_metric.errors import DatasetError, FlameWarning, StateError
 from flame_metric.jobs import pipeline as clip_counts
 from flame_metric.jobs.clip_journal import read_part
 from flame_metric.jobs.evaluate import merge_parts
@@ -120,6 +122,37 @@ def test_an_archive_on_a_server_that_gives_no_parts(server, folders, whole, monk
     server.faults = {}
     kept = [place.replace("::http", "::simplecache::http") for place in places]
     assert told(evaluate_folders(*kept, **OPTIONS)) == whole
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+@pytest.mark.parametrize("fault", ["unsized", "none"])
+def test_an_error_keeps_no_contents(tmp_path, hasty, monkeypatch, on_error, fault):
+    """Files that fill what may be held come one frame at a time, with a length or without, damaged or not."""
+    size = 2 * 10**6
+    for side in ("preds", "labels"):
+        for clip in range(12):
+            file = tmp_path / side / f"{clip:02}" / "0.npy"
+            file.parent.mkdir(parents=True)
+            np.save(file, np.zeros((1, 1), np.uint8))
+            if clip:
+                file.write_bytes(file.read_bytes() + bytes(size))
+    monkeypatch.setitem(read_ahead.__kwdefaults__, "ahead_bytes", size)
+    options = {"num_classes": 2, "fps": 10, "frame_offset": 0, "on_error": on_error, "jobs": 8}
+    with FileServer(tmp_path) as running:
+        running.faults = {"0.npy": (fault, None if fault == "unsized" else 0)}
+        tracemalloc.start()
+        try:
+            if on_error == "stop":
+                with pytest.raises(DatasetError, match="goes on behind its array"):
+                    evaluate_folders(f"{running.address}/preds", f"{running.address}/labels", **options)
+            else:
+                with pytest.warns(FlameWarning, match="is left out"):
+                    found = evaluate_folders(f"{running.address}/preds", f"{running.address}/labels", **options)
+                assert found.incomplete.startswith("1 of 12 sequence(s) are scored")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 8 * size  # a frame is two files; the server, in this process too, has others
 
 
 @pytest.mark.parametrize("fault", ["500", "cut", "reset", "stall"])
@@ -261,6 +294,7 @@ import sys
 sys.modules["fsspec"] = None
 from flame_metric.jobs import pipeline as clip_counts
 from flame_metric.cli import main
+from flame_metric.data.stored import read_ahead
 from flame_metric.jobs.clip_journal import read_part
 print(main(["evaluate", "memory://x", "memory://y", "--num-classes", "2", "--fps", "30", "--frame-offset", "0"]))
 """

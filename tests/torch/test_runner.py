@@ -144,6 +144,17 @@ def test_scores_of_another_size_are_resized_on_request() -> None:
         torch_runner(Recorder(lambda _: labels), upsample="bilinear")(INPUTS[0])
 
 
+@pytest.mark.parametrize("upsample", [None, "bilinear"])
+@pytest.mark.parametrize(("shape", "classes"), [((1, 6, 8, 5), 5), ((1, 3, 4, 5), 5), ((1, 6, 8, 6), 6)])
+def test_classes_on_the_last_axis(shape: tuple[int, ...], classes: int, upsample: str | None) -> None:
+    """As many classes as rows would be read as scores of another size, and be resized."""
+    for boundary, item in (("forward+argmax", INPUTS[0]), ("end_to_end", FRAMES[0])):
+        recorder = Recorder(lambda _: torch.zeros(shape))
+        runner = torch_runner(recorder, boundary=boundary, num_classes=classes, upsample=upsample)
+        with pytest.raises(ConfigError, match=r"returns float32 \(1, .*\): classes on the last axis, expected scores"):
+            runner(item)
+
+
 def test_as_many_classes_as_the_data() -> None:
     for boundary, item in (("forward+argmax", INPUTS[0]), ("end_to_end", FRAMES[0])):
         torch_runner(Recorder(), boundary=boundary, num_classes=5)(item)

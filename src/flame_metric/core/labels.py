@@ -38,6 +38,7 @@ __all__ = [
     "code_map",
     "coded_from_dict",
     "coded_to_dict",
+    "is_classes_last",
     "label_pairs",
     "labels_of_scores",
     "num_maps",
@@ -456,6 +457,30 @@ def shape_message(pred: tuple[int, ...], target: tuple[int, ...]) -> str:
 
 
 # ── scores: the class with the highest one ──
+
+
+def is_classes_last(shape: Sequence[int], num_classes: int, size: Sequence[int]) -> bool:
+    """Whether scores of a frame have their classes on the last axis, (1, h, w, C), and not on the second.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of what a network returns.
+    num_classes : int
+        1 for labels.
+    size : (int, int)
+        Of the frame; scores may be smaller than it.
+
+    Examples
+    --------
+    >>> is_classes_last((1, 96, 192, 4), 4, (96, 192)), is_classes_last((1, 4, 96, 192), 4, (96, 192))
+    (True, False)
+    >>> is_classes_last((1, 24, 48, 24), 24, (96, 192)), is_classes_last((1, 24, 12, 24), 24, (96, 192))
+    (True, False)
+    """
+    if len(shape) != 4 or shape[3] != num_classes:
+        return False
+    return shape[1] != num_classes or abs(shape[2] * size[1] - shape[3] * size[0]) > max(size)
 
 
 def labels_of_scores(scores: Array) -> Array:

@@ -1,7 +1,8 @@
 """Label maps in object stores and on servers (fsspec): ``s3://bucket/labels``, ``https://host/labels``, ...
 
 A request that fails, stalls or ends early is made again, a few times; then it is an error. Folders are listed one by
-one, since fsspec's own walk passes over those that it cannot list, which would make a score of what is left.
+one, since fsspec's own walk passes over those that it cannot list, which would make a score of what is left. What a web
+server sends is bounded: a page is read as it comes, and no more bytes of a file than were announced.
 Credentials and other options come from where fsspec takes them: its configuration files, environment variables, and
 those of the store's own client.
 """
@@ -9,18 +10,29 @@ those of the store's own client.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import concurrent.futures
 import io
 import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from flame_metric.data.stored import READERS, StoredFile, check_name, check_size, empty_folder, reading_threads
+from flame_metric.data.stored import (
+    MOST_FILE_BYTES,
+    READERS,
+    StoredFile,
+    check_name,
+    empty_folder,
+    limit_bytes,
+    reading_threads,
+)
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, cut
 
 try:
@@ -35,6 +47,8 @@ __all__ = ["Patience", "RemoteFolder", "hide_secrets", "open_remote", "open_remo
 
 T = TypeVar("T")
 
+_WEB = fsspec.get_filesystem_class("http")
+
 _VERSIONS = (
     *("ETag", "etag", "Content-MD5", "Digest", "md5Hash"),
     *("Last-Modified", "LastModified", "last_modified", "mtime", "updated", "created"),
@@ -48,6 +62,17 @@ _NEXT_PAGE = frozenset(  # names in the query of a page that goes on with a list
     )
 )
 _WITH_QUERY = "https?|abfss?|az|adl|wasbs?"  # elsewhere a question mark may be part of a name
+_LINK_CHARS = 2000
+_LINK = re.compile(  # in HTML, and addresses anywhere; of bounded length, so that a page can be read in parts
+    rf"<a\s(?:[^<>]{{0,{_LINK_CHARS}}}?\s)?href=[\"']([^\"'<>]{{1,{_LINK_CHARS}}})[\"']"
+    rf"|(https?://[-\w@:%.+~#?&/=]{{1,{_LINK_CHARS}}})",
+    re.IGNORECASE | re.ASCII,
+)
+_LONGEST_LINK = 2 * _LINK_CHARS + 100
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+_COMING: ContextVar[tuple[int, bool]] = ContextVar(
+    "_COMING", default=(MOST_FILE_BYTES, False)
+)  # bytes; were they said?
 _BUFFER_BYTES = 2**16
 _POLL_S = 0.5  # how soon Ctrl-C ends a request
 
@@ -68,6 +93,10 @@ class Patience:
         Seconds more for each MiB of the file.
     list_s : float
         Seconds that a list of files may take, which comes in many parts where there are many.
+    list_all_s : float
+        Seconds that the lists of all folders of a web server may take together.
+    list_bytes, list_entries, list_pages : int
+        What these lists may come to: bytes, links, and pages, one a folder.
     """
 
     attempts: int = 5
@@ -75,6 +104,10 @@ class Patience:
     timeout_s: float = 30.0
     per_mib_s: float = 1.0
     list_s: float = 300.0
+    list_all_s: float = 3600.0
+    list_bytes: int = 2**29
+    list_entries: int = 500_000
+    list_pages: int = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +149,10 @@ class RemoteFolder:
     def files(self) -> list[StoredFile]:
         """Return the files in it and one folder below."""
         self.system.invalidate_cache()
+        bounds = _ListBounds(self.address, self.patience)
         with reading_threads(self.readers) as (pool, stop):
-            files, folders = self._list(self.root, PurePosixPath(), stop)
-            lists = [pool.submit(self._list, key, place, stop) for key, place in folders]
+            files, folders = self._list(self.root, PurePosixPath(), bounds, stop)
+            lists = [pool.submit(self._list, key, place, bounds, stop) for key, place in folders]
             done, _ = concurrent.futures.wait(lists, return_when=concurrent.futures.FIRST_EXCEPTION)
             below = [file for found in done for file in found.result()[0]]
             return sorted([*files, *below], key=lambda file: file.path.parts)
@@ -130,12 +164,18 @@ class RemoteFolder:
 
     def read(self, file: StoredFile, stop: threading.Event) -> bytes:
         """Return what a file holds."""
+        most = limit_bytes(file)
+        size = most if file.size is None else file.size
 
         def request() -> bytes:
-            if file.size is None:
-                return self._stream(file, stop)
-            content: bytes = self._call("cat_file", file.key, stop, self._seconds(file.size))
-            if len(content) != file.size:
+            if file.size is None and not isinstance(self.system, _WEB):
+                return self._stream(file, most, stop)
+            token = _COMING.set((size, file.size is not None))
+            try:
+                content: bytes = self._call("cat_file", file.key, stop, self._seconds(size))
+            finally:
+                _COMING.reset(token)
+            if file.size is not None and len(content) != file.size:
                 raise OSError(f"{len(content):,} of {file.size:,} bytes came")
             return content
 
@@ -144,23 +184,27 @@ class RemoteFolder:
     def _seconds(self, size: int) -> float:
         return self.patience.timeout_s + self.patience.per_mib_s * size / 2**20
 
-    def _stream(self, file: StoredFile, stop: threading.Event) -> bytes:
+    def _stream(self, file: StoredFile, most: int, stop: threading.Event) -> bytes:
         """Read a file whose size is unknown: it may be endless."""
-        content, begun = bytearray(), time.monotonic()
-        with self.system.open(file.key, "rb", block_size=0) as opened:
+        begun = time.monotonic()
+        with io.BytesIO() as content, self.system.open(file.key, "rb", block_size=0) as opened:
             while part := opened.read(2**20):
-                content += part
-                check_size(file, len(content))
-                if stop.is_set() or time.monotonic() - begun > self._seconds(len(content)):
+                content.write(part)
+                if content.tell() > most:
+                    raise _too_long(most, stated=False)
+                if stop.is_set() or time.monotonic() - begun > self._seconds(content.tell()):
                     raise TimeoutError
-        return bytes(content)
+            return content.getvalue()
 
     def _list(
-        self, key: str, place: PurePosixPath, stop: threading.Event
+        self, key: str, place: PurePosixPath, bounds: _ListBounds, stop: threading.Event
     ) -> tuple[list[StoredFile], list[tuple[str, PurePosixPath]]]:
         """Return the files in a folder, and its folders with their places."""
         where = f"{self.address}/{place}" if place.parts else self.address
-        entries = self._ask(lambda: self._call("ls", key, stop, self.patience.list_s, detail=True), where, stop)
+        if (web := _web_system(self.system)) is not None:
+            entries = self._ask(lambda: self._page(web, key, bounds, stop), where, stop)
+        else:
+            entries = self._ask(lambda: self._call("ls", key, stop, self.patience.list_s, detail=True), where, stop)
         files, folders = [], []
         for entry in entries:
             name = self._name(str(entry["name"]), key)
@@ -176,6 +220,13 @@ class RemoteFolder:
         elif place.parts and not files and not folders:
             raise empty_folder(where)
         return files, [folder for folder in folders if not folder[1].name.startswith(".")]
+
+    def _page(self, web: Any, key: str, bounds: _ListBounds, stop: threading.Event) -> list[dict[str, Any]]:
+        """Return the links on a page of a server, which lists a folder."""
+        bounds.add(pages=1)
+        request = partial(_read_page, web, key, bounds)
+        links = _await_result(request, web.loop, min(self.patience.list_s, bounds.left_s()), stop)
+        return [{"name": link, "type": "directory" if link.endswith("/") else "file"} for link in links]
 
     def _check_page(self, where: str, links: list[str], files: list[StoredFile] | None, folders: Sequence[Any]) -> None:
         """Refuse a page of a server that is not a whole list of a clip: what it leaves out would not be scored."""
@@ -216,6 +267,39 @@ class RemoteFolder:
 
     def _ask(self, request: Callable[[], T], what: object, stop: threading.Event) -> T:
         return _insist(request, what, self.patience, stop)
+
+
+class _ListBounds:
+    """What the lists of a web server have come to, all together: no honest one comes near what is allowed."""
+
+    def __init__(self, address: str, patience: Patience) -> None:
+        self._address, self._patience = address, patience
+        self._lock, self._begun = threading.Lock(), time.monotonic()
+        self._found = {"bytes": 0, "entries": 0, "pages": 0}
+
+    def add(self, **found: int) -> None:
+        """Count what came; DatasetError if it is more than may come."""
+        with self._lock:
+            for what, number in found.items():
+                self._found[what] += number
+                most = getattr(self._patience, f"list_{what}")
+                if self._found[what] > most:
+                    raise self._error(f"more than {most:,} {what}")
+        self.left_s()
+
+    def left_s(self) -> float:
+        """Return the seconds that are left; DatasetError if there are none."""
+        left = self._begun + self._patience.list_all_s - time.monotonic()
+        if left <= 0:
+            raise self._error(f"more than {self._patience.list_all_s:,.0f} s")
+        return left
+
+    def _error(self, excess: str) -> DatasetError:
+        return DatasetError(
+            f"{self._address}: its lists of files come to {excess}, expected those of a data set; name a folder in "
+            "it, or pack its files into a zip archive, which needs no lists",
+            path=self._address,
+        )
 
 
 def open_remote(address: str, *, patience: Patience | None = None) -> RemoteFolder:
@@ -356,6 +440,7 @@ def _options(address: str) -> dict[str, Any]:
         **configured,
         "headers": {**configured.get("headers", {}), "Accept-Encoding": "identity"},
         "auto_decompress": False,
+        "response_class": _BoundedResponse,
     }
     return {scheme: {"client_kwargs": client}} if "::" in address else {"client_kwargs": client}
 
@@ -391,7 +476,9 @@ def _true_error(error: Exception) -> Exception:
 def _is_final(error: Exception) -> bool:
     if getattr(error, "status", None) in _FINAL_STATUS:
         return True
-    own = ValueError | TypeError | AttributeError  # a scheme that is put together wrongly: no server was asked
+    own = (
+        ValueError | TypeError | AttributeError | _TooLongError
+    )  # a scheme that is put together wrongly: no server was asked
     return isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError | MemoryError | own)
 
 
@@ -422,6 +509,97 @@ def _await_result(
                 raise TimeoutError
     finally:
         future.cancel()
+
+
+def _web_system(system: Any) -> Any:
+    """Return what asks a web server, also where something keeps its files; None for other systems."""
+    return next((each for each in (system, getattr(system, "fs", None)) if isinstance(each, _WEB)), None)
+
+
+async def _read_page(system: Any, url: str, bounds: _ListBounds) -> list[str]:
+    """Return the addresses below a page that it links to, each once; the page is not kept."""
+    session = await system.set_session()
+    async with session.get(system.encode_url(url), **system.kwargs) as response:
+        if response.status in (404, 410):
+            raise FileNotFoundError(url)
+        response.raise_for_status()
+        if "Content-Type" in response.headers and response.content_type != "text/html":
+            return []
+        links: dict[str, None] = {}
+        rest, decode = "", _decoder(response.charset)
+        async for part in response.content.iter_chunked(_BUFFER_BYTES):
+            bounds.add(bytes=len(part))
+            rest = _take_links(rest + decode(part), url, links, bounds, ends=False)
+        _take_links(rest, url, links, bounds, ends=True)
+    return list(links)
+
+
+def _decoder(charset: str | None) -> Callable[[bytes], str]:
+    try:
+        return codecs.getincrementaldecoder(charset or "utf-8")("ignore").decode
+    except LookupError:
+        return codecs.getincrementaldecoder("utf-8")("ignore").decode
+
+
+def _take_links(text: str, url: str, links: dict[str, None], bounds: _ListBounds, *, ends: bool) -> str:
+    """Add the links of a text that lead below an address; return its end, in which a link may have begun."""
+    place = 0
+    for found in _LINK.finditer(text):
+        if found.end() == len(text) and not ends:  # it may be longer
+            break
+        place = found.end()
+        link = _address_below(found[1] or found[2], url)
+        if link is not None and link not in links:
+            bounds.add(entries=1)
+            links[link] = None
+    return text[max(place, len(text) - _LONGEST_LINK) :]
+
+
+def _address_below(link: str, url: str) -> str | None:
+    """Return the address of a link if it leads below that of the page."""
+    folder = f"{url.rstrip('/')}/"
+    if link.startswith("/") and len(link) > 1:
+        parts = urlsplit(url)
+        link = f"{parts.scheme}://{parts.netloc}{link}"
+    if _is_http(link):
+        plain = link.partition("://")[2]  # a page of https may name http
+        return link if plain.startswith(folder.partition("://")[2]) else None
+    return None if link in ("..", "../") else folder + link.removeprefix("./").lstrip("/")
+
+
+class _BoundedResponse(aiohttp.ClientResponse):  # type: ignore[misc]  # mypy does not look into aiohttp
+    """An answer of which no more is read than was asked for, or than may come."""
+
+    async def read(self) -> bytes:
+        if self._body is not None:
+            return self._body
+        part = _RANGE.fullmatch(self.request_info.headers.get("Range", ""))
+        most, stated = (int(part[2]) - int(part[1]) + 1, True) if part else _COMING.get()
+        with io.BytesIO() as content:  # whose memory is free at its end, though an error may keep this frame
+            try:
+                async for chunk in self.content.iter_any():
+                    content.write(chunk)
+                    if content.tell() > most:
+                        break
+            except BaseException:
+                self.close()
+                raise
+            if content.tell() > most:
+                self.close()
+                if self.ok:  # or it is the page of an error
+                    raise _too_long(most, stated=stated)
+            body = content.getvalue()
+        self._body: bytes | None = body
+        return body
+
+
+class _TooLongError(Exception):
+    """More comes than may."""
+
+
+def _too_long(most: int, *, stated: bool) -> _TooLongError:
+    cause = "it should have that many" if stated else "the server does not say how many there are (Content-Length)"
+    return _TooLongError(f"more than {most:,} bytes come, and {cause}")
 
 
 def hide_secrets(text: str) -> str:

@@ -10,7 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -21,23 +21,26 @@ from flame_metric.errors import DatasetError, cut
 
 __all__ = [
     "AHEAD_BYTES",
+    "MOST_FILE_BYTES",
     "READERS",
     "StoredFile",
     "StoredFolder",
     "check_name",
     "check_size",
     "empty_folder",
+    "limit_bytes",
     "read_ahead",
     "reading_threads",
 ]
 
 T = TypeVar("T")
 U = TypeVar("U")
+V = TypeVar("V")
 
 READERS = 16
 """Threads that fetch from a store or server: they wait for a line, not for a core."""
 AHEAD_BYTES = 256 * 2**20
-"""What may lie fetched and not yet asked for; a single frame may be larger."""
+"""What may lie fetched and not yet decoded; a single frame may be larger."""
 _AHEAD_ITEMS = 64
 
 _MOST_NAME = 255
@@ -45,7 +48,8 @@ _MOST_NAME = 255
 _MOST_PATH = 32_767
 
 _MOST_BYTES = {".png": MAX_IMAGE_BYTES}
-_MOST_BYTES_OF_OTHERS = 2**30
+MOST_FILE_BYTES = 2**30
+"""What a file may have that is not a PNG."""
 
 
 _Measure = Callable[["StoredFile", threading.Event], "StoredFile | DatasetError"]
@@ -203,9 +207,19 @@ def check_size(file: StoredFile, size: int | None) -> None:
     DatasetError
         If it is.
     """
-    most = _MOST_BYTES.get(file.suffix.lower(), _MOST_BYTES_OF_OTHERS)
-    if size is not None and size > most:
-        raise DatasetError(f"{file}: has {size:,} bytes, expected at most {most:,}", path=file)
+    if size is not None and size > limit_bytes(file):
+        raise DatasetError(f"{file}: has {size:,} bytes, expected at most {limit_bytes(file):,}", path=file)
+
+
+def limit_bytes(file: StoredFile) -> int:
+    """Return how many bytes a file may have; if its size is unknown, it may fill the budget, and no more.
+
+    Parameters
+    ----------
+    file : StoredFile
+    """
+    most = _MOST_BYTES.get(file.suffix.lower(), MOST_FILE_BYTES)
+    return most if file.size is not None else min(most, AHEAD_BYTES)
 
 
 def empty_folder(where: str | os.PathLike[str]) -> DatasetError:
@@ -235,45 +249,58 @@ def reading_threads(number: int) -> Iterator[tuple[ThreadPoolExecutor, threading
 
 
 def read_ahead(
-    items: Iterable[tuple[T, Sequence[StoredFile]]], *, ahead_bytes: int = AHEAD_BYTES
-) -> Generator[tuple[T, list[bytes | DatasetError]]]:
-    """Yield each item with what its files hold; later ones are being fetched meanwhile.
+    items: Iterable[tuple[T, Sequence[StoredFile]]],
+    use: Callable[[T, list[bytes | DatasetError]], Future[U]],
+    *,
+    ahead_bytes: int = AHEAD_BYTES,
+) -> Generator[tuple[T, Future[U]]]:
+    """Yield each item with what is made of its files, which is begun; the files of later ones are being fetched.
 
     Parameters
     ----------
     items : iterable of (item, sequence of StoredFile)
+    use : callable
+        Takes an item and what each of its files holds, or why that cannot be read: nothing is raised here. It begins to
+        decode them, and returns the future of what comes of it.
     ahead_bytes : int
-        What may lie fetched and not yet asked for; a single item may be larger, and is then the only one.
+        What may lie fetched and not yet decoded; a single item may be larger, and is then the only one.
 
     Yields
     ------
     item
-    list of (bytes or DatasetError)
-        What each of its files holds, or why that cannot be read: nothing is raised here.
+    future
     """
     waiting: deque[tuple[T, list[Future[bytes | DatasetError] | DatasetError], int]] = deque()
-    held = 0
+    decoding: deque[tuple[Future[U], int]] = deque()
     with ExitStack() as stack:
         threads: dict[int, tuple[ThreadPoolExecutor, threading.Event]] = {}
 
-        def submit(call: Callable[[StoredFile, threading.Event], U], file: StoredFile) -> Future[U]:
+        def submit(call: Callable[[StoredFile, threading.Event], V], file: StoredFile) -> Future[V]:
             if id(file.folder) not in threads:
                 threads[id(file.folder)] = stack.enter_context(reading_threads(file.folder.readers))
             pool, stop = threads[id(file.folder)]
             return pool.submit(call, file, stop)
 
+        def held() -> int:
+            return sum(size for *_, size in waiting) + sum(size for future, size in decoding if not future.done())
+
+        def hand_on() -> tuple[T, Future[U]]:
+            item, reads, _ = waiting.popleft()
+            contents = [read.result() if isinstance(read, Future) else read for read in reads]
+            future = use(item, contents)
+            decoding.append((future, sum(len(content) for content in contents if isinstance(content, bytes))))
+            return item, future
+
         for item, files in _measure_ahead(items, submit):
             size = sum(_size(file, ahead_bytes) for file in files)
-            while waiting and (held + size > ahead_bytes or len(waiting) >= _AHEAD_ITEMS):
-                earlier, reads, freed = waiting.popleft()
-                held -= freed
-                yield earlier, [read.result() if isinstance(read, Future) else read for read in reads]
+            while waiting and (held() + size > ahead_bytes or len(waiting) >= _AHEAD_ITEMS):
+                yield hand_on()
+            while decoding and (decoding[0][0].done() or held() + size > ahead_bytes):
+                wait([decoding.popleft()[0]])
             begun = [file if isinstance(file, DatasetError) else submit(_read, file) for file in files]
             waiting.append((item, begun, size))
-            held += size
         while waiting:
-            earlier, reads, _ = waiting.popleft()
-            yield earlier, [read.result() if isinstance(read, Future) else read for read in reads]
+            yield hand_on()
 
 
 def _measure_ahead(

@@ -6,6 +6,11 @@ before the first key frame, which nothing can decode, are not frames. From then 
 decoding costs, however many threads ask for them, and any other frame costs decoding from the key frame before it. What
 comes out of the decoder is compared with the time that was asked for: it is that very frame, or an error.
 
+Where packets may not be frames (interlaced H.264, MPEG-2 and MPEG-4, frames in AVI that are not stored as they are
+shown, packets without times of their own), or where the first frames do not come as packets say, the file is decoded
+once when it is opened: its frames are those that come out, in their order, with the times that the decoder gives them.
+A frame then costs decoding from the beginning, unless it follows the last one.
+
 Nothing is converted where that could go wrong in silence: grey, palettes, transparency and more than 8 bits are
 refused, and so is a video that is to be rotated before it is shown. Colours follow the matrix and the range that the
 file states. Damage that the decoder finds is an error, but hardly a codec has checksums: some damage passes as colours.
@@ -15,11 +20,12 @@ Decoding runs only in the thread of the caller: nothing runs on while a network 
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import threading
 from bisect import bisect_left
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -33,7 +39,14 @@ import numpy.typing as npt
 from flame_metric.core.clock import NS_PER_S
 from flame_metric.data import MAX_PIXELS
 from flame_metric.data.paths import check_file
-from flame_metric.data.video_index import VIDEO_FILE, VideoIndex, index_video
+from flame_metric.data.video_index import (
+    VIDEO_FILE,
+    PacketList,
+    ShownFrame,
+    VideoIndex,
+    list_packets,
+    suggest_conversion,
+)
 from flame_metric.data.video_pool import KEPT, WalkerPool, goes_on_to
 from flame_metric.errors import DatasetError, MissingExtraError
 
@@ -112,19 +125,34 @@ class VideoFile:
             with _open_container(path) as container:
                 stream = _video_stream(path, container)
                 shape = _shape(path, stream)
-                index = index_video(path, container, stream)
-                rate = index.rate((stream.average_rate, stream.guessed_rate, stream.base_rate))
+                packets = list_packets(path, container, stream)
+                rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
         except DatasetError:
             raise
         except Exception as error:  # a demuxer may raise anything on bytes from outside
             raise DatasetError(
                 f"{path}: cannot be read ({_reason(error)}), expected {VIDEO_FILE}", path=path
             ) from error
+        if packets.are_frames:
+            video = cls._from_index(path, shape, packets.index(), rates)
+            try:
+                return video._decode_first()
+            except _UndecodedError:
+                pass
+        return cls._from_index(path, shape, _decode_index(packets), rates)._decode_first()
+
+    @classmethod
+    def _from_index(
+        cls, path: Path, shape: tuple[int, int], index: VideoIndex, rates: Sequence[Fraction | None]
+    ) -> VideoFile:
         times_ns = tuple(round(time * index.time_base * NS_PER_S) for time in index.times)
-        video = cls(path, shape, rate, times_ns, index)
-        for first in range(min(_TRIED, len(video))):
-            video.frame(first)
-        return video
+        return cls(path, shape, index.rate(rates), times_ns, index)
+
+    def _decode_first(self) -> VideoFile:
+        """Decode the first few frames, and return the video."""
+        for first in range(min(_TRIED, len(self))):
+            self.frame(first)
+        return self
 
     def __len__(self) -> int:
         return len(self.index.times)
@@ -186,12 +214,77 @@ def _video_stream(path: Path, container: Any) -> Any:
 
 def _shape(path: Path, stream: Any) -> tuple[int, int]:
     width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height == 0:
+        raise DatasetError(
+            f"{path}: does not say how large its frames are, such as after a cut that lost the head of the stream; cut "
+            "the longer video anew, decoded and not copied: ffmpeg -ss START -i LONGER -map 0:v:0 -c:v ffv1 part.mkv",
+            path=path,
+        )
     if not 0 < width * height <= MAX_PIXELS:
         raise DatasetError(f"{path}: has {width}x{height} pixels, expected 1..{MAX_PIXELS:,}", path=path)
     return height, width
 
 
 # ── decoding ──
+
+
+class _UndecodedError(DatasetError):
+    """A frame does not come out of the decoder as the index has it."""
+
+
+def _prepare(stream: Any) -> None:
+    """Let a stream be decoded in this thread only, and damage be an error."""
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"err_detect": "crccheck+explode"}
+
+
+def _decode_index(packets: PacketList) -> VideoIndex:
+    """Decode a file from its beginning, and return where its frames are."""
+    shown: list[ShownFrame] = []
+    try:
+        with _open_container(packets.path) as container:
+            stream = container.streams[packets.stream]
+            _prepare(stream)
+            first = -math.inf if container.format.name == "avi" else None  # times of AVI would not show what is missing
+            frames = _frames(container.demux(stream), first)
+            shown.extend(ShownFrame(frame.pts, frame.dts, frame.duration or 0) for frame in frames)
+    except Exception as error:  # a decoder may raise anything on bytes from outside
+        if packets.codec == "rawvideo":
+            remedy = suggest_conversion(packets.path, packets.rate, codec="hevc")
+            raise DatasetError(
+                f"{packets.path}: says that it holds raw pixels, and holds something else ({_reason(error)}); if it is "
+                f"HEVC, for which AVI has no name, {remedy} reads it",
+                path=packets.path,
+            ) from error
+        remedy = suggest_conversion(packets.path, packets.rate)
+        raise DatasetError(
+            f"{packets.path}: frame {len(shown)} cannot be decoded ({_reason(error)}): the file is damaged, or was cut "
+            f"or joined without what that frame needs; if so, {remedy} keeps the rest",
+            path=packets.path,
+        ) from error
+    return packets.ordered_index(shown)
+
+
+def _frames(packets: Iterable[Any], first: float | None) -> Iterator[Any]:
+    """Decode packets one after the other.
+
+    Those that are shown before the time ``first``, at which decoding begins, and are stored behind it may need what
+    came before (an open group of pictures): they may fail. None: whatever comes before the first frame may.
+    """
+    begun = False
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            early = not begun if first is None else packet.pts is not None and packet.pts < first
+            if not early:
+                raise
+            continue
+        for frame in frames:
+            begun = True
+            if frame.is_corrupt:
+                raise av.error.InvalidDataError(0, "it is not whole")
+            yield frame
 
 
 class _Decoder:
@@ -203,12 +296,13 @@ class _Decoder:
         self._stream: Any = None
         self._frames: Iterator[Any] = iter(())  # to be decoded, behind the one that was asked for last
         self._place = -1  # the number of that
+        self._next = 0  # the number of the frame that should come next
         self._first = 0  # time from which on what is decoded is whole
         self._kept: dict[int, Any] = {}  # the frames that came last
 
     def frame(self, index: int, wanted: Container[int] = ()) -> Any:
-        """Return a frame as PyAV has it, and keep those that are wanted; DatasetError if it cannot be decoded."""
-        times, keys = self._index.times, self._index.keys
+        """Return a frame as PyAV has it, and keep those that are wanted; _UndecodedError if it cannot be decoded."""
+        keys = self._index.keys
         if index in self._kept:
             return self._kept[index]
         key = self._index.key(index)
@@ -219,7 +313,7 @@ class _Decoder:
             try:
                 if start is not None:
                     self._begin(start)
-                found = self._until(times[index], wanted)
+                found = self._until(index, wanted)
             except Exception as raised:  # a decoder may raise anything on bytes from outside
                 error = raised
                 continue
@@ -231,26 +325,31 @@ class _Decoder:
             reason += (
                 "; the file is damaged, has changed since it was opened, or does not say rightly when frames are shown"
             )
-        raise DatasetError(
-            f"{self._path}: frame {index} of 0..{len(times) - 1} cannot be decoded: {reason}", path=self._path
+        raise _UndecodedError(
+            f"{self._path}: frame {index} of 0..{len(self._index.times) - 1} cannot be decoded: {reason}",
+            path=self._path,
         ) from error
 
-    def _until(self, time: int, wanted: Container[int]) -> Any:
-        """Decode up to the frame of this time, and return it if it and those before it come whole."""
+    def _until(self, index: int, wanted: Container[int]) -> Any:
+        """Decode up to a frame, and return it if it and those before it come, each in its turn."""
+        times = self._index.times
         for frame in self._frames:
-            if frame.pts is None or frame.is_corrupt:
+            given, expected = (frame.pts, frame.dts), times[self._next]
+            if self._index.in_order:  # a frame without a time is known by its place
+                found = expected in given or None in given
+            elif frame.pts is not None and frame.pts < max(self._first, expected):  # not whole, or left out by the file
+                continue
+            else:
+                found = frame.pts == expected
+            if not found:
                 return None
-            if frame.pts > time:
-                return None
-            self._keep(frame, wanted)
-            if frame.pts == time:
+            self._keep(self._next, frame, wanted)
+            self._next += 1
+            if self._next > index:
                 return frame
         return None
 
-    def _keep(self, frame: Any, wanted: Container[int]) -> None:
-        index = bisect_left(self._index.times, frame.pts)
-        if frame.pts < self._first or self._index.times[index] != frame.pts:  # not whole, or left out by the file
-            return
+    def _keep(self, index: int, frame: Any, wanted: Container[int]) -> None:
         self._kept[index] = frame
         for old in [old for old in self._kept if old not in wanted][:-KEPT]:
             del self._kept[old]
@@ -258,6 +357,11 @@ class _Decoder:
     def _begin(self, key: int) -> None:
         """Let the key frame of this time be the next one to be decoded."""
         self._frames, self._first, self._kept = iter(()), key, {}
+        self._next = bisect_left(self._index.times, key)
+        if self._index.in_order:
+            self._open()
+            self._frames = _frames(self._container.demux(self._stream), None)
+            return
         if self._container is None:
             self._open()
         for seconds in (0, 1):  # some files are sought in by the time of decoding, which is earlier
@@ -274,8 +378,7 @@ class _Decoder:
         self.close()
         self._container = _open_container(self._path)
         self._stream = self._container.streams[self._index.stream]
-        self._stream.codec_context.thread_count = 1
-        self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        _prepare(self._stream)
 
     def close(self) -> None:
         """Give back the file and the decoder's memory; what is asked for next opens it again."""
@@ -292,7 +395,7 @@ class _Decoder:
         packets = self._container.demux(self._stream)
         for packet in packets:
             if packet.is_keyframe and packet.pts is not None and packet.pts >= key:
-                self._frames = (frame for each in chain((packet,), packets) for frame in each.decode())
+                self._frames = _frames(chain((packet,), packets), key)
                 return bool(packet.pts == key)
         return False
 

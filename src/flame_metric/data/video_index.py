@@ -1,30 +1,40 @@
-"""Frames of a video file, found without decoding: when each is shown, and where decoding can begin.
+"""Frames of a video file: when each is shown, and where decoding can begin.
 
-What a container says of its packets is enough: the time at which each is shown, whether decoding can begin at it (a key
-frame), and whether it is left out (an edit list). Packets before the first key frame, in the order of the file or in
-time, cannot be decoded: they are not frames.
+Mostly what a container says of its packets is enough: the time at which each is shown, whether decoding can begin at it
+(a key frame), and whether it is left out (an edit list). Packets before the first key frame, in the order of the file
+or in time, cannot be decoded: they are not frames; nor are those that a codec says it hides.
+
+In other files packets and frames differ: fields of which two make a frame, two frames in a packet, frames that are not
+coded, packets without a time. There the frames are those that come out when the file is decoded from its beginning, in
+that order, which is the order in which they are shown. It takes one decoding to find them.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import shlex
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from flame_metric.data.avc import may_hold_fields
 from flame_metric.errors import DatasetError
 
-__all__ = ["VIDEO_FILE", "VideoIndex", "index_video"]
+__all__ = ["VIDEO_FILE", "PacketList", "ShownFrame", "VideoIndex", "list_packets", "suggest_conversion"]
 
 VIDEO_FILE = "a whole video file (MP4, MOV, Matroska, WebM, AVI or MPEG-TS)"
 """What is expected where a file is none, or damaged."""
 
 _CLOCK = re.compile(r"([0-9]{1,9}):([0-9]{1,9}):([0-9]{1,9}(?:\.[0-9]{1,9})?)")  # of Matroska
 _CUT_OFF = Fraction(3, 4)  # of a frame: a file that ends so much too early is cut short
+_FRAME_EACH = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "ffv1", "png"})  # codecs whose packets are frames
+_WITH_ALPHA = frozenset({"vp8", "vp9"})  # as second streams, which decoders leave out
+_ALPHA = (1).to_bytes(8)  # number of such an addition to a block of Matroska
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,15 @@ class VideoIndex:
         Seconds of a count.
     stream : int
         Number of the stream in the file.
+    in_order : bool
+        Whether the frames are known only by their order from the beginning of the file, where every walk begins then.
     """
 
     times: tuple[int, ...]
     keys: tuple[int, ...]
     time_base: Fraction
     stream: int = 0
+    in_order: bool = False
 
     def key(self, index: int) -> int:
         """Return the time of the key frame from which decoding leads to frame 0..n-1."""
@@ -76,7 +89,118 @@ class VideoIndex:
         return next((rate for rate in rates if _gives(self.times, 1 / (rate * self.time_base))), None)
 
 
-def index_video(path: Path, container: Any, stream: Any) -> VideoIndex:
+class ShownFrame(NamedTuple):
+    """What a decoder says of a frame that it gives out.
+
+    Attributes
+    ----------
+    pts, dts : int or None
+        When it is shown, and when it was decoded.
+    duration : int
+        How long it is shown; 0: unknown.
+    """
+
+    pts: int | None
+    dts: int | None
+    duration: int
+
+
+@dataclass(frozen=True)
+class PacketList:
+    """What a container says of the packets of a video stream.
+
+    Attributes
+    ----------
+    path : Path
+        For messages.
+    times : tuple of int
+        When those that may be frames are shown, rising; two may have the same time.
+    keys : tuple of int
+        Times of key frames, rising.
+    end : int
+        When the last packet ends.
+    stated_end : Fraction or None
+        When the stream ends, as the header says.
+    time_base : Fraction
+        Seconds of a count.
+    stream : int
+        Number of the stream in the file.
+    rate : Fraction or str
+        Frames per second as the file states them; "RATE": it does not.
+    codec : str
+    kind : str
+        Of the container, as FFmpeg calls it.
+    are_frames : bool
+        Whether each of ``times`` is a frame, as far as can be seen undecoded.
+    """
+
+    path: Path
+    times: tuple[int, ...]
+    keys: tuple[int, ...]
+    end: int
+    stated_end: Fraction | None
+    time_base: Fraction
+    stream: int
+    rate: Fraction | str
+    codec: str
+    kind: str
+    are_frames: bool
+
+    def index(self) -> VideoIndex:
+        """Return where frames are, if packets are frames.
+
+        Raises
+        ------
+        DatasetError
+            If they end before the header says that they do.
+        """
+        self._check_end(self.times)
+        return VideoIndex(self.times, self.keys, self.time_base, self.stream)
+
+    def ordered_index(self, shown: Sequence[ShownFrame]) -> VideoIndex:
+        """Return where frames are, given those that came when the file was decoded from its beginning.
+
+        Raises
+        ------
+        DatasetError
+            If there are none, they have no times that rise, they begin later than the packets, or end before the header
+            says that they do.
+        """
+        if not shown:
+            raise DatasetError(
+                f"{self.path}: holds no frame that can be decoded, expected {VIDEO_FILE}", path=self.path
+            )
+        times = _times(shown, has_times=self.kind != "avi")
+        if times is None:
+            remedy = suggest_conversion(self.path, self.rate)
+            raise DatasetError(
+                f"{self.path}: does not say when each of its frames is shown, expected times that rise; if they "
+                f"follow each other at {self.rate} a second, {remedy} gives them times",
+                path=self.path,
+            )
+        if self.kind != "avi" and self.times and times[0] > self.times[0]:
+            remedy = suggest_conversion(self.path)
+            there, first = (float(time * self.time_base) for time in (self.times[0], times[0]))
+            raise DatasetError(
+                f"{self.path}: what is shown from {there:.3f} s to {first:.3f} s cannot be decoded: it is damaged "
+                f"there, or was cut from a longer video without what it needs; {remedy} keeps the rest",
+                path=self.path,
+            )
+        self._check_end(times)
+        return VideoIndex(times, times[:1], self.time_base, self.stream, in_order=True)
+
+    def _check_end(self, times: Sequence[int]) -> None:
+        interval = Fraction(times[-1] - times[0], len(times) - 1) if len(times) > 1 else Fraction(0)
+        ends = max(Fraction(self.end), times[-1] + interval)
+        if self.stated_end is not None and self.stated_end - ends > _CUT_OFF * (interval or self.end - times[-1]):
+            raise DatasetError(
+                f"{self.path}: is cut short: its frames end after {float(ends * self.time_base):.3f} s, but its header "
+                f"says {float(self.stated_end * self.time_base):.3f} s; copy or convert it anew",
+                path=self.path,
+            )
+
+
+def list_packets(path: Path, container: Any, stream: Any) -> PacketList:
     """Go through the packets of a video stream, undecoded.
 
     Parameters
@@ -89,37 +213,121 @@ def index_video(path: Path, container: Any, stream: Any) -> VideoIndex:
     Raises
     ------
     DatasetError
-        If packets are damaged or missing, frames have no times of their own, or there is no frame.
+        If packets are damaged or missing, there is no frame, or there is transparency beside the frames.
     """
+    codec = stream.codec_context.codec.canonical_name
+    rate = stream.average_rate or stream.guessed_rate or "RATE"
+    header = bytes(stream.codec_context.extradata or b"")
+    lengths = (header[4] & 3) + 1 if header[:1] == b"\1" and len(header) > 4 else 0
+    are_frames = stream.codec_context.codec.intra_only or codec in _FRAME_EACH
+    are_frames &= container.format.name != "avi" or codec not in ("h264", "hevc")  # AVI has no times to be shown at
+    are_frames &= codec != "h264" or not may_hold_fields(header)
     times: list[int] = []
     keys: list[int] = []
-    end = 0
+    ends = [0]
+    latest: float = -math.inf
+    number = -1
     for number, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
         if packet.is_corrupt:
-            raise DatasetError(f"{path}: is damaged or cut short at packet {number}, expected {VIDEO_FILE}", path=path)
-        if packet.pts is None:
             raise DatasetError(
-                f"{path}: does not say when packet {number} is shown, expected a time for each frame; convert it to "
-                "Matroska or MP4",
+                f"{path}: is damaged, cut short or joined from parts at packet {number}, expected {VIDEO_FILE}; if it "
+                f"was joined, {suggest_conversion(path, rate)} writes it anew",
                 path=path,
             )
+        if codec in _WITH_ALPHA:
+            _check_opaque(path, stream, packet)
+            if _is_hidden(codec, packet):
+                continue
+        time = packet.pts
+        if time is None:
+            are_frames = False
+            ends.append((packet.dts or 0) + (packet.duration or 0))
+            continue
         if packet.is_keyframe:
-            keys.append(packet.pts)
-        if keys and packet.pts >= keys[0] and not packet.is_discard:
-            times.append(packet.pts)
-            end = max(end, packet.pts + (packet.duration or 0))
-    if not times:
+            keys.append(time)
+            are_frames &= time > latest  # or parts were joined, and what follows is not all decoded
+            are_frames &= codec != "h264" or not may_hold_fields(bytes(packet), length_bytes=lengths)
+        latest = max(latest, time)
+        ends.append(time + (packet.duration or 0))
+        if keys and time >= keys[0] and not packet.is_discard:
+            times.append(time)
+    if number < 0 or (are_frames and not times):
         raise DatasetError(f"{path}: holds no frame that can be decoded, expected {VIDEO_FILE}", path=path)
     times.sort()
-    twice = next((time for time, other in pairwise(times) if time == other), None)
-    if twice is not None:
+    return PacketList(
+        path,
+        tuple(times),
+        tuple(sorted(keys)),
+        max(ends),
+        _stated_end(container, stream),
+        stream.time_base,
+        stream.index,
+        rate,
+        codec,
+        container.format.name,
+        are_frames and all(time < other for time, other in pairwise(times)),
+    )
+
+
+def _times(shown: Sequence[ShownFrame], *, has_times: bool) -> tuple[int, ...] | None:
+    """Return when frames are shown, or None if that is not known of each.
+
+    As FFmpeg has it: times of decoding count where those of showing have gone back more often. AVI has only the former.
+    The last frames leave the decoder when no packet comes any more, and Matroska has no times before 0: such frames lie
+    at the distances that they state.
+    """
+    times: list[int] = []
+    last: list[float] = [-math.inf, -math.inf]
+    faults = [0, 0]
+    early = 0
+    for frame in shown:
+        given = (frame.pts if has_times else None, frame.dts)
+        for place, time in enumerate(given):
+            if time is not None:
+                faults[place] += time <= last[place]
+                last[place] = time
+        by_showing = given[0] is not None and (given[1] is None or faults[0] <= faults[1])
+        time = given[0] if by_showing else given[1]
+        if times and frame.dts is None and (time is None or time <= times[-1]):
+            time = times[-1] + frame.duration
+        if time is None:
+            early += 1
+            continue
+        times.append(time)
+    for frame in reversed(shown[:early] if times else ()):
+        times.insert(0, times[0] - frame.duration)
+    rising = all(time < other for time, other in pairwise(times))
+    return tuple(times) if rising and len(times) == len(shown) else None
+
+
+def suggest_conversion(path: Path, rate: Fraction | str | None = None, *, codec: str | None = None) -> str:
+    """Return the command of FFmpeg that writes what it can decode, unchanged; with new times if there is a rate."""
+    before = "" if rate is None else f"-r {rate} "
+    before += "" if codec is None else f"-c:v {codec} "
+    return f"ffmpeg {before}-i {shlex.quote(path.name)} -map 0:v:0 -fps_mode passthrough -c:v ffv1 converted.mkv"
+
+
+def _check_opaque(path: Path, stream: Any, packet: Any) -> None:
+    mode = next((text for name, text in stream.metadata.items() if name.lower() == "alpha_mode"), "0")
+    added = packet.has_sidedata("matroska_block_additional")
+    if mode == "1" or (added and bytes(packet.get_sidedata("matroska_block_additional"))[:8] == _ALPHA):
         raise DatasetError(
-            f"{path}: holds two frames at {float(twice * stream.time_base):.3f} s, expected one at a time; convert it "
-            "to Matroska or MP4",
+            f"{path}: has transparency beside its colours (alpha_mode 1), expected three colours; "
+            f"{suggest_conversion(path).replace('-c:v', '-map_metadata -1 -c:v')} leaves it out",
             path=path,
         )
-    _check_end(path, times, end, _stated_end(container, stream), stream.time_base)
-    return VideoIndex(tuple(times), tuple(sorted(keys)), stream.time_base, stream.index)
+
+
+def _is_hidden(codec: str, packet: Any) -> bool:
+    """Whether a packet of VP8 or VP9 holds only a frame that others need, and that is not shown."""
+    content = memoryview(packet)
+    first = content[0]
+    if codec == "vp8":
+        return not first & 0x10
+    if content[-1] & 0xE0 == 0xC0:  # several frames, the last of which is shown
+        return False
+    flags = first << (first & 0x30 == 0x30)  # the last of the profiles takes a bit more
+    return not flags & 0x08 and not flags & 0x02  # neither shows a frame that was decoded before, nor itself
 
 
 def _stated_end(container: Any, stream: Any) -> Fraction | None:
@@ -136,17 +344,6 @@ def _stated_end(container: Any, stream: Any) -> Fraction | None:
     if kind == "mpegts" or stream.duration is None:
         return None
     return Fraction((stream.start_time or 0) + stream.duration)
-
-
-def _check_end(path: Path, times: Sequence[int], end: int, stated: Fraction | None, time_base: Fraction) -> None:
-    interval = Fraction(times[-1] - times[0], len(times) - 1) if len(times) > 1 else Fraction(0)
-    ends = max(Fraction(end), times[-1] + interval)
-    if stated is not None and stated - ends > _CUT_OFF * (interval or end - times[-1]):
-        raise DatasetError(
-            f"{path}: is cut short: its frames end after {float(ends * time_base):.3f} s, but its header says "
-            f"{float(stated * time_base):.3f} s; copy or convert it anew",
-            path=path,
-        )
 
 
 def _gives(times: Sequence[int], interval: Fraction) -> bool:

@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import clear_frames
 
 from flame_metric.core.labels import CodedMap, LabelSpace, code_map
 from flame_metric.data.folders import Frame, LabelFile, LabelFolder
@@ -98,8 +99,8 @@ class FolderSource:
         self, frames: Sequence[tuple[ClipPlan, Frame]], pool: ThreadPoolExecutor, ahead: int
     ) -> Generator[FrameMaps]:
         """Yield the maps of each frame, in order."""
-        with closing(self._fetched(frame for _, frame in frames)) as fetched:
-            for _, maps in in_order(((frame, pool.submit(self._read, frame, held)) for frame, held in fetched), ahead):
+        with closing(self._begun([frame for _, frame in frames], pool)) as begun:
+            for _, maps in in_order(begun, ahead):
                 yield maps
 
     def fingerprint(self, plan: ClipPlan) -> str:
@@ -135,19 +136,24 @@ class FolderSource:
             "labels": _listing([(name, file) for name, frame in frames if (file := _file(frame.label))]),
         }
 
-    def _fetched(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, _Contents]]:
-        """Go through frames, with what those of their files hold that do not lie on disk."""
+    def _begun(self, frames: Sequence[Frame], pool: ThreadPoolExecutor) -> Generator[tuple[Frame, Future[FrameMaps]]]:
+        """Begin to read frames; those of their files that do not lie on disk are fetched ahead."""
         if isinstance(self.preds.root, Path) and isinstance(self.labels.root, Path):
-            yield from ((frame, {}) for frame in frames)
+            yield from ((frame, pool.submit(self._read, frame, {})) for frame in frames)
             return
-        with closing(read_ahead((frame, _stored(frame)) for frame in frames)) as read:
-            for frame, contents in read:
-                yield frame, dict(zip(_stored(frame), contents, strict=True))
 
-    def _read(self, frame: Frame, held: _Contents) -> FrameMaps:
+        def decode(frame: Frame, contents: list[bytes | DatasetError]) -> Future[FrameMaps]:
+            return pool.submit(self._read, frame, dict(zip(_stored(frame), contents, strict=True)))
+
+        with closing(read_ahead(((frame, _stored(frame)) for frame in frames), decode)) as begun:
+            yield from begun
+
+    def _read(self, frame: Frame, held: dict[LabelFile, bytes | DatasetError]) -> FrameMaps:
         try:
             return self._maps(frame, held)
         except DatasetError as error:
+            held.clear()
+            _forget_contents(error)
             if not self.skip:
                 raise
             return FrameMaps(frame, None, None, error)
@@ -229,6 +235,14 @@ def _listing(files: Sequence[tuple[str, LabelFile]]) -> str:
         with contextlib.suppress(DatasetError):  # whoever counts it will say so
             digest.update(_digest_of_file(file).encode())
     return digest.hexdigest()
+
+
+def _forget_contents(error: BaseException) -> None:
+    """Let go of what the frames of a traceback hold: an error may be kept for long, and contents are large."""
+    chain: BaseException | None = error
+    while chain is not None:
+        clear_frames(chain.__traceback__)
+        chain = chain.__cause__ or chain.__context__
 
 
 def _stored(frame: Frame) -> list[StoredFile]:

@@ -16,6 +16,7 @@ import numpy as np
 from flame_metric.errors import ConfigError, blaming
 from flame_metric.latency.output import finish_output
 from flame_metric.latency.runner import Runner
+from flame_metric.networks.names import is_program
 from flame_metric.networks.network import Network
 
 __all__ = ["call_factory", "load_factory", "refuse_options"]
@@ -52,6 +53,11 @@ def call_factory(text: str, **offered: object) -> Callable[[Any], Any]:
     ...
     flame_metric.errors.ConfigError: operator:itemgetter() failed: TypeError: itemgetter expected 1 argument, got 0
     """
+    if is_program(text):
+        raise ConfigError(
+            f"the network is {text!r}, a program of torch.export, expected MODULE:FACTORY; `flame-metric run` takes "
+            "such a program as pt2:FILE"
+        )
     name, _, factory_name = text.partition(":")
     if not name or not factory_name:
         raise ConfigError(f"the network is {text!r}, expected MODULE:FACTORY, such as my_network:build")

@@ -15,7 +15,7 @@ from pathlib import Path
 from flame_metric.core.checks import check_integer
 from flame_metric.errors import ConfigError, MissingExtraError
 from flame_metric.networks.factory import load_factory, refuse_options
-from flame_metric.networks.names import NAMES
+from flame_metric.networks.names import NAMES, is_program
 from flame_metric.networks.network import Network
 
 __all__ = ["MODEL_FORMS", "load_network"]
@@ -34,8 +34,9 @@ pt2:FILE
     a program that torch.export.save wrote, for one tensor like that of a module; to open it
     runs code that stands in it, so name only files that you trust
 FILE.onnx
-    a model for ONNX Runtime: from floats like those of a module, or uint8 (1, H, W, 3 * frames)
-    or (1, 3 * frames, H, W) as they are, to scores (1, C, H, W) or labels (1, H, W) or (1, 1, H, W)
+    a model for ONNX Runtime: from floats like those of a module or uint8 as they are, both
+    (1, 3 * frames, H, W) or (1, H, W, 3 * frames), to scores (1, C, H, W) or labels (1, H, W) or
+    (1, 1, H, W)
 FOLDER
     a network of Hugging Face transformers for semantic segmentation, with its image processor:
     config.json, model.safetensors, preprocessor_config.json
@@ -159,18 +160,19 @@ def _form(text: str) -> _Form:
     if text.startswith("pt2:"):
         options = ("frames", "mean", "std", "output", "upsample", "device", "autocast", "cudnn_benchmark", "threads")
         return _Form("an exported program", options, _by(text, "flame_metric.networks.exported", "load_exported"))
-    suffix = Path(text).suffix
+    suffix = Path(text).suffix.lower()
     if suffix == ".onnx":
         options = ("frames", "mean", "std", "output", "upsample", "device", "threads")
         return _Form("an ONNX model", options, _by(text, "flame_metric.networks.onnx", "load_onnx"))
+    if is_program(text):
+        file = text[4:] if text[:4].lower() == "pt2:" else text
+        raise ConfigError(
+            f"the network is {text!r}, a program of torch.export, which is code from a file: write pt2:{file} if you "
+            "trust it"
+        )
     if Path(text).is_dir():
         load = _by(text, "flame_metric.networks.huggingface", "load_huggingface")
         return _Form("a folder of transformers", ("resize", *_TORCH), load, names_classes=True)
-    if suffix == ".pt2":
-        raise ConfigError(
-            f"the network is {text!r}, a program of torch.export, which is code from a file: write pt2:{text} if you "
-            "trust it"
-        )
     if ":" in text:
         return _Form("a factory", ("frames", "mean", "std", "upsample", *_TORCH), load_factory)
     hint = ""

@@ -1,7 +1,7 @@
 """ONNX files as ``load_network`` takes them, run by ONNX Runtime: ``pip install 'flame-metric[onnx]'``.
 
-The model takes one tensor: floats (N, 3 * frames, H, W), normalised here as for PyTorch, or uint8 frames as they are,
-(N, 3 * frames, H, W) or (N, H, W, 3 * frames). It returns scores (N, C, H, W) or labels (N, H, W) or (N, 1, H, W). What
+The model takes one tensor, (N, 3 * frames, H, W) or (N, H, W, 3 * frames): floats, normalised here as for PyTorch, or
+uint8 frames as they are. It returns scores (N, C, H, W) or labels (N, H, W) or (N, 1, H, W). What
 is timed begins with a frame and ends with its label map, both in the memory of the host: a model that ends in ArgMax
 need not copy its scores there.
 
@@ -36,7 +36,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from flame_metric.core.checks import check_choice, check_integer
-from flame_metric.core.labels import labels_of_scores
+from flame_metric.core.labels import is_classes_last, labels_of_scores
 from flame_metric.data.normalisation import centre_and_scale
 from flame_metric.errors import ConfigError, DatasetError, MissingExtraError, cut, shortened
 from flame_metric.latency.runner import Runner
@@ -185,8 +185,10 @@ def _source(session: Any, path: Path, frames: int | None) -> _ModelInput:
     axis = _channel_axis(fixed, raw, frames)
     if axis is None:
         wanted = "a multiple of 3" if frames is None else f"{3 * frames}, for `frames` {frames}"
-        where = "axis 1 or 3" if raw else "axis 1"
-        raise ConfigError(f"{path} takes {shown}, expected {wanted} channels, on {where} only")
+        raise ConfigError(
+            f"{path} takes {shown}, expected {wanted} channels, on axis 1 (N, C, H, W) or 3 (N, H, W, C) only"
+            f"{'; give `frames` if both are' if frames is None else ''}"
+        )
     channels = fixed.pop(axis)
     return _ModelInput(
         name=inputs[0].name,
@@ -200,28 +202,34 @@ def _source(session: Any, path: Path, frames: int | None) -> _ModelInput:
 
 def _channel_axis(fixed: Sequence[int | None], raw: bool, frames: int | None) -> int | None:
     """Return the axis of the channels; None if there is none, or it might be either."""
-    if not raw and fixed[1] is None:
-        return 1
-    axes = (3, 1) if raw else (1,)
-    exact = [axis for axis in axes if fixed[axis] == 3 * (frames or 1)]
-    several = [axis for axis in axes if frames is None and (fixed[axis] or 1) % 3 == 0]
+    exact = [axis for axis in (1, 3) if fixed[axis] == 3 * (frames or 1)]
+    several = [axis for axis in (1, 3) if frames is None and (fixed[axis] or 1) % 3 == 0]
     found = exact or several
-    return found[0] if len(found) == 1 else None
+    if raw:
+        return found[0] if len(found) == 1 else None
+    if exact == [3] or (several == [3] and fixed[3] < min(length or 0 for length in fixed[1:3])):  # type: ignore[operator]
+        return 3
+    if fixed[1] is None or 1 in exact:
+        return 1
+    least = min((length for length in fixed[2:] if length is not None), default=fixed[1])
+    return 1 if 1 in several and fixed[1] <= least else None
 
 
 def _repeat_for_channels(values: npt.NDArray[np.float64], source: _ModelInput) -> npt.NDArray[np.float32]:
-    """Return a number for each channel of the input, (C, 1, 1)."""
+    """Return a number for each channel of the input, (C, 1, 1) or (C,)."""
     times, rest = divmod(3 * source.frames, len(values))
     if rest:
         raise ConfigError(
             f"`mean` has {len(values)} numbers, expected 3, or one for each of {3 * source.frames} channels"
         )
-    return np.tile(values.astype(np.float32), times).reshape(-1, 1, 1)
+    repeated = np.tile(values.astype(np.float32), times)
+    return repeated if source.channels_last else repeated.reshape(-1, 1, 1)
 
 
 def _choose_output(session: Any, path: Path, output: str | None) -> str:
     outputs = session.get_outputs()
     names = [str(one.name) for one in outputs]
+    kinds = {str(one.name): str(one.type) for one in outputs}
     maps = [name for name, one in zip(names, outputs, strict=True) if len(one.shape or ()) in _MAPS]
     if len(names) == 1:
         maps = names
@@ -230,6 +238,11 @@ def _choose_output(session: Any, path: Path, output: str | None) -> str:
     if output not in names:
         shown = shortened(f"{one.name}: {one.type} {one.shape}" for one in outputs)
         raise ConfigError(f"{path} returns {shown}; expected `output` to be the name of scores or labels among them")
+    if not kinds[output].startswith("tensor("):
+        raise ConfigError(
+            f"{path} returns {output}: {kinds[output]}, expected one tensor; export what is in it as outputs of their "
+            "own (SequenceAt takes a tensor out of a sequence)"
+        )
     return output
 
 
@@ -287,14 +300,13 @@ class _OnnxCall:
             (found,) = self.session.run([self.output], {self.source.name: batch})
         except Exception as error:  # ONNX Runtime's errors have no class of their own in common
             raise ConfigError(
-                f"{self.path} fails on {batch.dtype} {batch.shape}: {_first_line(error)}; export it for that shape"
+                f"{self.path} fails on {batch.dtype} {batch.shape}: {_first_line(error)}; export it for that shape, "
+                "with the lengths of its axes that are fixed"
             ) from error
         return self._check_output(found, frame.shape[:2])
 
     def _input(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        if self.source.channels_last:
-            return frame
-        planes = frame.transpose(2, 0, 1)
+        planes = frame if self.source.channels_last else frame.transpose(2, 0, 1)
         if self.source.raw:
             return np.ascontiguousarray(planes)
         values = planes.astype(np.float32, order="C")  # in the steps that torch_runner makes
@@ -308,6 +320,11 @@ class _OnnxCall:
         if kind in "iu" and found.ndim == 4 and found.shape[1] == 1:
             found = found[:, 0]
         labels = kind in "iu" and found.ndim == 3
+        if kind and is_classes_last(found.shape, self.num_classes if kind == "f" else 1, size):
+            raise ConfigError(
+                f"{self.path} returns {found.dtype} {found.shape}: classes on the last axis (NHWC), expected scores "
+                "(1, C, H, W) or labels (1, H, W) or (1, 1, H, W); export it with a Transpose at its end, or as labels"
+            )
         if scores and found.shape[1] != self.num_classes:
             raise ConfigError(
                 f"{self.path} returns scores of {found.shape[1]} classes, expected {self.num_classes}, the data's "

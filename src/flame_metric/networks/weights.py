@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from flame_metric.core.checks import check_path
 from flame_metric.errors import ConfigError, DatasetError, shortened
+from flame_metric.networks.names import is_program
 
 __all__ = [
     "CHECKPOINT_FORMAT",
@@ -73,6 +74,8 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
     Raises
     ------
+    ConfigError
+        If it is called as a program of ``torch.export``, which is code: it is not opened.
     DatasetError
         If the file is missing, damaged, has another hash, or holds anything but tensors under names.
 
@@ -85,6 +88,11 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     ['weight', 'bias']
     """
     file = check_path(path)
+    if is_program(str(path)):
+        raise ConfigError(
+            f"the weights are {str(path)!r}, a program of torch.export, which is code and a network by itself, "
+            "expected a state_dict that torch.save wrote"
+        )
     _verify(file)
     try:
         state = load_tensors(file)

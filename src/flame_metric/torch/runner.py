@@ -24,7 +24,7 @@ import torch
 from torch.nn import functional
 
 from flame_metric.core.checks import check_choice, check_integer
-from flame_metric.core.labels import check_scores, tied_at_infinity
+from flame_metric.core.labels import check_scores, is_classes_last, tied_at_infinity
 from flame_metric.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, centre_and_scale
 from flame_metric.errors import ConfigError, LabelError
 from flame_metric.latency.runner import Runner
@@ -329,6 +329,11 @@ class _ModuleCall:
             )
         scores = output.ndim == 4 and output.shape[1] > 1 and output.is_floating_point()
         labels = output.ndim == 3 and not output.is_floating_point()
+        if scores and is_classes_last(output.shape, self.num_classes or 0, size):
+            raise ConfigError(
+                f"the network returns {_name_of(output.dtype)} {tuple(output.shape)}: classes on the last axis, "
+                "expected scores (1, classes, H, W): .movedim(-1, 1) does it"
+            )
         if self.upsample is not None and scores and output.shape[-2:] != size:
             output = functional.interpolate(output, size=size, mode=self.upsample, align_corners=False)
         if len(output) != 1 or output.shape[-2:] != size or not (scores or labels):
