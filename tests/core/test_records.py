@@ -33,7 +33,8 @@ def make_meter():
     meter.update_sequence(
         [[[0, 1, 1]], [[1, VOID, 1]], [[0, 0, 0]]], [[[0, 0, 0]], [[0, 1, 0]], [[1, 1, VOID]]], sequence="clip"
     )
-    meter.update([[0, 1, 0]], [[0, 1, 1]], sequence="open")
+    meter.update_pair([[0, 1, 0]], [[0, 1, 1]], sequence="open")
+    meter.update([[0, 1, 0]], None, sequence="running")
     return meter
 
 
@@ -123,9 +124,9 @@ def test_things_that_are_no_text(kind, value):
 
 
 def test_a_result_is_no_meter_and_a_meter_no_result():
-    with pytest.raises(StateError, match=r"record of format 'flame-metric result 1', expected 'flame-metric meter 1'"):
+    with pytest.raises(StateError, match=r"record of format 'flame-metric result 2', expected 'flame-metric meter 2'"):
         FlameMeter.from_json(TEXTS[FlameResult])
-    with pytest.raises(StateError, match=r"record of format 'flame-metric meter 1', expected 'flame-metric result 1'"):
+    with pytest.raises(StateError, match=r"record of format 'flame-metric meter 2', expected 'flame-metric result 2'"):
         FlameResult.from_json(TEXTS[FlameMeter])
 
 
@@ -271,8 +272,8 @@ def test_row_of_another_shape(kind, row, value):
         (("config",), None),
         (("config",), []),
         (("config",), {}),
-        (("format",), "flame-metric meter 2"),
-        (("format",), ["flame-metric meter 1"]),
+        (("format",), "flame-metric meter 3"),
+        (("format",), ["flame-metric meter 2"]),
     ],
     ids=str,
 )

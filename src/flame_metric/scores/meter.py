@@ -269,7 +269,7 @@ class FlameMeter(JsonRecord):
         Two clips at a time, in batches of one frame of each, the second one unlabelled at first:
 
         >>> meter = FlameMeter(2, frame_offset=1)
-        >>> meter.update([[[0, 1]], [[1, 1]]], [np.array([[0, 1]]), None], sequence=["left", "right"])
+        >>> meter.update([[[0, 1]], [[1, 1]]], [[[0, 1]], None], sequence=["left", "right"])
         >>> meter.update([[[0, 1]], [[1, 1]]], [[[0, 1]], [[0, 1]]], sequence=["left", "right"])
         >>> [(name, score.num_pairs) for name, score in meter.compute().by_sequence().items()]
         [('left', 1), ('right', 1)]
