@@ -2,7 +2,8 @@
 
     python benchmarks/counting.py [--rounds N]
 
-Each peer's intersections and unions are compared with ours before anything is timed. `floor` reads both inputs once.
+Each peer's intersections and unions are compared with ours before anything is timed. `floor` reads both inputs once. The
+last tables compare `FlameMeter.update`, one time step a call, with `update_pair`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from common import HEIGHT, WIDTH, interleaved_ms, label_maps, machine, markdown
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from flame_metric import class_counts
+from flame_metric import FlameMeter, class_counts
 from flame_metric.data.synthetic import VOID
 
 CLASSES = 19
@@ -86,6 +88,18 @@ def table(title: str, methods: dict[str, Method], pairs: list[Pair], rounds: int
     print(f"\n{title}\n\n{markdown(['method', 'ms', 'x floor', 'x ours'], rows)}", flush=True)
 
 
+def steps_table(title: str, pairs: list[Pair], rounds: int) -> None:
+    """Time `FlameMeter.update`, which holds predictions back, beside `update_pair` on pairs that are made already."""
+    options = {"num_classes": CLASSES, "ignore_index": VOID}
+    by_pair = FlameMeter(**options)
+    methods: dict[str, Method] = {"update_pair": by_pair.update_pair}
+    for offset in (0, 1, 4):
+        methods[f"update, k = {offset}"] = partial(FlameMeter(**options, frame_offset=offset).update, sequence="clip")
+    times = interleaved_ms({name: cycle(method, pairs) for name, method in methods.items()}, rounds)
+    rows = [[name, f"{ms:.2f}", f"{ms / times['update_pair']:.2f}"] for name, ms in times.items()]
+    print(f"\n{title}\n\n{markdown(['method', 'ms', 'x update_pair'], rows)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
@@ -120,6 +134,10 @@ def main() -> None:
         "torchmetrics": lambda pred, target: TORCHMETRICS(pred, target.astype(np.int64)),
     }
     table("float32 scores (19, 1024, 2048)", from_scores, [(scores, target)], max(3, rounds // 3))
+
+    steps_table(f"time steps, uint8 label maps, {source}", pairs, rounds)
+    steps_table("time steps, uint8 label maps, noise", noise, rounds)
+    steps_table("time steps, float32 scores (19, 1024, 2048)", [(scores, target)], max(3, rounds // 3))
 
 
 TORCHMETRICS = TorchMetrics()

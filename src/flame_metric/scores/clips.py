@@ -42,7 +42,7 @@ class Adds(Protocol):
 NO_SEQUENCE = (
     "`sequence` is missing, expected the id of the clip, as the prediction of frame t is paired with the ground truth "
     "of frame t + {offset} of the same clip: pass sequence=.., or call update_pair(pred, target) with pairs that are "
-    "{offset} frames apart already"
+    "{offset} frame(s) apart already"
 )
 
 
