@@ -2,8 +2,8 @@
 
     python benchmarks/counting.py [--rounds N]
 
-Each peer's intersections and unions are compared with ours before anything is timed. `floor` reads both inputs once. The
-last tables compare `FlameMeter.update`, one time step a call, with `update_pair`.
+Each peer's intersections and unions are compared with ours before anything is timed. `floor` reads both inputs once.
+The last tables compare `FlameMeter.update`, one time step a call, with `update_pair`.
 """
 
 from __future__ import annotations

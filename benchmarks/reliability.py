@@ -176,7 +176,10 @@ def malformed() -> Iterator[Case]:
     yield Case("transposed", pred.transpose(0, 2, 1), target, faults=("(2, 8, 6)", "(8, 6)", "axis is 8"))
     yield Case("one frame less", pred[:1], target, faults=("(1, 6, 8)", "missing", "axis is 1 "))
     yield Case(
-        "scores of half the size", floats[:, :, ::2, ::2], target, faults=("(2, 3, 3, 4)", "(3, 3, 4)", "axis is 3")
+        "scores of half the size",
+        floats[:, :, ::2, ::2],
+        target,
+        faults=("(2, 3, 3, 4)", "(3, 3, 4)", "(3, 4)", "axis is 3"),
     )
     yield Case(
         "scores of four classes",
@@ -243,7 +246,7 @@ def evaluate(case: Case) -> float:
         for folder, frames in (("pred", case.pred), ("target", case.target)):
             Path(root, folder).mkdir()
             for number, labels in enumerate([None, None] if frames is None else frames):
-                _write(Path(root, folder, f"clip{number if case.halves else ''}_{number:03}"), labels, case.png)
+                _write(Path(root, folder, f"clip{number if case.halves else ''}/{number:03}"), labels, case.png)
         words = ["evaluate", f"{root}/pred", f"{root}/target", "--num-classes", str(case.classes), "--fps", "10"]
         words += ["--frame-offset", "0"]
         words += [] if case.ignore is None else ["--ignore-index", str(case.ignore)]
@@ -268,6 +271,7 @@ def _run(words: list[str]) -> None:
 
 
 def _write(path: Path, labels: Any, png: str | None) -> None:
+    path.parent.mkdir(exist_ok=True)
     if png is None:
         np.save(path, labels, allow_pickle=labels is None or labels.dtype == object)
         return

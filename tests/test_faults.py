@@ -331,12 +331,26 @@ def test_the_meter(fault: Fault) -> None:
     pred, target = (fault.files.get(f"{name}.npy", A) for name in (PRED, LABEL))
     assert fault.meter is not None
     meter = FlameMeter(3, frame_offset=1)
-    meter.update(B, A)
+    meter.update_pair(B, A)
     before = meter.to_json()
     with pytest.raises(fault.meter) as raised:
-        meter.update(pred, target)
+        meter.update_pair(pred, target)
     assert matches(fault.meter_says or fault.says, str(raised.value)), raised.value
     assert meter.to_json() == before
+
+
+@every([fault for fault in FAULTS if fault.meter is not None])
+def test_the_meter_step_by_step(fault: Fault) -> None:
+    """The map is refused when it comes, or when it meets the other; no time has passed then."""
+    pred, target = (fault.files.get(f"{name}.npy", A) for name in (PRED, LABEL))
+    assert fault.meter is not None
+    meter = FlameMeter(3, frame_offset=1)
+    states = [meter.to_json()]
+    with pytest.raises(fault.meter if pred is not None and target is not None else (fault.meter, StateError)):  # noqa: PT012 - one of both
+        meter.update(pred, None, sequence="clip")
+        states.append(meter.to_json())
+        meter.update(None, target, sequence="clip")
+    assert meter.to_json() == states[-1]
 
 
 @every(FAULTS)

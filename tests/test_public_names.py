@@ -76,9 +76,14 @@ def split(function):
         (
             FlameMeter,
             ["num_classes"],
-            {"latency_ms", "fps", "frame_offset", "ignore_index", "class_names", "before_first", "hardware"},
+            {
+                *("latency_ms", "fps", "frame_offset", "ignore_index", "class_names", "before_first", "hardware"),
+                "max_sequences",
+            },
         ),
-        (FlameMeter.update, ["pred", "target"], {"sequence"}),
+        (FlameMeter.update, ["pred", "target"], {"sequence", "frame"}),
+        (FlameMeter.update_pair, ["pred", "target"], {"sequence"}),
+        (FlameMeter.end, ["sequence"], set()),
         (FlameMeter.update_sequence, ["preds", "targets"], {"sequence", "schedule"}),
         (FlameMeter.update_missing, ["target"], {"sequence"}),
         (FlameMeter.merge, ["other"], set()),

@@ -53,7 +53,7 @@ def run(words):
         (f"{EVALUATE} --frame-offset 1 more", "unrecognized arguments: more"),
         (f"{EVALUATE} --frame-offset one", "argument --frame-offset: invalid int value: 'one'"),
         (f"{EVALUATE} --l 3", "ambiguous option: --l could match"),
-        ("evaluate preds", "the following arguments are required: LABELS, --num-classes, --fps"),
+        ("evaluate preds", "the following arguments are required: LABELS, --num-classes"),
     ],
 )
 def test_wrong_usage_is_one_line(words, message, capsys):
@@ -192,6 +192,7 @@ def test_every_option_has_no_default_or_one_that_always_counts():
     always = {"--jobs", "--on-error", "--before-first", "--scale", "--every", "--output", "--label-maps", "--preset"}
     always |= {f"--{side}-{end}" for side in ("pred", "label") for end in ("prefix", "suffix")}
     always |= {"--overlay-frames"}  # refused by what runs a network
+    always |= {"--mean-over"}
     (commands,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
     with_default = {
         action.option_strings[-1]

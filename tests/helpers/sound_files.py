@@ -75,7 +75,7 @@ def _meter(names: Sequence[str] = _BOTH, **options: Any) -> FlameMeter:
     meter = FlameMeter(3, **{"latency_ms": 26, "fps": "50/3", "ignore_index": 255, **options})
     for name in names:
         meter.update_sequence(_clips()[name], _clips()["a"], sequence=name)
-    meter.update([[0, 1]], [[0, 2]], sequence="open" if names else "")
+    meter.update_pair([[0, 1]], [[0, 2]], sequence="open" if names else "")
     return meter
 
 

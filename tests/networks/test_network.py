@@ -81,7 +81,7 @@ def test_counts_are_those_of_a_plain_loop(labelled, max_offset, frames):
         meter = FlameMeter(2, frame_offset=offset)
         pairs = [(index - offset, index) for index in sorted(labelled) if index >= offset]
         for source, index in pairs:
-            meter.update(np.full((2, 3), source % 2), clip.targets[index], sequence="clip")
+            meter.update_pair(np.full((2, 3), source % 2), clip.targets[index], sequence="clip")
         counts = bank.curve().results[offset].total
         assert counts.tolist() == (meter.compute().total.tolist() if pairs else np.zeros((3, 2)).tolist())
 

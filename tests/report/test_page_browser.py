@@ -30,7 +30,8 @@ def expect(browser, bank, latency_ms, fps=RATE, network=0) -> None:
     late = bank.score(**asked, persistence=True)
     shown = row(browser, network)
     assert shown[1:4] == [str(flame.frame_offset), number(static.miou), number(flame.miou)]
-    assert shown[4] == f"{flame.interval.low:.4f} to {flame.interval.high:.4f}"
+    few = flame.interval.sequences
+    assert shown[4] == f"{flame.interval.low:.4f} to {flame.interval.high:.4f} (only {few} sequences)"
     assert shown[5:] == [number(live.miou), number(late.miou), f"{flame.coverage:.2f}"]
     if not browser.one(f'[data-of="{network}"]', "one.hidden"):
         results = [by_class(result) for result in (static, flame, live)]

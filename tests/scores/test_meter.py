@@ -40,7 +40,7 @@ def state(meter):
 
 def test_one_pair():
     meter = FlameMeter(2, latency_ms=26, fps="50/3")
-    meter.update([[0, 1, 1]], [[0, 0, 1]])
+    meter.update_pair([[0, 1, 1]], [[0, 0, 1]])
     result = meter.compute()
     assert isinstance(result, FlameResult)
     assert result.miou == 0.5
@@ -48,11 +48,11 @@ def test_one_pair():
     assert result.sequences == ("",)
 
 
-def test_update_compares_the_pair_it_is_given():
+def test_update_pair_compares_the_pair_it_is_given():
     # the caller pairs: the offset is stated, not applied again
     meter = FlameMeter(2, frame_offset=2)
     for frame in VIDEO:
-        meter.update(frame, frame)
+        meter.update_pair(frame, frame)
     assert meter.compute().miou == 1.0
 
 
@@ -287,7 +287,9 @@ def test_a_late_prediction_is_checked_although_its_target_never_comes():
 def test_prediction_that_is_needed_but_none():
     meter = FlameMeter(2, frame_offset=1)
     before = state(meter)
-    with pytest.raises(StateError, match="the prediction of frame 1 is None, but is on screen at frame 2"):
+    with pytest.raises(
+        StateError, match=r"the prediction of frame 1 of sequence 'clip' is None .* on screen at frame 2"
+    ):
         meter.update_sequence([[[0]], None, [[0]]], [[[0]], [[0]], [[0]]], sequence="clip")
     assert state(meter) == before
 
@@ -448,12 +450,12 @@ def test_closed_and_open_survive_json():
 
 
 @pytest.mark.parametrize("sequence", [None, 5, 0, b"clip", ("a",), ["a"], float("nan")], ids=repr)
-@pytest.mark.parametrize("method", ["update", "update_missing", "update_sequence", "add_counts"])
+@pytest.mark.parametrize("method", ["update_pair", "update_missing", "update_sequence", "add_counts"])
 def test_id_that_is_no_text(method, sequence):
     meter = FlameMeter(2)
     before = state(meter)
     arguments = {
-        "update": ([[0]], [[0]]),
+        "update_pair": ([[0]], [[0]]),
         "update_missing": ([[0]],),
         "update_sequence": ([[[0]]], [[[0]]]),
         "add_counts": (Counts.zero(2),),
@@ -512,7 +514,7 @@ def test_counts_of_another_number_of_classes():
             [*VIDEO[:2], None],
             VIDEO,
             StateError,
-            "the prediction of frame 2 is None, .* at frame 2 of sequence 'clip'$",
+            "the prediction of frame 2 of sequence 'clip' is None .* at frame 2, which is labelled",
         ),
     ],
 )

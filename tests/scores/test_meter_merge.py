@@ -90,7 +90,7 @@ def test_open_on_one_side_only_is_refused(closed_first):
     opened.update(A, A, sequence="clip 0")
     one, other = (closed, opened) if closed_first else (opened, closed)
     before = one.to_json()
-    with pytest.raises(StateError, match=r"\['clip 0'\] were scored as a whole on one side only"):
+    with pytest.raises(StateError, match="'clip 0' were scored as a whole or ended on one side only"):
         one.merge(other)
     assert one.to_json() == before
 
@@ -123,8 +123,8 @@ def test_refusal_merges_nothing_at_all():
 )
 def test_r14_r15_unlike_configurations_are_refused_by_field(change, message):
     one, other = FlameMeter(**OPTIONS), FlameMeter(**{**OPTIONS, **change})
-    one.update(A, B)
-    other.update(A, B)
+    one.update_pair(A, B)
+    other.update_pair(A, B)
     before = one.to_json()
     with pytest.raises(StateError, match=f"unlike configuration cannot merge: .*{message}"):
         one.merge(other)
@@ -186,7 +186,7 @@ def test_law_any_split_order_and_grouping_is_exact(updates, clips, number, rando
     single, shards = FlameMeter(**OPTIONS), [FlameMeter(**OPTIONS) for _ in range(number)]
     for name, pair in updates:
         for meter in (single, random.choice(shards)):
-            meter.update(*pair, sequence=name)
+            meter.update_pair(*pair, sequence=name)
     for name in sorted(clips):
         for meter in (single, random.choice(shards)):
             meter.update_sequence(*CLIPS[name], sequence=name)

@@ -133,7 +133,7 @@ def test_signature_of_the_design():
 
 def test_shortest_signature():
     counts = Counts(np.array([[1, 1, 1]] * 3), 1, 1, 3, 3)
-    assert make({"a": counts}).signature == "FLAME 1.000 | k 0 | 3 classes | coverage 1.00 | flame-metric 0.1.0"
+    assert make({"a": counts}).signature == "mIoU 1.000 | k 0 | 3 classes | coverage 1.00 | flame-metric 0.1.0"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_signature_under_a_schedule(result):
     config = dataclasses.replace(result.config, frame_offset=None)
     by_schedule = dataclasses.replace(result, config=config)
     assert by_schedule.frame_offset is None
-    assert by_schedule.signature.startswith("FLAME 0.400 | schedule | ")
+    assert by_schedule.signature.startswith("streaming 0.400 | schedule | ")
 
 
 def test_signature_states_the_version_that_counted():

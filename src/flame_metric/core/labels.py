@@ -477,10 +477,15 @@ def is_classes_last(shape: Sequence[int], num_classes: int, size: Sequence[int])
     (True, False)
     >>> is_classes_last((1, 24, 48, 24), 24, (96, 192)), is_classes_last((1, 24, 12, 24), 24, (96, 192))
     (True, False)
+    >>> is_classes_last((1, 8, 8, 8), 8, (32, 64))  # of a square frame, or one that was made square
+    False
     """
     if len(shape) != 4 or shape[3] != num_classes:
         return False
-    return shape[1] != num_classes or abs(shape[2] * size[1] - shape[3] * size[0]) > max(size)
+    if shape[1] != num_classes:
+        return True
+    first, last = (abs(height * size[1] - width * size[0]) <= max(size) for height, width in (shape[2:], shape[1:3]))
+    return last and not first  # both fit, or neither: they have the shape of scores
 
 
 def labels_of_scores(scores: Array) -> Array:

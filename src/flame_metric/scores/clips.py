@@ -232,6 +232,8 @@ class RunningClips(Generic[T]):
         return None if self._timeline_of is None else RunningClip(Line(self._timeline_of(sequence)))
 
     def _move_on(self, clips: Mapping[str, RunningClip[T]], by_order: bool) -> None:
+        if self._offset == 0:  # "" stands for frames of no clip there
+            clips = {name: clip for name, clip in clips.items() if name}
         for name in clips:
             self.running.pop(name, None)
         self.running |= clips

@@ -80,16 +80,24 @@ def _length(rows: dict[str, list[Any] | None], sides: dict[str, Any], frame: Any
     if not batches:
         return 1
     if len(batches) < len(given) or len(set(batches.values())) > 1:
-        found = " and ".join(f"`{name}` {_size(rows[name])}" for name in given)
-        raise ShapeError(f"{found}, expected as many predictions as targets, or None for all of one side")
+        found = " and ".join(f"`{name}` {_size(sides[name], rows[name])}" for name in given)
+        cause = "is one missing, or an axis of 1 too many? None is for a frame, or for all of one side"
+        if not batches.keys() - {"target"} and getattr(sides["pred"], "shape", ()) == getattr(
+            sides["target"], "shape", None
+        ):
+            cause = "floats are scores with a class axis before (H, W); convert labels with .astype(int)"
+        raise ShapeError(f"{found}, expected as many predictions as targets: {cause}")
     (length,) = set(batches.values())
     if not length:
-        raise ShapeError(f"{' and '.join(f'`{name}`' for name in given)} hold no label map, expected one at least")
+        found = " and ".join(f"`{name}` {_size(sides[name], rows[name])}" for name in given)
+        raise ShapeError(f"{found}: no label maps, expected one at least")
     return length
 
 
-def _size(rows: list[Any] | None) -> str:
-    return "is one label map" if rows is None else f"holds {len(rows)}"
+def _size(maps: Any, rows: list[Any] | None) -> str:
+    if hasattr(maps, "shape") and hasattr(maps, "dtype"):
+        return f"holds {maps.dtype} values of shape {tuple(maps.shape)}"
+    return "is one label map" if rows is None else f"holds {len(rows)} label maps"
 
 
 def _rows(argument: str, maps: Any) -> list[Any] | None:
@@ -102,11 +110,9 @@ def _rows(argument: str, maps: Any) -> list[Any] | None:
         return []
     array = maps if hasattr(maps, "ndim") and hasattr(maps, "dtype") else _as_array(argument, maps)
     axes = array.ndim - (argument == "pred" and _is_floating(array))
-    if axes > 3:
-        raise ShapeError(
-            f"`{argument}` has shape {tuple(array.shape)}, expected one label map (H, W) or a batch of them (N, H, W)"
-            + (", or scores of either" if argument == "pred" else "")
-        )
+    if not 2 <= axes <= 3:
+        wanted = "one label map (H, W) or a batch of them (N, H, W)" + (", or scores of either" * (argument == "pred"))
+        raise ShapeError(f"`{argument}` {_size(array, None)}, expected {wanted}")
     return list(array) if axes == 3 else None
 
 
