@@ -510,6 +510,19 @@ def test_threads_with_pairs_lose_none():
 
 
 @pytest.mark.usefixtures("short_turns")
+@pytest.mark.parametrize("options", [{}, {"sequence": "clip"}])
+def test_threads_without_delay_lose_no_frame(options):
+    meter = FlameMeter(2)
+
+    def work():
+        for _ in range(500):
+            meter.update(A, B, **options)
+
+    assert not run_threads(*[work] * 4)
+    assert meter.compute().num_pairs == 2000
+
+
+@pytest.mark.usefixtures("short_turns")
 def test_threads_with_clips_of_their_own_count_what_one_thread_counts():
     meter, expected = (FlameMeter(2, frame_offset=1, max_sequences=4) for _ in range(2))
 
