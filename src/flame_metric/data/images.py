@@ -2,8 +2,8 @@
 
 Size and kind are compared with what is wanted before anything is decoded. The checksum of every chunk of a PNG is
 verified; without that, a flipped bit in a compressed stream often decodes to other samples in silence. Chunks that
-programs read in unlike ways are refused. A JPEG has no checksums: one that ends early is found, one that is damaged in
-its middle may decode to other colours.
+programs read in unlike ways are refused. Texts and colour profiles are passed over, however long they are. A JPEG has
+no checksums: one that ends early is found, one that is damaged in its middle may decode to other colours.
 
 A label is an index, not a brightness, so nothing is converted: a palette image gives its indices, a 1-, 2- or 4-bit
 image its raw samples (Pillow stretches the latter two to 0..255), a 16-bit image its 16-bit values.
@@ -64,6 +64,10 @@ _HEADER_BYTES = 13
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: its length, as it is always empty, name and checksum
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})  # chunks that every reader has to know
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_PASSED_OVER = _TEXTS | {b"iCCP"}  # Pillow unpacks them, up to a limit of its own
+_EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"XML:com.adobe.xmp\0")  # may say a rotation
+_MAX_EXIF_BYTES = 1 << 20  # Pillow's limit for a text that is unpacked
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 _COLOURS = {  # colour type of a PNG: its name, samples of a pixel
     0: ("grey (1 channel)", 1),
@@ -128,14 +132,15 @@ class ImageFile(NamedTuple):
         As Pillow gives them.
     chunks : frozenset of bytes
         Names of the chunks of a PNG.
-    rotated : bool
-        Whether the file says (Exif) that its pixels are to be rotated or mirrored before they are shown.
+    rotated : bool, optional
+        Whether the file says (Exif) that its pixels are to be rotated or mirrored before they are shown; None where
+        the text that may say so is too long.
     """
 
     header: ImageHeader
     pixels: npt.NDArray[Any]
     chunks: frozenset[bytes]
-    rotated: bool
+    rotated: bool | None
 
 
 def read_image(
@@ -187,7 +192,7 @@ def read_image(
         raise DatasetError(f"{path}: is damaged or cut short: its end is missing", path=path)
     if header.is_png:
         _check_chunks(path, names)
-    pixels, rotated = _decode(path, data, header)
+    pixels, rotated = _decode(path, *(_pass_over_texts(path, data) if header.is_png else (data, True)), header)
     # Pillow leaves rows that are not there at 0. That shows in the last row, or anywhere if it is interlaced.
     if (
         header.is_png
@@ -300,6 +305,12 @@ def _read_rgb(
     path: Path, shape: tuple[int, int] | None, wanted: str, jpeg: str | None, grey: str
 ) -> npt.NDArray[np.uint8]:
     image = read_image(path, shape=shape, wanted=wanted, jpeg=jpeg, complaint=partial(_complain_of_frame, grey=grey))
+    if image.rotated is None:
+        raise DatasetError(
+            f"{path}: its Exif or XMP text has more than {_MAX_EXIF_BYTES:,} bytes, which may say that the frame is to "
+            "be rotated; remove the text",
+            path=path,
+        )
     if image.rotated:
         raise DatasetError(
             f"{path}: is to be rotated or mirrored before it is shown (Exif), expected upright pixels, as label maps "
@@ -484,7 +495,43 @@ def _check_size(size: tuple[int, int], header: ImageHeader) -> None:
         raise ValueError(f"its size is {header.width}x{header.height}, and then {size[0]}x{size[1]}")
 
 
-def _decode(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> tuple[npt.NDArray[Any], bool]:
+def _pass_over_texts(path: str | os.PathLike[str], data: bytes) -> tuple[bytes, bool]:
+    """Return a PNG without texts and profiles, and whether that loses nothing that may say a rotation.
+
+    Pillow refuses a file whose texts are long when they are unpacked, though its pixels are sound. Short texts that may
+    say a rotation are kept.
+    """
+    kept, position, whole = [data[:8]], 8, True
+    for name, content in _chunks(data):
+        begin, position = position, position + len(content) + 12
+        says_rotation = name in _TEXTS and content.startswith(_EXIF_TEXTS)
+        short = says_rotation and _is_short(name, content)
+        whole = whole and (short or not says_rotation)
+        if name not in _PASSED_OVER or short:
+            kept.append(data[begin:position])
+        elif data[position - 4 : position] != struct.pack(">I", zlib.crc32(content, zlib.crc32(name))):
+            raise DatasetError(f"{path}: is damaged: the checksum of a {name.decode()} chunk is wrong", path=path)
+    return b"".join(kept), whole
+
+
+def _is_short(name: bytes, content: bytes) -> bool:
+    """Whether a text has at most so many bytes that Pillow reads it, without unpacking more of it."""
+    _, _, packed = content.partition(b"\0")
+    if name == b"iTXt" and packed[:1] == b"\1":  # flag, method, language, keyword, text
+        packed = packed[:1] + packed[2:].split(b"\0", 2)[-1]
+    elif name != b"zTXt":
+        return len(content) <= _MAX_EXIF_BYTES
+    unpacker = zlib.decompressobj()
+    try:
+        unpacker.decompress(packed[1:], _MAX_EXIF_BYTES)
+    except zlib.error:  # Pillow takes it for an empty text
+        return True
+    return not unpacker.unconsumed_tail
+
+
+def _decode(
+    path: str | os.PathLike[str], data: bytes, says_rotation: bool, header: ImageHeader
+) -> tuple[npt.NDArray[Any], bool | None]:
     formats = ("PNG",) if header.is_png else ("JPEG",)
     try:
         if header.is_png:
@@ -494,7 +541,7 @@ def _decode(path: str | os.PathLike[str], data: bytes, header: ImageHeader) -> t
             _check_size(image.size, header)
             images = getattr(image, "n_frames", 1)
             pixels = np.asarray(image)
-            rotated = image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
+            rotated = image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT if says_rotation else None
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path}: is damaged: its header makes no sense", path=path) from error
     except Exception as error:  # a decoder may raise anything on bytes from outside
