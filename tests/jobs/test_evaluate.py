@@ -319,17 +319,68 @@ def test_per_sequence_scores_are_in_the_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("preds", "labels", "said"),
     [
-        (range(4), range(1, 5), 1),
-        (range(4), range(4), 0),
-        (range(5), range(1, 5), 0),  # predictions of all frames, and no label of the first one
-        (range(2), range(1, 3), 0),  # too few to say
-        (range(0, 8, 2), range(1, 9, 2), 0),  # a network that runs on every second frame, and labels between them
+        (range(4), range(1, 5), "1 frame(s) before"),
+        (range(4), range(4), None),
+        (range(5), range(1, 5), None),  # predictions of all frames, and no label of the first one
+        (range(2), range(1, 3), None),  # too few to say
+        ((0, 1, 3, 4), (1, 2, 4, 5), None),  # one shift, and more numbers that one side lacks
+        (range(0, 8, 2), range(1, 9, 2), None),  # a network that runs on every second frame, and labels between them
     ],
 )
 def test_numbers_that_begin_one_apart_are_remarked(preds, labels, said, tmp_path: Path) -> None:
     maps = [{f"s/{number}": A for number in numbers} for numbers in (preds, labels)]
     found = evaluate(tmp_path, *maps, frame_offset=1, step=1)
-    assert sum("each pair is one frame off" in note for note in found.notes) == said
+    notes = [note for note in found.notes if note.startswith("Predictions begin and end ")]
+    assert len(notes) == (said is not None)
+    assert all(f"{said} the labels" in note and "renumber the files of one side" in note for note in notes)
+
+
+def test_numbers_that_begin_two_apart_are_remarked(tmp_path: Path) -> None:
+    maps = [{f"s/{number}": A for number in numbers} for numbers in (range(0, 8, 2), range(2, 10, 2))]
+    found = evaluate(tmp_path, *maps, frame_offset=2, step=1)
+    assert sum("2 frame(s) before the labels" in note for note in found.notes) == 1
+
+
+@pytest.mark.parametrize("frame_offset", [0, 1, 2])
+def test_predictions_that_begin_one_later_are_missing(frame_offset: int, tmp_path: Path) -> None:
+    """A note cannot be enough here: no prediction is there for the first label. The error says the likely cause."""
+    maps = [{f"s/{number}": A for number in numbers} for numbers in (range(1, 5), range(4))]
+    with pytest.raises(
+        DatasetError, match=r"missing.* 1 frame\(s\) after the labels: .*renumber the files of one side"
+    ):
+        evaluate(tmp_path, *maps, frame_offset=frame_offset)
+
+
+@pytest.mark.parametrize(("void", "other"), [(255, 1), (-1, 0), (0, 1)])
+@pytest.mark.parametrize("swapped", [True, False])
+def test_folders_that_may_be_swapped(void: int, other: int, swapped: bool, tmp_path: Path) -> None:
+    full = {f"s/{number}": np.full((2, 3), other) for number in range(3)}
+    holed = {**full, "s/1": np.array([[void, 0, 1], [other, other, other]])}
+    found = evaluate(tmp_path, *((holed, full) if swapped else (full, holed)), ignore_index=void)
+    note = f"Predictions hold the void label {void} and labels do not: are the two folders swapped?"
+    assert (note in found.notes) is swapped
+
+
+def test_void_in_both_folders_is_no_sign_of_a_swap(tmp_path: Path) -> None:
+    maps = {f"s/{number}": [[0, 1, 255]] for number in range(3)}
+    assert evaluate(tmp_path, maps, maps, ignore_index=255).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([[0, 255, 0]], "class 0 and void"),
+        ([[1, 255, 1]], "class 1 and void"),
+        ([[0, 255, 1]], None),
+        ([[0, 0, 0]], None),
+    ],
+)
+def test_masks_whose_objects_are_void(labels: list, said: str | None, tmp_path: Path) -> None:
+    clip = {f"s/{number}": [[0, 1, 0]] for number in range(3)}
+    found = evaluate(tmp_path, clip, dict.fromkeys(clip, labels), ignore_index=255)
+    notes = [note for note in found.notes if note.startswith("Labels hold ")]
+    assert len(notes) == (said is not None)
+    assert all(f"{said} pixels (label 255)" in note and "every object pixel is void" in note for note in notes)
 
 
 def test_records_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -292,6 +292,27 @@ def test_only_the_files_of_a_share_are_looked_at(folders, tmp_path, monkeypatch)
     assert seen == ["clip1", "clip4"]
 
 
+def test_notes_of_void_pixels_are_those_of_the_whole(tmp_path):
+    """Void pixels lie in one clip only: a part that lacks it says nothing, and the merge says what the whole does."""
+    for side, void in (("preds", 255), ("labels", 0)):
+        for clip in ("a", "b"):
+            (tmp_path / side / clip).mkdir(parents=True)
+            for frame in range(3):
+                np.save(
+                    tmp_path / side / clip / f"{frame}.npy", np.array([[0, 1, void if clip == "b" else 0]], np.uint8)
+                )
+    folders = tmp_path / "preds", tmp_path / "labels"
+    question = {"num_classes": 2, "ignore_index": 255, "fps": 10, "frame_offset": 1}
+    wanted = evaluate_folders(*folders, **question)
+    assert wanted.notes == ("Predictions hold the void label 255 and labels do not: are the two folders swapped?",)
+    assert evaluate_folders(*folders, **question, jobs=3) == wanted
+    for index in (1, 2):
+        evaluate_folders(*folders, **question, shard=(index, 2), journal=tmp_path / str(index))
+    assert merge_parts([read_part(tmp_path / name) for name in ("2", "1")]).notes == wanted.notes
+    assert evaluate_folders(*folders, **question, journal=tmp_path / "whole").notes == wanted.notes
+    assert evaluate_folders(*folders, **question, journal=tmp_path / "whole", resume=True).notes == wanted.notes
+
+
 def test_notes_and_order_do_not_depend_on_what_was_counted_when(folders, tmp_path):
     """Frames of two sizes, labels without a prediction, and clips whose order is none of the alphabet."""
     preds, labels = (shutil.copytree(folder, tmp_path / folder.name) for folder in folders)

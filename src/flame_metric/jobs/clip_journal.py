@@ -302,7 +302,7 @@ def _equal(one: CountedClip, other: CountedClip) -> bool:
     if (one.bank is None) != (other.bank is None):
         return False
     banks = one.bank is None or other.bank is None or one.bank.equals(other.bank)
-    plain = [(clip.num_frames, clip.labelled, clip.without_own, clip.sizes) for clip in (one, other)]
+    plain = [(clip.num_frames, clip.labelled, clip.without_own, clip.sizes, clip.voids) for clip in (one, other)]
     return banks and plain[0] == plain[1] and _scores(one) == _scores(other)
 
 
@@ -323,6 +323,7 @@ def _to_record(name: str, counted: CountedClip, request: Request) -> dict[str, A
         "scores": _scores(counted),
         "bank": bank,
         "sizes": [list(size) for size in counted.sizes],
+        "voids": list(counted.voids),
     }
 
 
@@ -344,9 +345,18 @@ def _from_record(name: str, record: Mapping[str, Any], request: Request, path: o
                 tuple(str(frame) for frame in record["without_own"]),
                 bank,
                 tuple((_whole(height), _whole(width)) for height, width in record["sizes"]),
+                voids=_voids_of(record),
             )
     except StateError as error:
         raise StateError(f"{path}: sequence {quoted(name)}: {error}") from error
+
+
+def _voids_of(record: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether void pixels were seen in predictions and in labels; earlier journals do not say."""
+    pred, label = record.get("voids", (False, False))
+    if not isinstance(pred, bool) or not isinstance(label, bool):
+        raise StateError("does not say whether there are void pixels, expected two booleans")
+    return pred, label
 
 
 def _check_frames(num_frames: int, labelled: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -122,7 +122,12 @@ def evaluate_folders(
     matched = match_folders(pred_folder, label_folder, step=files.step, frame_number=files.frame_number)
     source = FolderSource(pred_folder, label_folder, request.config.space, job.skip, hashed=job.journal is not None)
     plan = request.plan(pred_folder.root, matched.clips)
-    notes = [*plan.check(), *_remarks(matched, request.config.fps)]
+    try:
+        notes = [*plan.check(), *_remarks(matched, request.config.fps)]
+    except DatasetError as error:
+        if remark := _shift_remark(matched.clips):
+            raise DatasetError(f"{error}. {remark}", path=error.path) from error
+        raise
     about = files.describe(pred_folder, label_folder)
     names = _describe_names(matched, files.frame_number)
     return evaluate_clips(request, plan, source, job, notes=notes, about={**about, _NAMES: names})
@@ -544,6 +549,7 @@ def build_evaluation(
         several = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
         notes.append(f"Frames differ in size, and so may their latencies: {several}.")
     notes += _trace_notes(request, sizes, bank)
+    notes += _void_remarks(config, counted)
     curve = None
     if bank is not None and request.max_offset is not None:
         curve = bank.curve(request.max_offset, before_first=config.before_first)
@@ -567,6 +573,24 @@ def _trace_notes(request: Request, sizes: set[tuple[int, int]], bank: OffsetBank
     if bank is not None and not sizes:
         areas = {area for name in bank.sequences for area in bank.counts_of(name).pixels[:, 1].tolist()}
     return Conditions.of_trace(request.latency).notes(sizes=sizes, areas=areas, hardware=request.config.hardware)
+
+
+def _void_remarks(config: ScoreConfig, counted: Mapping[str, CountedClip]) -> Iterator[str]:
+    """Say where void pixels lie that are seldom meant."""
+    pred, label = (any(clip.voids[side] for clip in counted.values()) for side in (0, 1))
+    if pred and not label:
+        yield f"Predictions hold the void label {config.ignore_index} and labels do not: are the two folders swapped?"
+    classes = {
+        number
+        for counts in _select(counted, STATIC, PERSISTENCE).values()
+        for number in np.flatnonzero(counts.per_class[2]).tolist()  # labelled pixels
+    }
+    if label and len(classes) <= 1:
+        held = f"class {classes.pop()} and" if classes else "no class, only"
+        yield (
+            f"Labels hold {held} void pixels (label {config.ignore_index}): if {config.ignore_index} marks objects, "
+            "every object pixel is void (--label-map reads it as a class)."
+        )
 
 
 def _score_stream(
@@ -615,11 +639,8 @@ def _remarks(matched: MatchedFolders, fps: Fraction | None) -> list[str]:
         unlabelled = sum(1 for clip in clips for frame in clip.frames if frame.pred and not frame.label)
         if unlabelled:
             remarks.append(f"{unlabelled} predicted frame(s) have no label.")
-    if clips and all(map(_begin_one_apart, clips)):
-        remarks.append(
-            "Predictions begin and end one frame before the labels: if both number the same frames, each pair is one "
-            "frame off."
-        )
+    if remark := _shift_remark(clips):
+        remarks.append(remark)
     if matched.unlabelled:
         listed = shortened(matched.unlabelled)
         remarks.append(f"{len(matched.unlabelled)} sequence(s) of predictions have no labels: {listed}.")
@@ -658,14 +679,26 @@ def _describe_names(matched: MatchedFolders, pattern: str | None) -> dict[str, A
     return {"examples": examples, "numbers": len(frames), "pattern": pattern, "sequences": len(matched.clips)}
 
 
-def _begin_one_apart(clip: Clip) -> bool:
-    """Whether predictions have the numbers of the labels, but one lower: as if two programs counted from 0 and from 1.
+def _shift_remark(clips: Sequence[Clip]) -> str | None:
+    """Say that both sides may number the same frames from unlike numbers on."""
+    shifts = {_shift(clip) for clip in clips}
+    shift = shifts.pop() if len(shifts) == 1 else 0
+    if not shift:
+        return None
+    return (
+        f"Predictions begin and end {abs(shift)} frame(s) {'before' if shift < 0 else 'after'} the labels: if both "
+        f"number the same frames, each pair is {abs(shift)} frame(s) off; renumber the files of one side then."
+    )
 
-    Each side then lacks just the first or last number of the other. The other way round, the prediction for the first
-    label is missing, which is an error.
+
+def _shift(clip: Clip) -> int:
+    """Return by how many steps predictions are numbered higher than labels, if as by two programs; 0 if not.
+
+    Each side then lacks just the first or last number of the other.
     """
     preds = [frame.index for frame in clip.frames if frame.pred]
     labels = [frame.index for frame in clip.frames if frame.label]
     if len(preds) != len(labels) or len(labels) < 3 or len({*preds} - {*labels}) != 1:
-        return False
-    return all(label - pred == 1 for pred, label in zip(preds, labels, strict=True))
+        return 0
+    shifts = {pred - label for pred, label in zip(preds, labels, strict=True)}
+    return shifts.pop() if len(shifts) == 1 else 0

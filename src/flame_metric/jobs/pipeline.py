@@ -52,6 +52,8 @@ class CountedClip:
         (H, W) of its frames, each once, ascending.
     content : str
         A digest of what its files hold, where the source makes one; else "".
+    voids : (bool, bool)
+        Whether some prediction and some label map hold void pixels.
     error : DatasetError or None
         Why it was not counted to its end, where that is allowed; there are no counts then.
     """
@@ -63,6 +65,7 @@ class CountedClip:
     bank: OffsetCounts | None = None
     sizes: tuple[tuple[int, int], ...] = ()
     content: str = ""
+    voids: tuple[bool, bool] = (False, False)
     error: DatasetError | None = None
 
 
@@ -179,7 +182,7 @@ def count_clips(
     progress : callable, optional
         Called with (frames done, all frames, the FLAME score so far).
     """
-    tallies = [_Tally(clip, space.num_classes, void=void) for clip in clips]
+    tallies = [_Tally(clip, space, void=void) for clip in clips]
     flame = Counts.zero(space.num_classes)
     frames = [(tally, frame) for tally in tallies for frame in tally.plan.read]
     unfinished = deque(tallies)
@@ -203,17 +206,30 @@ def count_clips(
 class _Tally:
     """Adds the labelled frames of a clip up, for each score and for the bank."""
 
-    def __init__(self, plan: ClipPlan, classes: int, *, void: bool) -> None:
+    def __init__(self, plan: ClipPlan, space: LabelSpace, *, void: bool) -> None:
+        classes = space.num_classes
         self.plan, self._void = plan, void
         self.line: Line[FrameMaps] = Line(plan)
         self.error: DatasetError | None = None
-        self.sizes: set[tuple[int, int]] = set()
         self.contents: list[str] = []
+        self._sizes: set[tuple[int, int]] = set()
+        self._space, self._voids = space, (False, False)
         self._nothing = Counts.zero(classes, labelled_frames=1)
         offsets = None if plan.bank_offset is None else plan.bank_offset + 1
         self._builder = None if offsets is None else OffsetCountsBuilder(2, offsets, classes, plan.is_hole)
         names = plan.picks(plan.labelled[0].index) if plan.labelled else ()
         self._scores = {(score, row): Counts.zero(classes) for score in names for row in (NETWORK, PERSISTENCE)}
+
+    def look(self, maps: FrameMaps) -> None:
+        """Note the sizes of a frame's maps, and whether they hold void pixels."""
+        self._sizes.update(found.shape for found in (maps.pred, maps.label) if found is not None)
+        if self._space.ignore_index is not None:
+            void = self._space.num_classes
+            pred, label = (
+                seen or (found is not None and bool((found.labels == void).any()))
+                for seen, found in zip(self._voids, (maps.pred, maps.label), strict=True)
+            )
+            self._voids = pred, label
 
     def add(self, counted: _Counted) -> Counts:
         """Add a labelled frame; return what it adds to FLAME."""
@@ -245,8 +261,9 @@ class _Tally:
             tuple(frame.index for frame in plan.labelled),
             tuple(f"{plan.clip.name}/{frame.name}" for frame in plan.labelled if not frame.pred),
             None if self._builder is None else self._builder.build(plan.num_frames),
-            tuple(sorted(self.sizes)),
+            tuple(sorted(self._sizes)),
             digest_of_clip(self.contents),
+            self._voids,
         )
 
 
@@ -257,8 +274,8 @@ def _in_threads(
 
     def counts() -> Iterator[tuple[_Tally, Future[_Counted | DatasetError | None]]]:
         for (tally, frame), maps in zip(frames, read, strict=True):
-            tally.sizes.update(found.shape for found in (maps.pred, maps.label) if found is not None)
             tally.contents.append(maps.content)
+            tally.look(maps)
             shown, tally.line = tally.line.step(maps, frame=frame.index, labelled=maps.label is not None)
             given = {frame.index - source: held for source, held in shown.items() if held is not None}
             yield tally, pool.submit(counter, maps, given)
