@@ -1,7 +1,7 @@
 """Errors and the warning of this package.
 
 Every message names the argument (in backticks) or the file, says what was found (with a count), what was expected, and
-what to do about it. It quotes at most 200 characters of a file: :func:`cut`, :func:`quoted` and :func:`shortened` see
+what to do about it. It quotes at most 200 characters of a file: ``cut``, ``quoted`` and ``shortened`` see
 to that, and no word of an error or a warning is longer.
 """
 

@@ -5,9 +5,9 @@ scores is paired: both are resampled on the same sequences. Networks whose laten
 only by their predictions, however unlike their latencies are; a faster camera would show more (section 3.4).
 
 Only scores of the same labels can be ranked. A result says how many pixels of each class its labels have in each
-sequence: :func:`check_labels` compares them to the pixel, whoever compares two results. Their means must be over the
-same classes too: where networks predict unlike classes that are labelled nowhere, the mean over the labelled classes
-ranks them (:func:`choose_mean`).
+sequence: :func:`~flame_metric.scores.ranking.check_labels` compares them to the pixel, whoever compares two results.
+Their means must be over the same classes too: where networks predict unlike classes that are labelled nowhere, the
+mean over the labelled classes ranks them (:func:`~flame_metric.scores.ranking.choose_mean`).
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def rank(contenders: Sequence[Contender], *, mean_over: str | None = None) -> Ra
     Parameters
     ----------
     contenders : sequence of Contender
-        Two or more, of different names, scored on the same labels (:func:`check_labels`).
+        Two or more, of different names, scored on the same labels (:func:`~flame_metric.scores.ranking.check_labels`).
 
     mean_over : {"present", "labelled", "all"}, optional
         Over which classes scores are means. Default: as they come; over the labelled classes where their means are over
@@ -250,7 +250,8 @@ def compare(
     Raises
     ------
     ConfigError
-        If labels or streams differ (:func:`check_labels`), fewer than two sequences hold valid pixels, or an option is
+        If labels or streams differ (:func:`~flame_metric.scores.ranking.check_labels`),
+        fewer than two sequences hold valid pixels, or an option is
         out of range.
 
     Examples
