@@ -14,8 +14,6 @@ import pytest
 from flame_metric import FlameMeter, FlameResult, LatencyTrace, OffsetBank
 from flame_metric.data.places import open_place
 from flame_metric.data.splits import read_video_names
-from flame_metric.data.toml_dataset import toml_dataset
-from flame_metric.data.vspw import read_class_names
 from flame_metric.errors import (
     ConfigError,
     DatasetError,
@@ -33,6 +31,10 @@ from flame_metric.jobs.evaluate import evaluate_bank
 from flame_metric.jobs.journal import Journal
 from flame_metric.scores.evaluation import Evaluation
 from flat_options import evaluate_folders
+
+pytest.importorskip("PIL", reason="reading data sets needs Pillow")
+toml_dataset = pytest.importorskip("flame_metric.data.toml_dataset").toml_dataset
+read_class_names = pytest.importorskip("flame_metric.data.vspw").read_class_names
 
 MARK = "§"
 LONG = [MARK * 100_000, f"{MARK} " * 50_000, f"{MARK}/" * 50_000, f"{MARK}', '" * 20_000]

@@ -140,7 +140,7 @@ def test_folders_of_killed_processes_are_removed(tmp_path, monkeypatch):
         ("missing/a.json", "its folder does not exist"),
         ("folder", "it is a folder"),
         ("locked.json", "it is read-only"),
-        ("x" * 250, "File name too long"),
+        ("x" * 256, "File name too long"),
         ("file/a.json", "its folder does not exist"),
         ("a\0b", "null"),
     ],
@@ -154,6 +154,13 @@ def test_what_cannot_be_written_is_known_before(tmp_path, name, message):
     with pytest.raises(OSError, match=message):
         check_writable(tmp_path / name)
     assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127])
+def test_the_longest_name_can_be_written(tmp_path, name):
+    check_writable(tmp_path / name)
+    write_whole(tmp_path / name, b"content")
+    assert names(tmp_path) == [name]
 
 
 def test_what_can_be_written_is_left_as_it_is(tmp_path):

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.png_files import Chunk, assembled, header
 
 from flame_metric.errors import DatasetError
+from png_files import Chunk, assembled, header
 
-images = pytest.importorskip("flame_metric.data.images", reason="reading PNG needs Pillow")
+pytest.importorskip("PIL", reason="reading PNG needs Pillow")
+images = pytest.importorskip("flame_metric.data.images")
 
 FAULTS = Path(__file__).with_name("faults")
 LONG = zlib.compress(bytes(3 << 20))

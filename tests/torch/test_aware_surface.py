@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from flame_metric import Schedule, StateError
+from flame_metric import Schedule, ShapeError, StateError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
@@ -234,15 +234,36 @@ def test_merge_state():
         first.merge_state(second)
     assert (first.compute(), first.coverage) == (error(1), 4 / 5)
     second.end("clip")
+    with pytest.raises(StateError, match="'clip' came to both sides and would count twice"):
+        first.merge_state(second)
+    second = feed(LatencyAware(MeanAbsoluteError(), frame_offset=1), [10 * value for value in CLIP], sequence="second")
     first.merge_state(second)
     assert first.compute() == 11 * error(1) / 2
     assert first.coverage == 8 / 10
     feed(first, CLIP[:1])  # what waits is that of its own sequence
     assert first.compute() == (11 * 15 + 15) / 9
+    second.reset()
     second.update(CLIP[0], CLIP[0], sequence="other")
     first.merge_state(second)
     with pytest.raises(StateError, match="sequence 'other' was given up"):  # it runs there
         first.update(CLIP[1], CLIP[1], sequence="other")
+
+
+def test_pairs_and_steps_of_one_id_do_not_merge():
+    stepped = feed(LatencyAware(MeanAbsoluteError(), frame_offset=1))
+    paired = LatencyAware(MeanAbsoluteError(), frame_offset=1)
+    paired.update_pair(CLIP[0], CLIP[1], sequence="clip")
+    for one, other in ((stepped, paired), (paired, stepped)):
+        with pytest.raises(StateError, match="'clip' came to both sides"):
+            one.merge_state(other)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_pairs_have_a_row_for_each_id(rows):
+    metric = LatencyAware(MeanAbsoluteError(), frame_offset=1)
+    with pytest.raises(ShapeError, match=f"{rows} rows for 2 sequences"):
+        metric.update_pair(torch.ones(rows, 2), torch.ones(rows, 2), sequence=["a", "b"])
+    assert int(metric.labelled) == 0
 
 
 def test_merge_state_of_collections():
@@ -254,7 +275,7 @@ def test_merge_state_of_collections():
     clips = [torch.tensor([[0, 1], [1, 1], [0, 1]]), torch.tensor([[1, 0], [0, 1], [0, 0], [1, 1]])]
     first, second, both = late(), late(), late()
     for part, clip in zip((first, second), clips, strict=True):
-        for name, metric in (("clip", part), (str(clip), both)):
+        for name, metric in ((str(clip), part), (str(clip), both)):
             feed(metric, clip[:, None], sequence=name)
             metric.end(name)
     assert len(first.metric.compute_groups) == 1
@@ -274,8 +295,9 @@ def test_merge_state_of_others_is_refused():
         late.merge_state(LatencyAware(MetricCollection([BinaryF1Score()]), frame_offset=1))
     some = feed(LatencyAware(MetricCollection({"a": MeanAbsoluteError(), "b": Pairs()}), frame_offset=1))
     some.end("clip")
+    other = feed(LatencyAware(MetricCollection({"a": MeanAbsoluteError(), "b": Pairs()}), frame_offset=1), sequence="b")
     with pytest.raises(RuntimeError, match="not supported for metrics with ``full_state_update=True``"):
-        some.merge_state(some.clone())
+        some.merge_state(other)
     assert (some.compute()["a"], some.metric["a"].total, some.labelled) == (error(1), 4, 5)  # nothing was added
 
 

@@ -24,6 +24,7 @@ __all__ = ["HAS_LOCKS", "open_temporary", "remove_left_files", "temporary_folder
 
 HAS_LOCKS = fcntl is not None
 """Whether this system locks files; on Windows what is open can be neither renamed nor removed."""
+_MOST_OF_NAME = 200
 _END = ".flame-metric"  # of the names of files
 _BEGINNING = "flame-metric-"  # of those of folders
 _LOCK = "lock"  # the file in a folder that is locked
@@ -70,13 +71,17 @@ def try_temporary(path: Path) -> None:
     OSError
         If it cannot be made.
     """
+    with contextlib.suppress(FileNotFoundError):
+        path.lstat()  # raises where the name of the file is too long
     handle, name = _make(path)
     os.close(handle)
     Path(name).unlink(missing_ok=True)  # another process may have taken it for one that was left
 
 
 def _make(path: Path) -> tuple[int, str]:
-    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_END)
+    # A name may have 255 bytes, and this one is longer than that of the file.
+    name = os.fsencode(path.name)[:_MOST_OF_NAME].decode(errors="ignore")
+    return tempfile.mkstemp(dir=path.parent, prefix=f".{name}.", suffix=_END)
 
 
 def remove_left_files(folder: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from flame_metric.core.checks import check_integer, of_sequence
 from flame_metric.core.schedule import FixedOffset, ScheduleTimeline
-from flame_metric.errors import ConfigError, StateError, located, shortened
+from flame_metric.errors import ConfigError, StateError, located, quoted, shortened
 from flame_metric.scores.pairs import Line
 from flame_metric.scores.time_step import TimeStep
 
@@ -202,21 +202,23 @@ class RunningClips(Generic[T]):
         Raises
         ------
         StateError
-            If a clip was given up, or another thread is stepping it.
+            If a clip was given up, or another thread is stepping it where predictions wait.
         """
         names = dict.fromkeys(sequences)
         with self.lock:
             for name in names:
                 if name in self.given_up:
                     raise StateError(
-                        f"sequence {name!r} was given up, as more than {self.max_sequences} clips ran at a time or it "
+                        f"sequence {quoted(name)} was given up, as more than {self.max_sequences} clips "
+                        "ran at a time or it "
                         "came from a merge, and its waiting predictions are not held any more: raise `max_sequences`, "
                         "or call end(sequence) where a clip is over"
                     )
             # Where nothing waits, frames have no order that two threads could mix up.
             if self._offset != 0 and (busy := sorted(self._busy & names.keys())):
                 raise StateError(
-                    f"sequence {busy[0]!r} is stepped by two threads at a time, expected one thread for each id, as "
+                    f"sequence {quoted(busy[0])} is stepped by two threads at a time, expected one thread "
+                    "for each id, as "
                     "its frames have an order"
                 )
             self._busy |= names.keys()
@@ -352,7 +354,7 @@ class RunningClips(Generic[T]):
             if sorted(waiting) != list(waiting) or any(
                 frame >= line.frame or timeline.last_use(frame) < line.frame for frame in waiting
             ):
-                raise StateError(f"sequence {entry['id']!r} has predictions waiting that nothing waits for")
+                raise StateError(f"sequence {quoted(entry['id'])} has predictions waiting that nothing waits for")
             clips.running[_text(entry["id"])] = RunningClip(line, _whole(entry["first"]))
         clips.ended, clips.given_up = ({_text(name) for name in record[kind]} for kind in ("ended", "given_up"))
         clips.by_order = bool(record["by_order"])
@@ -384,7 +386,8 @@ class TimeSteps(Generic[T]):
         found = clip.next_number if number is None else number
         if found < clip.next_number:
             raise StateError(
-                f"frame {found} of sequence {sequence!r} came after frame {clip.next_number - 1}, expected rising "
+                f"frame {found} of sequence {quoted(sequence)} came after frame {clip.next_number - 1}, "
+                "expected rising "
                 "numbers: one id for each clip, its frames in order, and end(sequence) before an id comes again"
             )
         now, last_use = found - clip.first, clip.line.timeline.last_use(found - clip.first)

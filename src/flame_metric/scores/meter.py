@@ -39,7 +39,7 @@ from flame_metric.core.counting import (
 from flame_metric.core.files import JsonRecord, load_record, reading
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map, coded_from_dict, coded_to_dict
 from flame_metric.core.schedule import NOTHING_YET, Schedule, ScheduleTimeline
-from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located, shortened
+from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, located, quoted, shortened
 from flame_metric.scores.clips import RunningClips, check_sequence_is_named, count_steps
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.pairs import Line
@@ -115,7 +115,7 @@ class FlameMeter(JsonRecord):
     Notes
     -----
     *Threads.* Threads may share a meter if each of them steps clips of its own; two that step one clip at a time are a
-    StateError.
+    StateError at k > 0, where its frames have an order.
     """
 
     def __init__(
@@ -398,7 +398,9 @@ class FlameMeter(JsonRecord):
             self._add_whole(sequence, counts)
             self._by_schedule = by_schedule
         if counts.labelled_frames and not counts.pairs:
-            message = f"sequence {sequence!r} yields no pair: no prediction is on screen at any of its labelled frames"
+            message = (
+                f"sequence {quoted(sequence)} yields no pair: no prediction is on screen at any of its labelled frames"
+            )
             warnings.warn(message, FlameWarning, stacklevel=2)
 
     def add_counts(self, counts: Counts, *, sequence: str) -> None:
@@ -504,10 +506,11 @@ class FlameMeter(JsonRecord):
         """
         check_id(sequence)
         if sequence in self._closed:
-            raise StateError(f"sequence {sequence!r} is closed: it was scored as a whole, expected another id")
+            raise StateError(f"sequence {quoted(sequence)} is closed: it was scored as a whole, expected another id")
         if self.frame_offset and sequence in self._clips:
             raise StateError(
-                f"sequence {sequence!r} is stepped by `update`, which pairs its frames {self.frame_offset} apart: "
+                f"sequence {quoted(sequence)} is stepped by `update`, which pairs its frames "
+                f"{self.frame_offset} apart: "
                 "expected another id for pairs that are made already and for whole clips"
             )
 
@@ -522,10 +525,11 @@ class FlameMeter(JsonRecord):
         self.require_kind(False)
         for name in sequences:
             if name in self._closed:
-                raise StateError(f"sequence {name!r} is closed: it was scored as a whole, expected another id")
+                raise StateError(f"sequence {quoted(name)} is closed: it was scored as a whole, expected another id")
             if self.frame_offset and name in self._sequences and name not in self._clips:
                 raise StateError(
-                    f"sequence {name!r} holds pairs that were made by the caller (`update_pair`), expected another id "
+                    f"sequence {quoted(name)} holds pairs that were made by the caller (`update_pair`), "
+                    "expected another id "
                     "for a clip whose frames are paired here"
                 )
 
@@ -537,7 +541,9 @@ class FlameMeter(JsonRecord):
     def _require_unused(self, sequence: str) -> None:
         self.require_open(sequence)
         if sequence and (sequence in self._sequences or sequence in self._clips):
-            raise StateError(f"sequence {sequence!r} holds counts already, expected an id of its own for a whole clip")
+            raise StateError(
+                f"sequence {quoted(sequence)} holds counts already, expected an id of its own for a whole clip"
+            )
 
     def _add(self, sequence: str, counts: Counts) -> None:
         known = self._sequences.get(sequence)
@@ -573,7 +579,8 @@ class FlameMeter(JsonRecord):
         with self._clips.lock:
             kept_once = self._merge(other)
         if kept_once:
-            kept = f"{len(kept_once)} sequence(s) came twice with identical counts and were kept once: {kept_once}"
+            names = shortened(map(repr, kept_once))
+            kept = f"{len(kept_once)} sequence(s) came twice with identical counts and were kept once: [{names}]"
             warnings.warn(kept, FlameWarning, stacklevel=2)
 
     def _merge(self, other: FlameMeter) -> list[str]:
@@ -601,7 +608,7 @@ class FlameMeter(JsonRecord):
         for name in twice:
             if self._sequences.get(name) != other._sequences.get(name):
                 raise StateError(
-                    f"sequence {name!r} was scored on both sides with different counts, expected equal ones"
+                    f"sequence {quoted(name)} was scored on both sides with different counts, expected equal ones"
                 )
         for name, counts in other._sequences.items():
             if name not in twice:

@@ -31,7 +31,7 @@ from flame_metric.core.checks import check_id
 from flame_metric.core.clock import Fps, Milliseconds
 from flame_metric.core.files import reading
 from flame_metric.core.schedule import Schedule, ScheduleTimeline
-from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError
+from flame_metric.errors import ConfigError, FlameWarning, ShapeError, StateError, quoted, shortened
 from flame_metric.scores.clips import RunningClips, check_sequence_is_named
 from flame_metric.scores.config import ScoreConfig, make_config
 from flame_metric.scores.time_step import frame_numbers, sequence_ids
@@ -288,10 +288,16 @@ class LatencyAware(WrapperMetric):
         """
         self._require_unsynced()
         ids = sequence_ids(sequence)
+        for argument, batch in (("preds", preds), ("target", target)):
+            if not isinstance(sequence, str) and (rows := num_rows(batch)) != len(ids):
+                raise ShapeError(
+                    f"`{argument}` has {rows} rows for {len(ids)} sequences, expected a row for each id in `sequence`"
+                )
         with self._clips.lock:
             if self._offset != 0 and (stepped := [name for name in ids if name in self._clips]):
                 raise StateError(
-                    f"sequence {stepped[0]!r} is stepped by `update`, which pairs its frames: expected another id for "
+                    f"sequence {quoted(stepped[0])} is stepped by `update`, which pairs its frames: "
+                    "expected another id for "
                     "pairs that are made already"
                 )
             self.metric.update(preds, target, **rest, **self._sequence_option(sequence))
@@ -330,14 +336,16 @@ class LatencyAware(WrapperMetric):
             return
         if paired := [name for name in ids if name in self._paired]:
             raise StateError(
-                f"sequence {paired[0]!r} holds pairs that were made by the caller (`update_pair`), expected another id "
+                f"sequence {quoted(paired[0])} holds pairs that were made by the caller (`update_pair`), "
+                "expected another id "
                 "for a clip whose frames are paired here"
             )
         for argument, batch in (("preds", preds), ("target", target)):
             if isinstance(sequence, str) and (rows := num_rows(batch)) > 1:
                 raise ShapeError(
                     f"`{argument}` has {rows} rows for one id, expected one frame: pass "
-                    f"sequence=[{sequence!r}] * {rows} for {rows} frames in order, or {argument}[None] for one frame "
+                    f"sequence=[{quoted(sequence)}] * {rows} for {rows} frames in order, or "
+                    f"{argument}[None] for one frame "
                     "that has no batch axis yet"
                 )
 
@@ -473,8 +481,8 @@ class LatencyAware(WrapperMetric):
         Raises
         ------
         StateError
-            If it is none, has another offset, wraps a collection of other metrics, or is in the middle of a sequence in
-            which this one is, too; or if this one is synced.
+            If it is not a LatencyAware, has another offset, wraps a collection of other metrics, or has stepped a
+            sequence that this one has stepped too; or if this one is synced.
         RuntimeError
             If the wrapped metric cannot be merged.
         """
@@ -482,7 +490,7 @@ class LatencyAware(WrapperMetric):
         if not isinstance(incoming_state, LatencyAware):
             raise StateError(f"`incoming_state` is {type(incoming_state).__name__}, expected a LatencyAware")
         _same_offset(torch.stack([self.offset, incoming_state.offset.to(self.offset.device)]))
-        self._clips.check_merge(incoming_state._clips)
+        self._check_ids_of(incoming_state)
         merged = self.metric.clone()  # one of several metrics may refuse
         mine, theirs = _metrics_by_name(merged), _metrics_by_name(incoming_state.metric)
         if mine.keys() != theirs.keys():
@@ -495,6 +503,21 @@ class LatencyAware(WrapperMetric):
         self._paired |= incoming_state._paired
         self.labelled = self.labelled + incoming_state.labelled.to(self.labelled.device)
         self.shown = self.shown + incoming_state.shown.to(self.shown.device)
+
+    def _check_ids_of(self, other: LatencyAware) -> None:
+        """Refuse sequences that came to both: counts are not kept by id, so a repeated clip would count twice."""
+        self._clips.check_merge(other._clips)
+        both = self._clips.ended & other._clips.ended
+        if self._offset != 0:
+            both = self._clips.names & other._clips.names
+            both |= (self._clips.names & other._paired) | (self._paired & other._clips.names)
+        if both:
+            raise StateError(
+                f"sequence(s) {shortened(map(quoted, sorted(both)))} came to both sides and would count "
+                "twice, expected "
+                "each clip on one side, as counts of any metric cannot be told apart by sequence; a FlameMetric keeps "
+                "repeated clips once"
+            )
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather the states of all processes, those of the wrapped metric too; if that fails, nothing is synced.
@@ -688,7 +711,9 @@ class _TimelineOf:
             schedule = schedule(sequence)
         if not isinstance(schedule, Schedule):
             found = "nothing" if schedule is None else type(schedule).__name__
-            raise ConfigError(f"`schedule` has {found} for sequence {sequence!r}, expected a Schedule for each id")
+            raise ConfigError(
+                f"`schedule` has {found} for sequence {quoted(sequence)}, expected a Schedule for each id"
+            )
         if schedule.per_label:
             raise ConfigError("`schedule` has label times of its own (`label_times_ms`), expected an entry for a frame")
         return ScheduleTimeline(schedule)

@@ -23,7 +23,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from flame_metric.core.checks import check_id
 from flame_metric.core.clock import Fps, Milliseconds
-from flame_metric.core.counting import Counts, count_coded, count_missing
+from flame_metric.core.counting import Counts, count_coded, count_missing, count_pairs
 from flame_metric.core.labels import CodedMap, LabelMaps, code_map, coded_to_dict, num_maps
 from flame_metric.core.schedule import Schedule
 from flame_metric.errors import ConfigError, MissingExtraError, ShapeError, StateError, located
@@ -100,7 +100,7 @@ class FlameMetric(Metric):
     *Collections.* Every FlameMetric of a MetricCollection counts for itself, as no other sees what waits in it.
 
     *Threads.* Threads may share a metric if each of them steps clips of its own; two that step one clip at a time are a
-    StateError.
+    StateError at k > 0, where its frames have an order.
 
     *Other wrappers.* One that redraws the rows of a batch, such as ``BootStrapper``, redraws time steps, which is
     refused where ``frame`` or sizes show it. ``result().interval()`` is a bootstrap over whole sequences.
@@ -247,7 +247,7 @@ class FlameMetric(Metric):
             If ``sequence`` is missing at k > 0, or it or ``frame`` is of another kind.
         LabelError, ShapeError
             If shapes or dtypes do not belong together, there are not as many rows as ids or, off the GPU, a label is
-            no class.
+            not a class.
         StateError
             If the sequence was paired, closed or given up, numbers do not rise, another thread is stepping the clip,
             the network was not run on a frame whose prediction is on screen at a label, or the metric is synced.
@@ -306,17 +306,15 @@ class FlameMetric(Metric):
         >>> [(name, round(score.miou, 2)) for name, score in metric.result().by_sequence().items()]
         [('left', 1.0), ('right', 0.25)]
         """
-        page = self._open_page(*_ids(sequence))
+        self._open_page(*_ids(sequence))
         here = self._lies_here(preds) and self._lies_here(target)
         counted: dict[str, TensorCounts] = {}
         for name, pred, labels in _by_id(preds, target, sequence):
             if here:
                 found = count_on_device(pred, labels, self._config.space)
-                counted[name] = counted[name] + found if name in counted else found
             else:
-                page.update_pair(pred, labels, sequence=name)
-        if not here:
-            counted = {name: self._count_page(page, name) for name in dict.fromkeys(_ids(sequence))}
+                found = TensorCounts.from_counts(count_pairs(pred, labels, self._config.space), self.counts.device)
+            counted[name] = counted[name] + found if name in counted else found
         self._add_pairs(counted)
 
     def update_missing(self, target: LabelMaps, *, sequence: str = "") -> None:
@@ -329,12 +327,11 @@ class FlameMetric(Metric):
         LabelError, ShapeError, StateError
             As :meth:`update_pair` does.
         """
-        page = self._open_page(sequence)
+        self._open_page(sequence)
         if self._lies_here(target):
             counted = count_missing_on_device(target, self._config.space)
         else:
-            page.update_missing(target, sequence=sequence)
-            counted = self._count_page(page, sequence)
+            counted = TensorCounts.from_counts(count_missing(target, self._config.space), self.counts.device)
         self._add_pairs({sequence: counted})
 
     def _add_pairs(self, counted: Mapping[str, TensorCounts]) -> None:
