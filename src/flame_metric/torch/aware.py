@@ -62,7 +62,7 @@ class LatencyAware(WrapperMetric):
         Latency of one prediction in milliseconds and frames per second, from which k follows (Eq. 5).
     schedule : Schedule, or mapping or callable from a sequence's id to its Schedule, optional
         What is on screen at each frame, such as the answer of :func:`~flame_metric.simulate_stream`; one Schedule
-        alone holds for every sequence.
+        holds for every sequence.
     max_sequences : int
         Sequences that may be in progress at a time, >= 1.
 
@@ -76,8 +76,8 @@ class LatencyAware(WrapperMetric):
     Raises
     ------
     ConfigError
-        If the metric is none, counts latency already, or does not compare predictions with a target; if not exactly one
-        of the three is given, or it is out of range.
+        If the metric is not one, counts latency already, or does not compare predictions with a target; if not exactly
+        one of the three is given, or it is out of range.
 
     Notes
     -----
@@ -87,7 +87,9 @@ class LatencyAware(WrapperMetric):
     up, and only its id is kept: if it comes again, that is a StateError, never a wrong score.
 
     *States.* ``clone``, ``pickle`` and ``state_dict`` (once ``persistent(True)`` was called) carry what was counted and
-    what waits. ``merge_state`` and ``sync`` handle what was counted, and refuse another offset.
+    what waits. ``merge_state`` and ``sync`` handle what was counted, and refuse another offset. Counts of any metric
+    cannot be told apart by sequence: ``merge_state`` refuses a clip that came to both sides, and ``sync`` adds what
+    each rank counted, so give each clip to one rank (a padded sampler repeats some; a FlameMetric keeps those once).
 
     *Threads.* Threads may share a wrapper if each of them steps clips of its own.
 
@@ -222,7 +224,7 @@ class LatencyAware(WrapperMetric):
         ----------
         preds : Tensor, or any object that the metric takes
             The prediction of this frame; None where the network was not run. It waits as a copy without gradients, so
-            a network may overwrite its output; at k = 0 it goes on as it is.
+            a network may overwrite its output; at k = 0 it is passed on as it is.
         target : Tensor, or any object that the metric takes, optional
             Ground truth of the same frame; None where it is unlabelled.
         sequence : str, or list of B str

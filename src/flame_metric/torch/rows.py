@@ -114,5 +114,5 @@ def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
 
 
 def copy_tensors(tree: Any) -> Any:
-    """Copy a prediction of any form, without its gradients: what the caller does to his leaves the copy alone."""
+    """Copy a prediction of any form, without its gradients: it does not change with the caller's tensors."""
     return map_tensors(lambda tensor: tensor.detach().clone(), tree)
