@@ -299,7 +299,7 @@ def test_arrays_may_be_reused():
     assert counts_of(meter) == counts_of(expected)
 
 
-def test_scores_names_and_origins():
+def test_results_say_what_they_are_and_how_frames_were_paired():
     meter = FlameMeter(2, frame_offset=1)
     meter.update_pair(A, B)
     assert meter.compute().score_name == "FLAME"
@@ -546,3 +546,54 @@ def test_two_threads_that_step_one_clip_are_an_error():
     with meter.clips.hold(["clip"]), pytest.raises(StateError, match="two threads"):
         meter.update(A, B, sequence="clip")
     meter.update(A, B, sequence="clip")
+
+
+# ── kinds, once more ──
+
+
+def test_an_ended_id_that_is_stepped_anew_is_open_again():
+    again = stepped("clip")
+    again.update(A, B, sequence="clip")
+    with pytest.raises(StateError, match="on one side only"):
+        again.merge(stepped("clip"))
+    with pytest.raises(StateError, match="not ended"):
+        again.merge(stepped("clip", end=False))
+
+
+def test_labels_that_are_missed_pass_no_time():
+    meter = FlameMeter(2, frame_offset=1)
+    meter.update(A, B, sequence="clip")
+    meter.update_missing(B, sequence="pairs")
+    with pytest.raises(StateError, match="stepped"):
+        meter.update_missing(B, sequence="clip")
+    meter.update(A, B, sequence="clip")
+    assert meter.clips.running["clip"].next_number == 2
+    assert meter.compute().num_pairs == 1
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_whole_clips_without_an_id_add_and_are_never_closed(k):
+    meter = FlameMeter(2, frame_offset=k)
+    for _ in range(2):
+        meter.update_sequence([A, B, A], [A, B, A], sequence="")
+    assert meter.sequences[""].pairs == 2 * (3 - k)
+    assert not meter.closed
+    meter.update_pair(A, B)
+    assert meter.sequences[""].pairs == 2 * (3 - k) + 1
+
+
+@pytest.mark.parametrize("frame", [[4, 4], [4, 3], [4], [4, 5, 6], [4, -1], [4, None], 4])
+def test_wrong_numbers_of_a_batch_move_no_row(frame):
+    meter = FlameMeter(2, frame_offset=1)
+    meter.update(A, B, sequence="clip", frame=3)
+    before = meter.to_json()
+    with pytest.raises((ConfigError, StateError)):
+        meter.update(np.array([A, B]), np.array([A, B]), sequence="clip", frame=frame)
+    assert meter.to_json() == before
+
+
+def test_sixteen_clips_may_run_at_a_time():
+    meter = FlameMeter(2, frame_offset=1)
+    for number in range(17):
+        meter.update(A, B, sequence=str(number))
+    assert meter.clips.given_up == {"0"}
