@@ -548,6 +548,27 @@ def test_two_threads_that_step_one_clip_are_an_error():
     meter.update(A, B, sequence="clip")
 
 
+@pytest.mark.parametrize(
+    ("pred", "target", "hint"),
+    [
+        (np.zeros((2, 1, 3), int), np.zeros((2, 1, 1, 3), int), r"target\.squeeze\(-3\)"),
+        (np.zeros((2, 1, 1, 3), int), np.zeros((2, 1, 3), int), r"pred\.squeeze\(-3\)"),
+        (np.zeros((2, 2, 1, 3), int), np.zeros((2, 1, 3), int), r"pred\.argmax\(-3\)"),
+        (np.zeros((2, 1, 3)), np.zeros((2, 1, 3), int), r"\.astype\(int\)"),
+    ],
+)
+def test_shapes_that_have_one_remedy(pred, target, hint):
+    with pytest.raises(ShapeError, match=hint):
+        FlameMeter(2, frame_offset=1).update(pred, target, sequence="clip")
+
+
+@pytest.mark.parametrize("frame", [[np.int64(3), np.array(4)], np.array([3, 4], np.uint8), (3, 4)])
+def test_forms_of_frame_numbers(frame):
+    meter = FlameMeter(2, frame_offset=1)
+    meter.update(np.array([A, B]), np.array([A, B]), sequence="clip", frame=frame)
+    assert meter.clips.running["clip"].next_number == 5
+
+
 # ── kinds, once more ──
 
 

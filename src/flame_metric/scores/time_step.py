@@ -112,7 +112,12 @@ def _rows(argument: str, maps: Any) -> list[Any] | None:
     axes = array.ndim - (argument == "pred" and _is_floating(array))
     if not 2 <= axes <= 3:
         wanted = "one label map (H, W) or a batch of them (N, H, W)" + (", or scores of either" * (argument == "pred"))
-        raise ShapeError(f"`{argument}` {_size(array, None)}, expected {wanted}")
+        hint = ""
+        if axes == 4 and array.shape[-3] == 1:
+            hint = f"; drop the axis of 1 with {argument}.squeeze(-3)"
+        elif axes == 4 and argument == "pred":
+            hint = "; one-hot or quantised scores become labels with pred.argmax(-3)"
+        raise ShapeError(f"`{argument}` {_size(array, None)}, expected {wanted}{hint}")
     return list(array) if axes == 3 else None
 
 
@@ -172,6 +177,7 @@ def frame_numbers(frame: Any, rows: int) -> list[int | None]:
         listed = [listed] * rows
     if len(listed) != rows:
         raise ConfigError(f"`frame` holds {len(listed)} numbers for {rows} frames, expected one for each")
+    listed = [number.item() if getattr(number, "ndim", None) == 0 else number for number in listed]
     for number in listed:
         if not is_integer(number) or number < 0:
             raise ConfigError(f"`frame` holds {number!r}, expected whole numbers >= 0")
