@@ -107,7 +107,7 @@ def test_frame_f_minus_k_enters_and_label_f_scores(cityscapes_root, tmp_path, ca
             for video in videos:
                 last = 19 - offset
                 seen = [video.frames[index] for index in range(last - frames + 1, last + 1)]
-                meter.update(label_map(network, seen), video.targets[19], sequence=video.name)
+                meter.update_pair(label_map(network, seen), video.targets[19], sequence=video.name)
             found = column["runs"][training][score]["sequences"]
             assert found == meter.compute().to_dict()["sequences"], (training, score)
         assert column["runs"][training]["persistence"] is None  # one label a clip

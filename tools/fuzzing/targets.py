@@ -197,7 +197,8 @@ def _meter_state(content: bytes, _: Path) -> None:
     sound_result(meter.compute(), _written(content))
     other = FlameMeter.from_config(meter.config)
     other.merge(meter)
-    require(other.to_json() == meter.to_json(), "nothing is lost in a merge")
+    kept = (other.sequences == meter.sequences, other.closed == meter.closed, other.clips.ended == meter.clips.ended)
+    require(all(kept), "nothing that was counted is lost in a merge")
 
 
 def _bank_file(content: bytes, folder: Path) -> None:
@@ -271,8 +272,10 @@ def _trace(content: bytes, folder: Path) -> None:
 
 def _column(content: bytes, name: str) -> list[Fraction]:
     rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if row]
-    require(rows[0].count(name) == 1, "a column that is read is there once")
-    return [Fraction(row[rows[0].index(name)]) for row in rows[1:]]
+    names = [heading.strip() for heading in rows[0]]
+    names[0] = names[0].removeprefix("#").lstrip()
+    require(names.count(name) == 1, "a column that is read is there once")
+    return [Fraction(row[names.index(name)]) for row in rows[1:]]
 
 
 # ── descriptions, lists, options ──

@@ -30,10 +30,10 @@ from flame_metric.jobs.request import Request
 from flame_metric.scores.bank import OffsetBank
 from flame_metric.scores.offset_counts import NETWORK, PERSISTENCE
 
-__all__ = ["ClipJournal", "Part", "join_parts", "parse_part", "read_part", "unlike_parts"]
+__all__ = ["ClipJournal", "Part", "conditions_of", "join_parts", "parse_part", "read_part", "unlike_parts"]
 
 _CLIP = "counted clip"
-_LISTING = "listing"
+_LISTING, _CONDITIONS = "listing", "conditions"
 
 
 class ClipJournal(Journal):
@@ -50,6 +50,8 @@ class ClipJournal(Journal):
         What should be known about the data.
     listing : mapping of str to str
         Digests of all files, also of other shares: those of the beginning are kept.
+    conditions : sequence of str
+        What should be known about the machine; those of the beginning are kept.
     resume : bool
         Whether it may hold clips already.
 
@@ -68,6 +70,7 @@ class ClipJournal(Journal):
         about: Mapping[str, Any],
         notes: Sequence[str],
         listing: Mapping[str, str] = MappingProxyType({}),
+        conditions: Sequence[str] = (),
         resume: bool,
     ) -> None:
         self._request = request
@@ -79,8 +82,9 @@ class ClipJournal(Journal):
             "notes": list(notes),
             "about": dict(about),
             _LISTING: dict(listing),
+            _CONDITIONS: list(conditions),
         }
-        super().__init__(path, configuration, resume=resume, may_differ=(_LISTING,))
+        super().__init__(path, configuration, resume=resume, may_differ=(_LISTING, _CONDITIONS))
 
     def finished(self, fingerprints: Mapping[str, str]) -> dict[str, CountedClip]:
         """Return the clips that are kept.
@@ -204,9 +208,9 @@ def _evaluation_of(
     with reading("journal of clips"):
         request = Request.from_dict(configuration["question"])
         sequences, notes = tuple(configuration["sequences"]), tuple(configuration["notes"])
-        listing = dict(configuration.get(_LISTING, {}))
+        listing, conditions = dict(configuration.get(_LISTING, {})), tuple(configuration.get(_CONDITIONS, ()))
         if not all(
-            isinstance(text, str) for text in (*sequences, *notes, *listing, *listing.values())
+            isinstance(text, str) for text in (*sequences, *notes, *listing, *listing.values(), *conditions)
         ) or not records.keys() <= set(sequences):
             raise StateError("names clips that are none of the evaluation's")
     return request, sequences, notes
@@ -295,7 +299,13 @@ def join_parts(
 
 
 def _question_of(part: Part) -> dict[str, Any]:
-    return {name: value for name, value in part.configuration.items() if name != _LISTING}
+    own = (_LISTING, _CONDITIONS)
+    return {name: value for name, value in part.configuration.items() if name not in own}
+
+
+def conditions_of(parts: Sequence[Part]) -> list[str]:
+    """Return what should be known about the machines of all parts, each once."""
+    return list(dict.fromkeys(text for part in parts for text in part.configuration.get(_CONDITIONS, ())))
 
 
 def _equal(one: CountedClip, other: CountedClip) -> bool:

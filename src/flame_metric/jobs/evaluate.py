@@ -25,7 +25,7 @@ from flame_metric.core.schedule import Schedule, fixed_staleness
 from flame_metric.core.tables import rate_text
 from flame_metric.data.folders import Clip, Frame, LabelFile, MatchedFolders, match_folders
 from flame_metric.errors import ConfigError, DatasetError, FlameWarning, cut, shortened
-from flame_metric.jobs.clip_journal import ClipJournal, Part, join_parts, unlike_parts
+from flame_metric.jobs.clip_journal import ClipJournal, Part, conditions_of, join_parts, unlike_parts
 from flame_metric.jobs.folder_source import Files, FolderSource
 from flame_metric.jobs.pipeline import CountedClip, Progress, Source, count_clips
 from flame_metric.jobs.plan import FLAME, STATIC, STREAMING, ClipPlan, Plan
@@ -190,6 +190,7 @@ def evaluate_clips(
     job: Job,
     *,
     notes: Sequence[str] = (),
+    conditions: Sequence[str] = (),
     about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Evaluation:
     """Count the pairs of a plan and score them.
@@ -204,6 +205,8 @@ def evaluate_clips(
     job : Job
     notes : sequence of str
         What should be known about the data.
+    conditions : sequence of str
+        What should be known about the machine: shares that others count may have other ones.
     about : mapping of str to JSON values
         What else can move a number, for the journal.
 
@@ -212,15 +215,21 @@ def evaluate_clips(
     Interrupted
         After Ctrl-C, if a sequence was finished.
     """
-    names = about.get(_NAMES)
+    names, all_notes = about.get(_NAMES), [*notes, *conditions]
     try:
         if job.journal is None:
-            return replace(_count(request, plan, source, job, notes=notes, journal=None), names=names)
-        listing = source.listing(plan.clips)
+            return replace(_count(request, plan, source, job, notes=all_notes, journal=None), names=names)
         with ClipJournal(
-            job.journal, request, plan, about=about, notes=notes, listing=listing, resume=job.resume
+            job.journal,
+            request,
+            plan,
+            about=about,
+            notes=notes,
+            listing=source.listing(plan.clips),
+            conditions=conditions,
+            resume=job.resume,
         ) as journal:
-            return replace(_count(request, plan, source, job, notes=notes, journal=journal), names=names)
+            return replace(_count(request, plan, source, job, notes=all_notes, journal=journal), names=names)
     except Interrupted as stopped:
         raise Interrupted(replace(stopped.evaluation, names=names)) from None
 
@@ -338,12 +347,13 @@ def merge_parts(
     without = [name for name in first.sequences if name in left_out and name not in counted]
     if without and not counted:
         raise DatasetError(f"all {len(without)} sequence(s) are left out for damaged files")
+    unlike = unlike_parts(parts)
     found = build_evaluation(
         request,
         counted,
         _simulate(request, counted),
         _make_bank(request.config, counted),
-        notes=[*first.notes, *([] if (unlike := unlike_parts(parts)) is None else [f"{unlike}."])],
+        notes=[*first.notes, *conditions_of(parts), *([] if unlike is None else [f"{unlike}."])],
         number=len(first.sequences),
         left_out=without,
     )

@@ -221,8 +221,8 @@ def _evaluate(
     notes = [*plan.check(), *_remarks(dataset, plan, request)]
     source = NetworkSource(network, videos, request.config.space, outputs, job.skip, hashed=job.journal is not None)
     about = {"network": network.name, "frames": network.frames, "data": dataset.name, **about}
-    evaluation = evaluate_clips(request, plan, source, job, notes=notes, about=about)
-    return replace(evaluation, notes=(*evaluation.notes, *_trace_notes(network, request)))
+    conditions = _trace_notes(network, request)
+    return evaluate_clips(request, plan, source, job, notes=notes, conditions=conditions, about=about)
 
 
 def _trace_notes(network: Network, request: Request) -> tuple[str, ...]:
