@@ -449,14 +449,15 @@ class FlameMetric(Metric):
         with self._clips.lock:
             self._page(*call.names).require_stepped(call.names)
             self._add(call.counted, by_schedule=False)
-            unlabelled = {name: found for name, found in call.faults.items() if name not in self._labelled_names()}
+            unlabelled = {name: found for name, found in call.faults.items() if not self._has_labels(name)}
             self._add(call.faults, unlabelled=unlabelled)
             call.clips.commit()
             self._forget_written_index()
 
-    def _labelled_names(self) -> set[str]:
+    def _has_labels(self, sequence: str) -> bool:
+        """Whether labelled frames of a sequence were counted; its row may hold faults of predictions only."""
         index = self._index()
-        return index.rows.keys() - index.unlabelled
+        return sequence in index.rows and sequence not in index.unlabelled
 
     def _state_of_call(self, call: _Call) -> dict[str, Tensor]:
         """Return the state of a metric that has counted nothing but a call, as pairs."""
@@ -488,8 +489,8 @@ class FlameMetric(Metric):
         self._require_unsynced()
         for name in sequences:
             check_id(name)
-        index, labelled = self._index(), self._labelled_names()
-        held = {name: Counts.zero(self._config.num_classes) for name in sequences if name in labelled}
+        index = self._index()
+        held = {name: Counts.zero(self._config.num_classes) for name in sequences if self._has_labels(name)}
         return FlameMeter.from_counts(
             self._config,
             held,
